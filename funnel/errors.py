@@ -1,0 +1,39 @@
+"""What can go wrong because of the user's input. The command line prints these and exits with 1; nothing else is caught.
+
+Every message reads `where: got what, expected what (have: ...). Next step.`
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FunnelError(Exception):
+    """A mistake in what the user gave, with all that is needed to mend it."""
+
+
+class SchemaError(FunnelError):
+    """The declaration is not a funnel: one line for each problem, each with its file, line and path."""
+
+
+class DataError(FunnelError):
+    """The data are not what the schema says."""
+
+
+class RunError(FunnelError):
+    """A run folder is missing, incomplete, or not what is needed."""
+
+
+def listed(names: Iterable[object], limit: int = 12) -> str:
+    """Names as a message shows them: quoted, in order, cut after `limit`."""
+    shown = [repr(str(name)) for name in names]
+    more = f", and {len(shown) - limit} more" if len(shown) > limit else ""
+    return (", ".join(shown[:limit]) + more) if shown else "none"
+
+
+def have(name: object, names: Iterable[object]) -> str:
+    """`(have: ...)` for a name that is not among `names`, and the nearest one where there is one."""
+    names = [str(other) for other in names]
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    return f"(have: {listed(names)})" + (f". Did you mean {near[0]!r}?" if near else ".")

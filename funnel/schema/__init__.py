@@ -1,0 +1,1 @@
+"""What the user declares. Imports neither TensorFlow nor any data frame."""

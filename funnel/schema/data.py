@@ -1,0 +1,167 @@
+"""Where the rows are: one fact table, and dimension tables joined to it by a key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from funnel.schema._base import Column, Declared, Name, Shorthand, problem
+
+Glob = Annotated[str, Field(min_length=1)]
+Globs = Glob | tuple[Glob, ...]
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+class Files(Declared):
+    """Which files hold the rows. Patterns are relative to `data.root`; `.gz` and `.zst` are unpacked while reading."""
+
+    files: Globs | None = None
+    """A file or pattern (or a list of them) that serves training and test alike: usual for dimensions."""
+    train: Globs | None = None
+    """The files of the training rows."""
+    test: Globs | None = None
+    """The files of the test rows."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Files:
+        if self.files is not None and (self.train is not None or self.test is not None):
+            raise problem(("files",), "got `files` beside `train` or `test`, expected one way. Keep `files`, or the other two.")
+        return self
+
+    def patterns(self, split: Literal["train", "test"]) -> tuple[str, ...]:
+        """The patterns of one split; empty where none is declared."""
+        found = self.files if self.files is not None else getattr(self, split)
+        return () if found is None else (found,) if isinstance(found, str) else tuple(found)
+
+
+class Parquet(Files):
+    """Parquet files. Bags are list columns, with a parallel list column for weights."""
+
+    format: Literal["parquet"]
+    """Parquet."""
+
+
+class Csv(Files):
+    """Delimited text. Every column is read as text, so that an id is never changed by a guess at its type."""
+
+    format: Literal["csv"]
+    """Delimited text with a header, or with `columns`."""
+    separator: Character = ","
+    """What stands between two columns."""
+    columns: tuple[Column, ...] | None = None
+    """The names of the columns, where the files have no header."""
+
+
+class FeatureList(Files):
+    """Delimited text without a header, one column of which is a list of `field, id, value` entries.
+
+    The raw files of Ali-CCP are of this kind. A feature's `column` is either one of `columns`, or a field of the list.
+    """
+
+    format: Literal["feature_list"]
+    """Delimited text, one column of which is a list of (field, id, value) entries."""
+    columns: tuple[Column, ...]
+    """The names of the columns, in order."""
+    list: Column
+    """Which of the columns is the list."""
+    count: Column | None = None
+    """Which of the columns says how many entries the list has; checked for each row."""
+    separator: Character = ","
+    """What stands between two columns."""
+    entry_separator: Character = "\x01"
+    """What stands between two entries of the list."""
+    field_separator: Character = "\x02"
+    """What stands between an entry's field and its id."""
+    value_separator: Character = "\x03"
+    """What stands between an entry's id and its value (its weight)."""
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> FeatureList:
+        for key, name in (("list", self.list), ("count", self.count)):
+            if name is not None and name not in self.columns:
+                message = f"{name!r} is not among the columns {list(self.columns)}. Name one of them."
+                raise problem((key,), message)
+        return self
+
+
+class Keyed(Declared):
+    """How the facts find their row of a dimension."""
+
+    name: Name
+    """What the dimension is called; a feature's `source`."""
+    key: Column
+    """The column that holds the key, in the dimension and in the facts."""
+    fact_key: Column | None = None
+    """The key's column in the facts, where it is called otherwise there."""
+
+    @property
+    def key_in_facts(self) -> str:
+        """The key's column in the facts."""
+        return self.fact_key or self.key
+
+
+class ParquetDimension(Parquet, Keyed):
+    """A dimension in Parquet files."""
+
+
+class CsvDimension(Csv, Keyed):
+    """A dimension in delimited text."""
+
+
+class FeatureListDimension(FeatureList, Keyed):
+    """A dimension in the `feature_list` format."""
+
+
+Facts = Annotated[Parquet | Csv | FeatureList, Field(discriminator="format")]
+Dimension = Annotated[ParquetDimension | CsvDimension | FeatureListDimension, Field(discriminator="format")]
+Source = Parquet | Csv | FeatureList
+
+
+class Fraction(Declared):
+    """Hold out a share of the training rows, all rows of one group together."""
+
+    kind: Literal["fraction"]
+    """A share of the groups, or of the rows."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The share held out."""
+    by: Name | None = None
+    """The dimension whose rows are the groups, or `row` for a split of single rows. Default: the first dimension, or `row`
+    without dimensions. Rows that share a dimension row are alike: splitting them flatters."""
+
+
+class Time(Declared):
+    """Hold out the latest training rows, as the test set will be later still."""
+
+    kind: Literal["time"]
+    """The latest rows, by a column."""
+    column: Column
+    """A column of the facts that grows with time: a number, a date, or a text that sorts as one (ISO 8601)."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The share held out; rows of one moment stay together."""
+
+
+class Held(Declared):
+    """Validation rows in files of their own."""
+
+    kind: Literal["file"]
+    """Files of their own, in the format of the facts."""
+    files: Globs
+    """A file or pattern, relative to `data.root`. Dimensions are those of the training rows."""
+
+
+Validation = Annotated[Fraction | Time | Held, Field(discriminator="kind"), Shorthand()]
+
+
+class Data(Declared):
+    """The fact table, its dimensions, and what is held out of the training rows."""
+
+    root: str = "."
+    """The folder that the patterns start from; `--data DIR` replaces it. A relative one is looked for from where you are,
+    then beside the schema file and in the folders above it."""
+    facts: Facts
+    """One row for each impression (for each row of the space), with the labels."""
+    dimensions: tuple[Dimension, ...] = ()
+    """Tables that many facts share: users, items, sessions."""
+    validation: Validation | None = Fraction(kind="fraction")
+    """What is held out of the training rows, to stop in time and to choose by. `null` trains on all of them."""

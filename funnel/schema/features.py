@@ -1,0 +1,192 @@
+"""Features: which columns describe a row, and how each becomes numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from funnel.schema._base import Column, Declared, Name, Positive, Shorthand, problem
+
+
+class Rows(Declared):
+    """How ids find their row of an embedding table: by a vocabulary learnt from training rows, or by hashing."""
+
+    dim: Positive | None = None
+    """Numbers per row. Default: `model.embedding_dim`."""
+    min_count: Positive | None = None
+    """Ids seen fewer times in the training rows share the out-of-vocabulary (OOV) row. Default: 2."""
+    max_rows: Positive | None = None
+    """At most so many ids, the most frequent ones, get a row of their own."""
+    buckets: Positive | None = None
+    """Hash ids into so many rows instead of learning a vocabulary: no pass over the data, and ids may collide."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Rows:
+        given = [key for key in ("min_count", "max_rows") if getattr(self, key) is not None]
+        if self.buckets is not None and given:
+            message = f"got `buckets` beside `{given[0]}`, expected one way. Hash (`buckets`), or learn a vocabulary."
+            raise problem(("buckets",), message)
+        return self
+
+
+class Table(Rows):
+    """An embedding table that several features share."""
+
+
+class Fill(Declared):
+    """Put one value wherever there is none."""
+
+    fill: str | int | float
+    """The value."""
+
+
+class Feature(Declared):
+    """What all features have."""
+
+    name: Name
+    """What the feature is called in batches, in reports, and as an input of the exported model."""
+    source: Name | None = None
+    """The dimension that has the column. Default: the facts."""
+    column: Column | None = None
+    """The column, or the field of a feature list. Default: the feature's name."""
+
+    @property
+    def column_name(self) -> str:
+        """The column that the feature reads."""
+        return self.column or self.name
+
+
+class Embedded(Feature, Rows):
+    """A feature that looks rows up in an embedding table: its own, or a shared one."""
+
+    table: Name | None = None
+    """A shared table, declared under `tables`. Default: a table of its own, described here."""
+
+    @model_validator(mode="after")
+    def _own_or_shared(self) -> Embedded:
+        given = [key for key in ("dim", "min_count", "max_rows", "buckets") if getattr(self, key) is not None]
+        if self.table is not None and given:
+            message = f"got `{given[0]}` beside `table: {self.table}`, expected it under `tables.{self.table}`. Move it there."
+            raise problem((given[0],), message)
+        return self
+
+    @property
+    def table_name(self) -> str:
+        """The table that the feature looks up."""
+        return self.table or self.name
+
+
+class Categorical(Embedded):
+    """One id a row: text or a whole number. An empty text is a missing one."""
+
+    kind: Literal["categorical"]
+    """One id a row."""
+    missing: Literal["own", "oov", "error"] | Fill = "own"
+    """Where there is no id: `own` gives missing a row of its own, `oov` the out-of-vocabulary row, `error` refuses,
+    `{fill: ID}` puts an id."""
+
+
+class Bag(Embedded):
+    """Many ids a row, each perhaps with a weight: what a user bought, an item's tags. No entry is ever dropped."""
+
+    kind: Literal["bag"]
+    """Many ids a row."""
+    weighted: bool = False
+    """Whether each id has a weight. Feature lists carry their own; elsewhere name the `weights` column."""
+    weights: Column | None = None
+    """The column with the weights, as long as the ids of its row."""
+    pooling: Literal["sum", "mean", "sqrtn"] = "mean"
+    """sum of w v; mean: that over sum of w; sqrtn: over the root of the sum of w squared. An empty bag gives zeros."""
+    separator: str | None = None
+    """What stands between two ids (and two weights) where the column is one text, as in CSV."""
+    missing: Literal["empty", "error"] = "empty"
+    """Where there is no list at all: the same as an empty one, or refused."""
+
+    @model_validator(mode="after")
+    def _weights(self) -> Bag:
+        if self.weights is not None and not self.weighted:
+            raise problem(("weights",), "got `weights` for a bag that is not weighted. Add `weighted: true`, or remove it.")
+        return self
+
+
+class Standardize(Declared):
+    """Subtract the mean and divide by the standard deviation, both of the training rows unless declared."""
+
+    kind: Literal["standardize"]
+    """(x - mean) / std."""
+    mean: float | None = None
+    """Declared mean. Default: learnt."""
+    std: Annotated[float, Field(gt=0)] | None = None
+    """Declared standard deviation. Default: learnt."""
+
+
+class Log1p(Declared):
+    """sign(x) log(1 + |x|), then standardised: for counts, prices and durations."""
+
+    kind: Literal["log1p"]
+    """sign(x) log(1 + |x|), then standardised."""
+    mean: float | None = None
+    """Declared mean of the logarithm. Default: learnt."""
+    std: Annotated[float, Field(gt=0)] | None = None
+    """Declared standard deviation of the logarithm. Default: learnt."""
+
+
+class Identity(Declared):
+    """Take the number as it is."""
+
+    kind: Literal["none"]
+    """As it is."""
+
+
+class Bucketize(Declared):
+    """Cut the range into buckets, each with an embedding: for effects that are not straight lines."""
+
+    kind: Literal["bucketize"]
+    """Buckets between quantiles or declared boundaries, each with an embedding."""
+    buckets: Annotated[int, Field(ge=2, le=10_000)] = 32
+    """How many buckets, with as many training rows each as ties allow."""
+    boundaries: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    """Declared boundaries, ascending: a bucket holds `boundary <= x < next`. Default: quantiles of the training rows."""
+    dim: Positive | None = None
+    """Numbers per bucket. Default: `model.embedding_dim`."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Bucketize:
+        bounds = self.boundaries or ()
+        if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+            raise problem(("boundaries",), f"got {list(bounds)}, expected each to be greater than the one before. Sort them.")
+        return self
+
+
+Transform = Annotated[Standardize | Log1p | Identity | Bucketize, Field(discriminator="kind"), Shorthand()]
+
+
+class Numeric(Feature):
+    """A number a row."""
+
+    kind: Literal["numeric"]
+    """A number."""
+    transform: Transform = Standardize(kind="standardize")
+    """What is done to the number before the network sees it."""
+    missing: Literal["mean", "error"] | Fill = "mean"
+    """Where there is no number: the training rows' mean and an indicator input (bucketized: a row of its own), refused, or
+    `{fill: NUMBER}`."""
+
+
+class Cross(Declared):
+    """The combination of several categorical features, hashed: what this user does in this category."""
+
+    kind: Literal["cross"]
+    """A hashed combination of categorical features."""
+    name: Name
+    """What the feature is called."""
+    of: Annotated[tuple[Name, ...], Field(min_length=2)]
+    """The categorical features, from any source."""
+    buckets: Positive
+    """Rows of its table; combinations are hashed into them."""
+    dim: Positive | None = None
+    """Numbers per row. Default: `model.embedding_dim`."""
+
+
+AnyFeature = Annotated[Categorical | Bag | Numeric | Cross, Field(discriminator="kind")]

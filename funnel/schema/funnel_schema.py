@@ -1,0 +1,191 @@
+"""The whole declaration, and what must hold between its parts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from funnel.errors import listed
+from funnel.schema._base import Declared, Name, problem, require_known, require_unique
+from funnel.schema.data import Data, FeatureList, Fraction, Keyed, Source
+from funnel.schema.features import (
+    AnyFeature,
+    Bag,
+    Bucketize,
+    Categorical,
+    Cross,
+    Embedded,
+    Fill,
+    Numeric,
+    Table,
+)
+from funnel.schema.model import Esmm, Model, Objective
+from funnel.schema.stages import InconsistentLabels, Stage, parents_of
+from funnel.schema.training import Evaluate, Train
+
+FACTS = "facts"  # the source of features that name none
+
+
+class FunnelSchema(Declared):
+    """A funnel: the steps people take, the columns that describe each impression, and how to learn from them."""
+
+    name: Name
+    """What the funnel is called; run folders start with it."""
+    space: Name = "impression"
+    """What one row is, and what all probabilities are about."""
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    """The behaviours, earlier ones first."""
+    inconsistent_labels: InconsistentLabels = "error"
+    """Rows with a later stage but not the earlier one: `error` refuses them, `drop` leaves them out, `and` takes the later
+    label away, `promote` adds the earlier one. Each is counted in the report."""
+    data: Data
+    """Where the rows are."""
+    tables: dict[Name, Table] = {}
+    """Embedding tables that several features share."""
+    features: Annotated[tuple[AnyFeature, ...], Field(min_length=1)]
+    """The columns that describe each row."""
+    model: Model = Model()
+    """The network."""
+    objective: Objective = Esmm(kind="esmm")
+    """What is minimised."""
+    train: Train = Train()
+    """The fit."""
+    evaluate: Evaluate = Evaluate()
+    """The report."""
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _empty_table(cls, tables: Any) -> Any:
+        # `shop:` with nothing after it means the defaults.
+        return {name: table or {} for name, table in tables.items()} if isinstance(tables, dict) else tables
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> FunnelSchema:
+        parents_of(self.space, self.stages)
+        require_unique(("data", "dimensions"), [d.name for d in self.data.dimensions], "the dimension")
+        require_unique(("features",), [feature.name for feature in self.features], "the feature name")
+        for position, dimension in enumerate(self.data.dimensions):
+            if dimension.name == FACTS:
+                message = f"{FACTS!r} is what the fact table is called, expected another name. Rename the dimension."
+                raise problem(("data", "dimensions", position, "name"), message)
+        for position, feature in enumerate(self.features):
+            _check_feature(self, ("features", position), feature)
+        _check_unused_tables(self)
+        _check_inputs(self)
+        _check_training(self)
+        return self
+
+    @cached_property
+    def parents(self) -> tuple[int, ...]:
+        """Where each stage's parent stands among the stages; -1 for the space itself."""
+        return parents_of(self.space, self.stages)
+
+    @cached_property
+    def conditional_names(self) -> tuple[str, ...]:
+        """What each conditional is called: `buy_given_click`; for a stage given the space, the stage's own name."""
+        stages = self.stages
+        return tuple(
+            stage.name if parent < 0 else f"{stage.name}_given_{stages[parent].name}"
+            for stage, parent in zip(stages, self.parents, strict=True)
+        )
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The stages' names, which are also the cumulatives'."""
+        return tuple(stage.name for stage in self.stages)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The fact table, then the dimensions."""
+        return (FACTS, *(dimension.name for dimension in self.data.dimensions))
+
+    def files_of(self, source: str) -> Source:
+        """Where the rows of a source are."""
+        return self.data.facts if source == FACTS else self.dimension(source)
+
+    def dimension(self, name: str) -> Any:
+        """A dimension by its name."""
+        return next(dimension for dimension in self.data.dimensions if dimension.name == name)
+
+    def feature(self, name: str) -> Any:
+        """A feature by its name."""
+        return next(feature for feature in self.features if feature.name == name)
+
+    def source_of(self, feature: Categorical | Bag | Numeric | Cross) -> str:
+        """The source whose rows a feature describes; a cross of several sources describes facts."""
+        if not isinstance(feature, Cross):
+            return feature.source or FACTS
+        sources = {self.source_of(self.feature(name)) for name in feature.of}
+        return sources.pop() if len(sources) == 1 else FACTS
+
+
+def _check_feature(schema: FunnelSchema, path: tuple[str | int, ...], feature: Categorical | Bag | Numeric | Cross) -> None:
+    if isinstance(feature, Cross):
+        plain = [other.name for other in schema.features if isinstance(other, Categorical)]
+        for position, name in enumerate(feature.of):
+            require_known((*path, "of", position), name, plain, "a categorical feature")
+        return
+    if feature.source is not None:
+        require_known((*path, "source"), feature.source, schema.sources, "a source")
+    if isinstance(feature, Embedded) and feature.table is not None:
+        require_known((*path, "table"), feature.table, schema.tables, "one of the tables")
+    labels = {stage.label: stage.name for stage in schema.stages}
+    if (feature.source or FACTS) == FACTS and feature.column_name in labels:
+        message = (
+            f"{feature.column_name!r} is the label of stage {labels[feature.column_name]!r}, expected a column known before "
+            "the impression. A model that sees its label learns nothing: remove the feature."
+        )
+        raise problem((*path, "column" if feature.column else "name"), message)
+    if isinstance(feature, Embedded) and feature.table is None and feature.name in schema.tables:
+        message = f"{feature.name!r} is also a table, expected `table: {feature.name}` or another name. Say which."
+        raise problem((*path, "name"), message)
+    if isinstance(feature, Bag):
+        _check_bag(schema.files_of(feature.source or FACTS), path, feature)
+    if isinstance(feature, Numeric) and isinstance(feature.missing, Fill) and isinstance(feature.missing.fill, str):
+        raise problem((*path, "missing", "fill"), f"got {feature.missing.fill!r}, expected a number. Write one.")
+
+
+def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
+    listed_in_row = isinstance(files, FeatureList)
+    if listed_in_row and bag.weights is not None:
+        raise problem((*path, "weights"), "got a column for a feature list, whose entries carry their weights. Remove it.")
+    if bag.weighted and not listed_in_row and bag.weights is None:
+        raise problem((*path, "weights"), "got no column for a weighted bag, expected the one with the weights. Name it.")
+    if files.format == "csv" and bag.separator is None:
+        message = "got none for a bag in CSV, where a list is one text. Say what stands between two ids: `separator: '|'`."
+        raise problem((*path, "separator"), message)
+
+
+def _check_unused_tables(schema: FunnelSchema) -> None:
+    used = {feature.table for feature in schema.features if isinstance(feature, Embedded)}
+    for name in schema.tables:
+        if name not in used:
+            message = f"no feature looks it up (used: {listed(sorted(t for t in used if t))}). Remove it, or name it in a feature."
+            raise problem(("tables", name), message)
+
+
+def _check_inputs(schema: FunnelSchema) -> None:
+    names = {feature.name for feature in schema.features}
+    for position, feature in enumerate(schema.features):
+        if isinstance(feature, Bag) and feature.weighted and f"{feature.name}_weights" in names:
+            message = f"its weights are the input {feature.name}_weights, which is a feature's name too. Rename one."
+            raise problem(("features", position, "name"), message)
+
+
+def _check_training(schema: FunnelSchema) -> None:
+    stopping = schema.train.early_stopping
+    for position, name in enumerate((stopping.stages if stopping else None) or ()):
+        require_known(("train", "early_stopping", "stages", position), name, schema.stage_names, "a stage")
+    for name in schema.objective.weights:
+        require_known(("objective", "weights", name), name, schema.stage_names, "a stage")
+    validation = schema.data.validation
+    if isinstance(validation, Fraction) and validation.by not in (None, "row"):
+        groups = ["row", *(d.name for d in schema.data.dimensions)]
+        require_known(("data", "validation", "by"), validation.by or "", groups, "a dimension or `row`")
+    if (group := schema.evaluate.group_by) is not None:
+        plain = [feature.name for feature in schema.features if isinstance(feature, Categorical)]
+        require_known(("evaluate", "group_by"), group, plain, "a categorical feature")
+
+

@@ -1,0 +1,109 @@
+"""What the training rows add to a declaration: how many rows tables have, the scale of numbers, and the stages' rates."""
+
+from __future__ import annotations
+
+from funnel.schema._base import Declared
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric
+from funnel.schema.funnel_schema import FunnelSchema
+
+MISSING, OOV, FIRST = 0, 1, 2  # rows of every table: no id, an id without a row of its own, and the first id (or bucket)
+DEFAULT_MIN_COUNT = 2
+DEFAULT_PRIOR = 0.05
+
+
+class Scale(Declared):
+    """What is known about a numeric feature."""
+
+    mean: float = 0.0
+    """Of the training rows, after the logarithm where one is taken."""
+    std: float = 1.0
+    """Of the training rows, after the logarithm where one is taken; 1 where all are equal."""
+    boundaries: tuple[float, ...] = ()
+    """Between the buckets, where the feature is bucketized."""
+
+
+class Learnt(Declared):
+    """Completes a schema, so that a network can be built from both."""
+
+    rows: dict[str, int]
+    """Rows of each embedding table, with those for missing and unknown ids."""
+    scales: dict[str, Scale]
+    """By numeric feature."""
+    priors: tuple[float, ...]
+    """The training rows' rate of each stage, given its parent."""
+
+
+def table_of(feature: Categorical | Bag | Numeric | Cross) -> str | None:
+    """The embedding table that a feature looks up; None for a number that is taken as one."""
+    if isinstance(feature, Categorical | Bag):
+        return feature.table_name
+    if isinstance(feature, Numeric) and not isinstance(feature.transform, Bucketize):
+        return None
+    return feature.name
+
+
+def dim_of(schema: FunnelSchema, table: str) -> int:
+    """Numbers per row of a table."""
+    if table in schema.tables:
+        dim = schema.tables[table].dim
+    else:
+        feature = schema.feature(table)
+        dim = feature.transform.dim if isinstance(feature, Numeric) else feature.dim
+    return dim or schema.model.embedding_dim
+
+
+def buckets_of(schema: FunnelSchema, table: str) -> int | None:
+    """How many buckets ids are hashed into; None where a vocabulary is learnt."""
+    if table in schema.tables:
+        return schema.tables[table].buckets
+    feature = schema.feature(table)
+    return None if isinstance(feature, Numeric) else feature.buckets
+
+
+def vocabulary_tables(schema: FunnelSchema) -> tuple[str, ...]:
+    """The tables whose ids are learnt from training rows."""
+    tables = dict.fromkeys(f.table_name for f in schema.features if isinstance(f, Categorical | Bag))
+    return tuple(table for table in tables if buckets_of(schema, table) is None)
+
+
+def declared_only(schema: FunnelSchema) -> tuple[Learnt | None, tuple[str, ...]]:
+    """What can be known without data, and the paths of what cannot.
+
+    Returns:
+        Learnt, or None where something must be learnt; and the features and tables for which it must.
+    """
+    rows: dict[str, int] = {}
+    scales: dict[str, Scale] = {}
+    unknown = [f"table {table!r} (no `buckets`)" for table in vocabulary_tables(schema)]
+    for feature in schema.features:
+        if isinstance(feature, Numeric):
+            scale = declared_scale(feature)
+            if scale is None:
+                unknown.append(f"feature {feature.name!r} (`{feature.transform.kind}` without declared values)")
+                continue
+            scales[feature.name] = scale
+        if (table := table_of(feature)) is not None:
+            rows[table] = table_rows(schema, table, scales.get(feature.name))
+    if unknown:
+        return None, tuple(unknown)
+    return Learnt(rows=rows, scales=scales, priors=tuple(stage.prior or DEFAULT_PRIOR for stage in schema.stages)), ()
+
+
+def table_rows(schema: FunnelSchema, table: str, scale: Scale | None = None, terms: int = 0) -> int:
+    """Rows of a table: the two special ones, and one per bucket or term."""
+    if scale is not None and scale.boundaries:
+        return FIRST + len(scale.boundaries) + 1
+    return FIRST + (buckets_of(schema, table) or terms)
+
+
+def declared_scale(feature: Numeric) -> Scale | None:
+    """The scale of a number where the schema declares all of it, else None."""
+    match feature.transform.kind:
+        case "none":
+            return Scale()
+        case "bucketize":
+            bounds = feature.transform.boundaries
+            return None if bounds is None else Scale(boundaries=bounds)
+        case _:
+            mean, std = feature.transform.mean, feature.transform.std
+            return None if mean is None or std is None else Scale(mean=mean, std=std)

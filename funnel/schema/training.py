@@ -1,0 +1,95 @@
+"""How the model is fitted and judged."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from funnel.schema._base import Declared, Name, Positive, Shorthand
+
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Adagrad(Declared):
+    """Adagrad (Duchi et al., 2011): touches only the rows that a batch uses."""
+
+    kind: Literal["adagrad"]
+    """Row-sparse Adagrad."""
+    learning_rate: Rate = 0.05
+    """Step size."""
+    initial_accumulator: Rate = 0.1
+    """What each squared-gradient sum starts from: the larger, the gentler the first steps of a row."""
+
+
+class Adam(Declared):
+    """Adam (Kingma & Ba, 2015)."""
+
+    kind: Literal["adam"]
+    """Adam."""
+    learning_rate: Rate = 0.001
+    """Step size."""
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of the gradient's mean."""
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the squared gradient's mean."""
+
+
+class Sgd(Declared):
+    """Plain gradient steps."""
+
+    kind: Literal["sgd"]
+    """Gradient descent."""
+    learning_rate: Rate = 0.01
+    """Step size."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the last step that is repeated."""
+
+
+TableOptimizer = Annotated[Adagrad | Sgd, Field(discriminator="kind"), Shorthand()]
+DenseOptimizer = Annotated[Adam | Adagrad | Sgd, Field(discriminator="kind"), Shorthand()]
+
+
+class Optimizer(Declared):
+    """One optimiser for the embedding tables, one for all else."""
+
+    embedding: TableOptimizer = Adagrad(kind="adagrad")
+    """For embedding tables. Only optimisers that leave unused rows alone: a step then costs the same however large the
+    vocabulary."""
+    dense: DenseOptimizer = Adam(kind="adam")
+    """For body and towers."""
+
+
+class EarlyStopping(Declared):
+    """Stop when the validation rows stop improving; the best epoch's weights are kept."""
+
+    stages: tuple[Name, ...] | None = None
+    """The stages whose mean metric decides. Default: all."""
+    metric: Literal["log_loss", "auc"] = "log_loss"
+    """What is compared, for cumulative probabilities over all validation rows."""
+    patience: Annotated[int, Field(ge=0)] = 1
+    """Epochs without improvement that are still waited for."""
+
+
+class Train(Declared):
+    """The fit."""
+
+    batch_size: Positive = 2048
+    """Impressions in a step."""
+    epochs: Positive = 5
+    """Passes over the training rows, at most."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of the split, the order of the rows, and the first weights."""
+    optimizer: Optimizer = Optimizer()
+    """The optimisers."""
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    """When to stop. Needs validation rows; `null` runs all epochs and keeps the last."""
+
+
+class Evaluate(Declared):
+    """The report."""
+
+    group_by: Name | None = None
+    """A categorical feature (say the user id): adds the mean AUC within its groups, weighted by their rows."""
+    batch_size: Positive = 16_384
+    """Impressions predicted at a time; changes nothing but memory and speed."""
