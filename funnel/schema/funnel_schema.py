@@ -26,6 +26,7 @@ from funnel.schema.stages import InconsistentLabels, Stage, parents_of
 from funnel.schema.training import Evaluate, Train
 
 FACTS = "facts"  # the source of features that name none
+RESERVED = (FACTS, "index")  # first parts of the keys of star batches
 
 
 class FunnelSchema(Declared):
@@ -67,8 +68,8 @@ class FunnelSchema(Declared):
         require_unique(("data", "dimensions"), [d.name for d in self.data.dimensions], "the dimension")
         require_unique(("features",), [feature.name for feature in self.features], "the feature name")
         for position, dimension in enumerate(self.data.dimensions):
-            if dimension.name == FACTS:
-                message = f"{FACTS!r} is what the fact table is called, expected another name. Rename the dimension."
+            if dimension.name in RESERVED:
+                message = f"{dimension.name!r} has a meaning of its own in batches, expected another name. Rename the dimension."
                 raise problem(("data", "dimensions", position, "name"), message)
         for position, feature in enumerate(self.features):
             _check_feature(self, ("features", position), feature)

@@ -9,6 +9,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 MISSING, OOV, FIRST = 0, 1, 2  # rows of every table: no id, an id without a row of its own, and the first id (or bucket)
 DEFAULT_MIN_COUNT = 2
 DEFAULT_PRIOR = 0.05
+CROSS_SEPARATOR = "\x1f"  # between the ids of a cross, where their text is hashed
 
 
 class Scale(Declared):

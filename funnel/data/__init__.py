@@ -1,0 +1,1 @@
+"""Files and frames -> encoded stars -> star batches. Never sees a model."""

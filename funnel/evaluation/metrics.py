@@ -1,0 +1,256 @@
+"""Order and calibration of binary predictions, in NumPy alone.
+
+Labels, predictions and weights are arrays or sequences of any boolean, integer or float dtype; counted in float64.
+Weights say how many rows a row stands for: 1 where there are none given, while a row of weight 0 is as good as absent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """The chance that a positive row scores above a negative one, ties counted one half (Mann & Whitney, 1947).
+
+    Exact: no thresholds, and no error but rounding. O(n log n).
+
+    Args:
+        labels: 0 or 1, shape [n].
+        scores: Logits, probabilities, or anything else in the same order, shape [n]; may be infinite.
+        weights: Finite, at least 0, shape [n].
+
+    Returns:
+        Between 0 and 1; NaN where a class has no rows, or none with a weight.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    areas, _ = _auc_by_group(_runs(*_rows(labels, scores, "scores", weights)))
+    return float(areas[0]) if areas.size else math.nan
+
+
+def group_auc(
+    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[float, int]:
+    """GAUC: the mean of the groups' AUCs, weighted by their impressions (Zhou et al., 2018, DIN). O(n log n).
+
+    Args:
+        labels: 0 or 1, shape [n].
+        scores: Logits, probabilities, or anything else in the same order, shape [n]; may be infinite.
+        groups: Whose impression each row is, such as the user's; any integer dtype, any order, shape [n].
+        weights: Finite, at least 0, shape [n]. A group's impressions are their sum.
+
+    Returns:
+        GAUC, between 0 and 1, and how many groups it counts: those with both classes. NaN and 0 where none has.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    keys = np.asarray(groups)
+    if keys.size and keys.dtype.kind not in "iu":
+        raise ValueError(f"got groups of dtype {keys.dtype}, expected integers.")
+    positive, score, weight = _rows(labels, scores, "scores", weights)
+    _require_shape(keys, "groups", score.shape)
+    areas, impressions = _auc_by_group(_runs(positive, score, weight, keys))
+    counted = ~np.isnan(areas)
+    return _mean(areas[counted], impressions[counted]), int(np.count_nonzero(counted))
+
+
+def auc_standard_error(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The standard error of `auc` (DeLong et al., 1988), through ranks in O(n log n) (Sun & Xu, 2014).
+
+    Args:
+        labels: 0 or 1, shape [n].
+        scores: Logits, probabilities, or anything else in the same order, shape [n]; may be infinite.
+
+    Returns:
+        At least 0, and 0 where no scores of the classes overlap; NaN where a class has fewer than two rows.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    _, positive, negative, _ = _runs(*_rows(labels, scores, "scores", None))
+    positives, negatives = positive.sum(), negative.sum()
+    if min(positives, negatives) < 2:
+        return math.nan
+    beaten = (np.cumsum(negative) - negative / 2) / negatives  # by a positive row: the share of negative ones
+    lost_to = 1 - (np.cumsum(positive) - positive / 2) / positives  # by a negative row: the share of positive ones
+    return math.sqrt(_variance(beaten, positive) / positives + _variance(lost_to, negative) / negatives)
+
+
+def log_loss_from_logits(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """The mean of -log P(label) in nats: log(1 + exp(z)), where z is the logit of what did not happen.
+
+    Never forms a probability, so that no logit is too large; an infinite one on the wrong side costs infinity.
+
+    Args:
+        labels: 0 or 1, shape [n].
+        logits: log(p / (1 - p)), shape [n]; may be infinite.
+        weights: Finite, at least 0, shape [n].
+
+    Returns:
+        At least 0; NaN where there are no rows, or none with a weight.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    positive, logit, weight = _rows(labels, logits, "logits", weights)
+    return _mean(np.logaddexp(0.0, np.where(positive, -logit, logit)), weight)
+
+
+def normalized_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Log loss over the entropy of the observed rate (He et al., 2014, Practical Lessons ... Clicks on Ads).
+
+    Args:
+        labels: 0 or 1, shape [n].
+        logits: log(p / (1 - p)), shape [n]; may be infinite.
+        weights: Finite, at least 0, shape [n].
+
+    Returns:
+        At least 0, and 1 where as good as the rate itself; NaN where the rate is 0 or 1, or no row has a weight.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    positive, _, weight = _rows(labels, logits, "logits", weights)
+    rate = _mean(positive.astype(np.float64), weight)
+    entropy = -rate * math.log(rate) - (1 - rate) * math.log1p(-rate) if 0 < rate < 1 else math.nan
+    return log_loss_from_logits(labels, logits, weights) / entropy
+
+
+def predicted_over_observed(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """How many positives are predicted for each that is observed: what He et al., 2014, call calibration.
+
+    Args:
+        labels: 0 or 1, shape [n].
+        probabilities: Between 0 and 1, shape [n].
+        weights: Finite, at least 0, shape [n].
+
+    Returns:
+        At least 0, and 1 where right on average; NaN where there are no positives, or none with a weight.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    positive, probability, weight = _rows(labels, probabilities, "probabilities", weights)
+    observed = np.sum(weight[positive])
+    return float(np.sum(weight * probability) / observed) if observed > 0 else math.nan
+
+
+def expected_calibration_error(
+    labels: ArrayLike, probabilities: ArrayLike, bins: int = 20, weights: ArrayLike | None = None
+) -> float:
+    """The mean gap of predicted and observed rate over bins (Naeini et al., 2015) of equal mass (Nixon et al., 2019).
+
+    Equal probabilities share a bin, the one where the middle of their mass falls. Bins may thus be uneven, even empty.
+
+    Args:
+        labels: 0 or 1, shape [n].
+        probabilities: Between 0 and 1, shape [n].
+        bins: At least 1.
+        weights: Finite, at least 0, shape [n].
+
+    Returns:
+        Between 0 and 1, and above 0 by chance even for a perfect model; NaN where no row has a weight.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    if bins < 1:
+        raise ValueError(f"got {bins} bins, expected at least 1.")
+    probability, positive, negative, _ = _runs(*_rows(labels, probabilities, "probabilities", weights))
+    mass = positive + negative
+    total = mass.sum()
+    if not total > 0:
+        return math.nan
+    # Multiplied before divided: whole weights then meet the edges between bins exactly.
+    which = np.floor(bins * (np.cumsum(mass) - mass / 2) / total).astype(np.intp)
+    gaps = np.bincount(which, weights=negative * probability - positive * (1 - probability))
+    return float(np.abs(gaps).sum() / total)
+
+
+class _Runs(NamedTuple):
+    """Rows of one group and one value together, in this order: value and weights, shape [runs]."""
+
+    value: Floats
+    positive: Floats
+    negative: Floats
+    group_start: NDArray[np.intp]  # each group's first run, shape [groups]
+
+
+def _rows(
+    labels: ArrayLike, values: ArrayLike, name: str, weights: ArrayLike | None
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    label, value = _floats(labels, "labels"), _floats(values, name)
+    if label.ndim != 1:
+        raise ValueError(f"got labels of shape {label.shape}, expected one dimension, [n].")
+    _require_shape(value, name, label.shape)
+    _require((label == 0) | (label == 1), label, "labels", "only 0 and 1")
+    low, high = (0, 1) if name == "probabilities" else (-math.inf, math.inf)
+    _require((value >= low) & (value <= high), value, name, f"numbers between {low} and {high}")
+    weight = np.ones_like(value) if weights is None else _floats(weights, "weights")
+    _require_shape(weight, "weights", label.shape)
+    _require(np.isfinite(weight) & (weight >= 0), weight, "weights", "finite numbers of at least 0")
+    return label == 1, value, weight
+
+
+def _floats(given: ArrayLike, name: str) -> Floats:
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"got {name} of dtype {array.dtype}, expected booleans, integers or floats.")
+    return array.astype(np.float64, copy=False)
+
+
+def _require_shape(array: NDArray[np.generic], name: str, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"got {name} of shape {array.shape}, expected {shape}, the shape of the labels.")
+
+
+def _require(valid: NDArray[np.bool_], array: Floats, name: str, expected: str) -> None:
+    if not valid.all():
+        row = int(np.argmin(valid))
+        raise ValueError(f"got {array[row]} among the {name}, at row {row}, expected {expected}.")
+
+
+def _runs(
+    positive: NDArray[np.bool_], value: Floats, weight: Floats, groups: NDArray[np.generic] | None = None
+) -> _Runs:
+    keys = np.zeros(value.size, dtype=np.int8) if groups is None else groups
+    order = np.lexsort((value, keys))
+    positive, value, weight = positive[order], value[order], weight[order]
+    new_group = _changes(keys[order])
+    start = np.flatnonzero(new_group | _changes(value))
+    positives = np.add.reduceat(np.where(positive, weight, 0.0), start)
+    negatives = np.add.reduceat(np.where(positive, 0.0, weight), start)
+    return _Runs(value[start], positives, negatives, np.flatnonzero(new_group[start]))
+
+
+def _changes(ordered: NDArray[np.generic]) -> NDArray[np.bool_]:
+    return np.concatenate((np.ones(min(ordered.size, 1), dtype=np.bool_), ordered[1:] != ordered[:-1]))
+
+
+def _auc_by_group(runs: _Runs) -> tuple[Floats, Floats]:
+    positives = np.add.reduceat(runs.positive, runs.group_start)
+    negatives = np.add.reduceat(runs.negative, runs.group_start)
+    # Back to 0 at every group: the running sum stays as small, and so as precise, as the group's own.
+    steps = runs.negative.copy()
+    steps[runs.group_start[1:]] -= negatives[:-1]
+    below = np.cumsum(steps) - runs.negative / 2
+    won, pairs = np.add.reduceat(runs.positive * below, runs.group_start), positives * negatives
+    areas = np.divide(won, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
+    return np.clip(areas, 0.0, 1.0), positives + negatives
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    used = weights > 0  # 0 times infinity is not 0
+    return float(np.sum(values[used] * weights[used]) / np.sum(weights[used])) if used.any() else math.nan
+
+
+def _variance(values: Floats, counts: Floats) -> float:
+    return float(np.sum(counts * (values - _mean(values, counts)) ** 2) / (counts.sum() - 1))
