@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 from pyarrow import ArrowException
 
-from funnel.errors import DataError, have, listed
 from funnel.data.feature_list import Kind, spread_fields
+from funnel.errors import DataError, have, listed
 from funnel.schema.data import Csv, FeatureList, Source
 
 ROWS_AT_ONCE = 1 << 19
@@ -104,7 +104,9 @@ def _read_text(path: Path, separator: str, columns: Sequence[str] | None, quote:
         raise DataError(f"{path}: got an empty file, expected rows. Is it whole?")
     frame = pl.read_csv(path, has_header=columns is None, separator=separator, quote_char=quote, infer_schema=False)
     if columns is not None and frame.width != len(columns):
-        message = f"got {frame.width} columns, expected {len(columns)} ({', '.join(columns)}). Correct `columns` or `separator`."
+        message = (
+            f"got {frame.width} columns, expected {len(columns)} ({', '.join(columns)}). Correct `columns` or `separator`."
+        )
         raise DataError(f"{path}:1 {message}")
     return frame if columns is None else frame.rename(dict(zip(frame.columns, columns, strict=True)))
 

@@ -67,7 +67,10 @@ def count_ids(ids: Iterable[tuple[pl.Series, NDArray[np.int64]]]) -> pl.DataFram
         `term` and `count`, most frequent first, equals in the order of their text; ids that count 0 are left out.
     """
     parts = [
-        pl.DataFrame({"term": text.rename("term"), "count": counts}).drop_nulls("term").group_by("term").agg(pl.col("count").sum())
+        pl.DataFrame({"term": text.rename("term"), "count": counts})
+        .drop_nulls("term")
+        .group_by("term")
+        .agg(pl.col("count").sum())
         for text, counts in ids
     ]
     counted = pl.concat(parts).group_by("term").agg(pl.col("count").sum()).filter(pl.col("count") > 0)
@@ -82,7 +85,7 @@ def choose_terms(counted: pl.DataFrame, table: str, min_count: int, max_rows: in
     """
     chosen = counted.filter(pl.col("count") >= min_count)["term"]
     chosen = chosen if max_rows is None else chosen.head(max_rows)
-    broken = chosen.str.contains("\n", literal=True)
+    broken = chosen.str.contains("[\r\n]")
     if broken.any():
         found = chosen.filter(broken)[0]
         raise DataError(f"table {table!r}: the id {found!r} holds a line break, expected none. Clean the column.")

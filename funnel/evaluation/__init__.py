@@ -1,1 +1,1 @@
-"""How good the probabilities are: their order, their calibration, and what they are worth in bits."""
+"""How good the probabilities are: their order and their calibration."""

@@ -35,9 +35,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
     return float(areas[0]) if areas.size else math.nan
 
 
-def group_auc(
-    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None
-) -> tuple[float, int]:
+def group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None) -> tuple[float, int]:
     """GAUC: the mean of the groups' AUCs, weighted by their impressions (Zhou et al., 2018, DIN). O(n log n).
 
     Args:
@@ -218,9 +216,7 @@ def _require(valid: NDArray[np.bool_], array: Floats, name: str, expected: str) 
         raise ValueError(f"got {array[row]} among the {name}, at row {row}, expected {expected}.")
 
 
-def _runs(
-    positive: NDArray[np.bool_], value: Floats, weight: Floats, groups: NDArray[np.generic] | None = None
-) -> _Runs:
+def _runs(positive: NDArray[np.bool_], value: Floats, weight: Floats, groups: NDArray[np.generic] | None = None) -> _Runs:
     keys = np.zeros(value.size, dtype=np.int8) if groups is None else groups
     order = np.lexsort((value, keys))
     positive, value, weight = positive[order], value[order], weight[order]

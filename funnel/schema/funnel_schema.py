@@ -9,11 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from funnel.errors import listed
 from funnel.schema._base import Declared, Name, problem, require_known, require_unique
-from funnel.schema.data import Data, FeatureList, Fraction, Keyed, Source
+from funnel.schema.data import Data, FeatureList, Fraction, Source
 from funnel.schema.features import (
     AnyFeature,
     Bag,
-    Bucketize,
     Categorical,
     Cross,
     Embedded,
@@ -69,7 +68,9 @@ class FunnelSchema(Declared):
         require_unique(("features",), [feature.name for feature in self.features], "the feature name")
         for position, dimension in enumerate(self.data.dimensions):
             if dimension.name in RESERVED:
-                message = f"{dimension.name!r} has a meaning of its own in batches, expected another name. Rename the dimension."
+                message = (
+                    f"{dimension.name!r} has a meaning of its own in batches, expected another name. Rename the dimension."
+                )
                 raise problem(("data", "dimensions", position, "name"), message)
         for position, feature in enumerate(self.features):
             _check_feature(self, ("features", position), feature)
@@ -163,7 +164,9 @@ def _check_unused_tables(schema: FunnelSchema) -> None:
     used = {feature.table for feature in schema.features if isinstance(feature, Embedded)}
     for name in schema.tables:
         if name not in used:
-            message = f"no feature looks it up (used: {listed(sorted(t for t in used if t))}). Remove it, or name it in a feature."
+            message = (
+                f"no feature looks it up (used: {listed(sorted(t for t in used if t))}). Remove it, or name it in a feature."
+            )
             raise problem(("tables", name), message)
 
 
@@ -188,5 +191,3 @@ def _check_training(schema: FunnelSchema) -> None:
     if (group := schema.evaluate.group_by) is not None:
         plain = [feature.name for feature in schema.features if isinstance(feature, Categorical)]
         require_known(("evaluate", "group_by"), group, plain, "a categorical feature")
-
-

@@ -187,9 +187,13 @@ def _message(detail: ErrorDetails, tree: Any, path: Path_) -> str:
         case "union_tag_invalid":
             found = context.get("tag")
             names = re.findall(r"'([^']*)'", str(context.get("expected_tags")))
-            return f"got `{str(context.get('discriminator')).strip(chr(39))}: {found}`, expected one of these {have(found, names)}"
+            return (
+                f"got `{str(context.get('discriminator')).strip(chr(39))}: {found}`, expected one of these {have(found, names)}"
+            )
         case "union_tag_not_found":
-            return f"got no `{str(context.get('discriminator')).strip(chr(39))}`, expected it to say which kind this is. Add it."
+            return (
+                f"got no `{str(context.get('discriminator')).strip(chr(39))}`, expected it to say which kind this is. Add it."
+            )
         case "literal_error":
             names = re.findall(r"'([^']*)'", str(context.get("expected")))
             return f"got {_shown(given)}, expected one of these {have(given, names)}"
