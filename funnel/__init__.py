@@ -1,3 +1,39 @@
-"""Multi-stage funnels: P(stage | the one before) and P(stage) for every impression, learnt over the entire space."""
+"""Multi-stage funnels: P(stage | the one before) and P(stage) for every impression, learnt over the entire space.
+
+Names are resolved when first used: importing funnel does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "build": "funnel.api",
+    "dataset": "funnel.api",
+    "evaluate": "funnel.api",
+    "export": "funnel.api",
+    "fit": "funnel.api",
+    "load": "funnel.api",
+    "predict": "funnel.api",
+    "load_schema": "funnel.schema.reader",
+    "simulate": "funnel.simulate",
+    "FunnelSchema": "funnel.schema.funnel_schema",
+    "FunnelError": "funnel.errors",
+    "SchemaError": "funnel.errors",
+    "DataError": "funnel.errors",
+    "RunError": "funnel.errors",
+}
+__all__ = [*_WHERE, "__version__"]  # noqa: PLE0604  # all are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'funnel' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

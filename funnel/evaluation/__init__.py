@@ -1,1 +1,1 @@
-"""How good the probabilities are: their order and their calibration."""
+"""How good a model is: exact metrics, predictions, and the report."""

@@ -9,9 +9,9 @@ from funnel.model._keras import keras, tf
 from funnel.model.embedding import Embeddings
 from funnel.model.layers import ConditionalTower, Stack
 from funnel.model.numbers import bucketized, is_bucketized, scaled
-from funnel.schema.features import Numeric
+from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.learnt import Learnt
+from funnel.schema.learnt import MISSING, Learnt
 
 
 class Network(keras.layers.Layer):
@@ -59,3 +59,18 @@ class Network(keras.layers.Layer):
             else:
                 columns.append(embedded[feature.name])
         return tf.concat(columns, axis=1) if columns else None
+
+
+def blank_batch(schema: FunnelSchema) -> dict[str, tf.Tensor]:
+    """A star batch of one row with nothing in it: enough to create all variables."""
+    batch: dict[str, tf.Tensor] = {f"index/{source}": tf.constant([0]) for source in schema.sources if source != FACTS}
+    for feature in schema.features:
+        key = f"{schema.source_of(feature)}/{feature.name}"
+        match feature:
+            case Numeric():
+                batch[key] = tf.constant([float("nan")])
+            case Bag():
+                batch |= {key: tf.zeros([0], tf.int32), f"{key}/offsets": tf.constant([0, 0])}
+            case _:
+                batch[key] = tf.constant([MISSING])
+    return batch

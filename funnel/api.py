@@ -1,0 +1,167 @@
+"""The calls of the library: each delegates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from funnel.data.batches import dataset as star_dataset
+from funnel.data.origin import origin_of
+from funnel.errors import DataError, FunnelError, RunError, SchemaError
+from funnel.evaluation.report import Report
+from funnel.fitting import fit_events, has_test, prepare
+from funnel.model.funnel_model import FunnelModel, build_model
+from funnel.run import Run
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.learnt import declared_only
+from funnel.schema.reader import load_schema
+
+SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
+
+
+def _file(schema: SchemaLike) -> Path | None:
+    return Path(schema) if isinstance(schema, str | Path) else None
+
+
+def build(schema: SchemaLike, data: Any = None) -> FunnelModel:
+    """A compiled `tfrs.Model`, not fitted.
+
+    Args:
+        schema: A file, a mapping, or a schema.
+        data: What vocabularies and scales are learnt from: a folder, or frames. Not needed where the schema declares all sizes
+            (`buckets`, and the mean and std, or boundaries, of numbers).
+
+    Raises:
+        SchemaError: The schema is not right, or something must be learnt and there are no data.
+        DataError: The data are not what the schema says.
+    """
+    declared = load_schema(schema)
+    if data is not None:
+        prepared = prepare(declared, origin_of(declared, data, _file(schema)))
+        return build_model(
+            declared, prepared.learnt, {table: list(terms) for table, terms in prepared.vocabulary.terms.items()}
+        )
+    learnt, unknown = declared_only(declared)
+    if learnt is None:
+        raise SchemaError(
+            f"build: got no data, expected some to learn from: {', '.join(unknown)}. Give `build(schema, data)`, or declare them."
+        )
+    return build_model(declared, learnt, {})
+
+
+def dataset(schema: SchemaLike, data: Any = None) -> Any:
+    """The training rows as a `tf.data.Dataset` of `(star batch, labels)`, shuffled anew at each pass.
+
+    Args:
+        schema: A file, a mapping, or a schema.
+        data: A folder, or frames; None for the schema's own.
+
+    Raises:
+        SchemaError: The schema is not right.
+        DataError: The data are not what the schema says.
+    """
+    declared = load_schema(schema)
+    prepared = prepare(declared, origin_of(declared, data, _file(schema)))
+    return star_dataset(declared, prepared.star, prepared.rows, batch_size=declared.train.batch_size, shuffle=True)
+
+
+def fit(
+    schema: SchemaLike,
+    data: Any = None,
+    *,
+    test: Any = None,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    watch: Callable[[Any], None] | None = None,
+) -> Run:
+    """Fit a funnel, and judge it.
+
+    Args:
+        schema: A file, a mapping, or a schema.
+        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; or None for the schema's own folder.
+        test: The test rows, given likewise. Default: those of the folder, where the schema names some.
+        out: Where to save the run; None does not.
+        overrides: `path=value` texts, such as `train.epochs=3`.
+        watch: Called with each event: Prepared, Step, Epoch, Run.
+
+    Returns:
+        The run.
+
+    Raises:
+        FunnelError: The schema or the data are not right; nothing is left behind.
+    """
+    if out is not None and Path(out).exists():
+        raise RunError(f"{out}: is already there, expected a new folder. Choose another `--out`, or remove it.")
+    declared = load_schema(schema, overrides)
+    origin = origin_of(declared, data, _file(schema))
+    judged = origin_of(declared, test, _file(schema)) if test is not None else origin if has_test(declared, origin) else None
+    run: Run | None = None
+    for event in fit_events(declared, origin, judged):
+        if watch is not None:
+            watch(event)
+        if isinstance(event, Run):
+            run = event
+    if run is None:
+        raise FunnelError("fit: ended without a model.")
+    if out is not None:
+        run.save(out)
+    return run
+
+
+def load(run: str | Path) -> Run:
+    """A run that was saved.
+
+    Raises:
+        RunError: The folder is missing or not whole.
+    """
+    return Run.load(run)
+
+
+def evaluate(run: str | Path, data: Any = None, split: Literal["train", "test"] = "test") -> Report:
+    """Judge a saved run on a split of a folder, or on frames."""
+    return load(run).evaluate(data, split)
+
+
+def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test") -> Any:
+    """Every probability for every row, as a frame: polars where polars was given, else pandas.
+
+    Raises:
+        FunnelError: The run or the data are not right.
+    """
+    loaded = run if isinstance(run, Run) else load(run)
+    found = loaded.predict(data, split)
+    frames = list(data.values()) if isinstance(data, Mapping) else [data]
+    return (
+        pl.DataFrame(found) if any(isinstance(frame, pl.DataFrame | pl.LazyFrame) for frame in frames) else pd.DataFrame(found)
+    )
+
+
+def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Path:
+    """Write predictions as Parquet or CSV, by the name's ending; the file appears when it is whole.
+
+    Raises:
+        DataError: Another ending, or the folder cannot be written.
+    """
+    path = Path(out)
+    if path.suffix not in (".parquet", ".csv"):
+        raise DataError(f"{path}: got the ending {path.suffix!r}, expected .parquet or .csv. Rename it.")
+    part = path.with_name(f".{path.name}.part")
+    frame = pl.DataFrame(dict(columns))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(part) if path.suffix == ".parquet" else frame.write_csv(part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written: {error.strerror}. Nothing was left behind.") from None
+    return path
+
+
+def export(run: str | Path, out: str | Path) -> Path:
+    """Write a saved run as a SavedModel that takes raw values."""
+    return load(run).export(out)

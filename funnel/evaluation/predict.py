@@ -1,0 +1,50 @@
+"""Predictions for the rows of a star: one path, for evaluating, predicting and early stopping alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from funnel.data.batches import batches
+from funnel.data.encode import Star
+from funnel.model.funnel_model import FunnelModel, named
+from funnel.model.likelihood import cumulative_logits, probabilities
+
+Floats = NDArray[Any]
+
+
+class Predictor:
+    """A model's forward pass, traced once for any number of calls."""
+
+    def __init__(self, model: FunnelModel) -> None:
+        from funnel.model._keras import tf  # noqa: PLC0415  # the metrics beside this module do without TensorFlow
+
+        self.model, self._tf = model, tf
+        self._forward: Any = None
+
+    def logits(self, star: Star, rows: NDArray[np.int64], batch_size: int) -> Floats:
+        """Conditional logits of some facts, in their order: float32 [rows, stages]."""
+        parts = list(self._logits(star, rows, batch_size))
+        return np.concatenate(parts) if parts else np.zeros([0, len(self.model.schema.stages)], np.float32)
+
+    def _logits(self, star: Star, rows: NDArray[np.int64], batch_size: int) -> Iterator[Floats]:
+        for element in batches(star, rows, batch_size):
+            batch = element[0] if isinstance(element, tuple) else element
+            if self._forward is None:
+                spec = {key: self._tf.TensorSpec([None, *array.shape[1:]], array.dtype) for key, array in batch.items()}
+                self._forward = self._tf.function(self.model.logits, input_signature=[spec])
+            yield self._forward(batch).numpy()
+
+
+def cumulative(model: FunnelModel, conditional: Floats) -> NDArray[np.float64]:
+    """Cumulative logits, in float64, of conditional ones: [rows, stages]."""
+    return np.asarray(cumulative_logits(conditional.astype(np.float64), model.schema.parents))
+
+
+def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
+    """Every probability by name, from conditional logits [rows, stages]: float32 [rows]."""
+    given, reached = probabilities(conditional, model.schema.parents)
+    return named(model.schema, given.numpy(), reached.numpy())

@@ -1,0 +1,122 @@
+"""The report: per stage, how well it ranks and how well it is calibrated, each over a named sample space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from funnel.evaluation.metrics import (
+    auc,
+    auc_standard_error,
+    group_auc,
+    log_loss_from_logits,
+    normalized_entropy,
+    predicted_over_observed,
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good one probability is over one sample space; NaN where a score is undefined.
+
+    Attributes:
+        name: The probability: `buy`, `buy_given_click`.
+        space: The rows it is judged on: the space, or the parent stage.
+        rows: How many.
+        positives: How many of them reached the stage.
+        auc: Exact rank AUC.
+        auc_error: Its standard error (DeLong).
+        log_loss: Mean cross-entropy, in nats.
+        normalized_entropy: log_loss over that of the observed rate; below 1 is better than a constant.
+        predicted_over_observed: Sum of the probabilities over the positives; 1 is calibrated.
+        group_auc: Mean AUC within groups, weighted by their rows; None where no groups are declared.
+    """
+
+    name: str
+    space: str
+    rows: int
+    positives: int
+    auc: float
+    auc_error: float
+    log_loss: float
+    normalized_entropy: float
+    predicted_over_observed: float
+    group_auc: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The scores of all stages.
+
+    Attributes:
+        conditional: By stage: P(stage | parent, x), on the parent's rows.
+        cumulative: By stage: P(stage | x), on all rows.
+    """
+
+    conditional: dict[str, Scores]
+    cumulative: dict[str, Scores]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: undefined scores are null."""
+        return _without_nan(asdict(self))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def judge(
+    names: Sequence[str],
+    conditional_names: Sequence[str],
+    parents: Sequence[int],
+    space: str,
+    labels: NDArray[np.uint8],
+    conditional_logits: NDArray[Any],
+    cumulative_logits: NDArray[Any],
+    groups: NDArray[np.int64] | None = None,
+) -> Report:
+    """Score every stage twice.
+
+    Args:
+        names: The stages.
+        conditional_names: What their conditionals are called.
+        parents: Where each stage's parent stands; -1 for the space.
+        space: What the space is called.
+        labels: uint8 [rows, stages].
+        conditional_logits: [rows, stages].
+        cumulative_logits: [rows, stages].
+        groups: int64 [rows], or None.
+    """
+    conditional, cumulative = {}, {}
+    everything = np.ones(len(labels), bool)
+    for stage, parent in enumerate(parents):
+        rows = labels[:, parent] == 1 if parent >= 0 else everything
+        over = names[parent] if parent >= 0 else space
+        chosen = (labels[rows, stage], conditional_logits[rows, stage], None if groups is None else groups[rows])
+        conditional[names[stage]] = _scores(conditional_names[stage], over, *chosen)
+        cumulative[names[stage]] = _scores(names[stage], space, labels[:, stage], cumulative_logits[:, stage], groups)
+    return Report(conditional, cumulative)
+
+
+def _scores(name: str, space: str, labels: NDArray[np.uint8], logits: NDArray[Any], groups: NDArray[np.int64] | None) -> Scores:
+    logits = logits.astype(np.float64)
+    chances = np.exp(-np.logaddexp(0, -logits))
+    return Scores(
+        name=name,
+        space=space,
+        rows=len(labels),
+        positives=int(labels.sum()),
+        auc=auc(labels, logits),
+        auc_error=auc_standard_error(labels, logits),
+        log_loss=log_loss_from_logits(labels, logits),
+        normalized_entropy=normalized_entropy(labels, logits),
+        predicted_over_observed=predicted_over_observed(labels, chances),
+        group_auc=None if groups is None else group_auc(labels, logits, groups)[0],
+    )
