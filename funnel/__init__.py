@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "build": "funnel.api",
+    "check": "funnel.api",
     "dataset": "funnel.api",
     "evaluate": "funnel.api",
     "export": "funnel.api",
@@ -19,7 +20,7 @@ _WHERE = {
     "load": "funnel.api",
     "predict": "funnel.api",
     "load_schema": "funnel.schema.reader",
-    "simulate": "funnel.simulate",
+    "simulate": "funnel.simulation",
     "FunnelSchema": "funnel.schema.funnel_schema",
     "FunnelError": "funnel.errors",
     "SchemaError": "funnel.errors",

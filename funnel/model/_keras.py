@@ -13,7 +13,8 @@ if "tensorflow" not in sys.modules:
 
 import tensorflow as tf
 
-if tf.keras.__version__.startswith("3"):
+# tf_keras does not say its version here; Keras 3 does.
+if hasattr(tf.keras, "__version__"):
     raise ImportError(
         f"funnel: got Keras {tf.keras.__version__} as tf.keras, expected tf-keras 2.21, which tensorflow-recommenders needs. Import "
         "funnel before anything that uses tf.keras, or set the environment variable TF_USE_LEGACY_KERAS=1 "

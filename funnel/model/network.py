@@ -43,7 +43,8 @@ class Network(keras.layers.Layer):
         embedded = self.embeddings(batch)
         parts = []
         for source in self._declared.sources:
-            if (rows := self._source(source, batch, embedded)) is not None:
+            rows = self._source(source, batch, embedded)
+            if rows is not None:
                 parts.append(rows if source == FACTS else tf.gather(rows, batch[f"index/{source}"]))
         hidden = self.body(tf.concat(parts, axis=1), training=training)
         return tf.stack([tower(hidden, training=training) for tower in self.towers], axis=1)

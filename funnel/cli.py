@@ -1,0 +1,284 @@
+"""The command line: each verb reads its flags, calls the library, and says what happened. The only module that prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from funnel.errors import FunnelError
+
+if TYPE_CHECKING:
+    from funnel.evaluation.report import Report
+    from funnel.fitting import Prepared
+    from funnel.training.loop import Epoch, Step
+
+app = typer.Typer(
+    help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SchemaFile = Annotated[Path, typer.Argument(metavar="SCHEMA", help="The YAML file that declares the funnel.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `funnel fit` wrote.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder with the data, in place of data.root.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override the schema: train.epochs=3")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
+SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="Which rows of the folder.")]
+
+
+def main() -> None:
+    """Run a command; a user's mistake becomes one message and the exit code 1."""
+    # TensorFlow's remarks about the machine are no part of our answer.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except FunnelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; nothing was left behind", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our answer has left: also when the interpreter closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command()
+def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check a schema, and its training rows."""
+    from funnel.api import check as check_
+
+    found = check_(schema, data, overrides or ())
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"{schema}: {' -> '.join([found['space'], *found['stages']])}, {found['features']} features: in order")
+    print(f"data: {found['data']}: {found['rows']:,} training rows")
+    for stage, count in found["positives"].items():
+        print(f"  {stage}: {count:,} ({count / found['rows']:.3%})")
+    _say_violations(found["inconsistent_labels"]["policy"], found["inconsistent_labels"]["rows"])
+
+
+@app.command()
+def fit(
+    schema: SchemaFile,
+    data: DataFolder = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on the training rows, judge on the test rows, and write a run folder."""
+    from funnel.schema.reader import load_schema
+
+    declared = load_schema(schema, overrides or ())
+    folder = out or _free(Path("runs") / declared.name)
+    screen = _Screen(quiet=as_json, epochs=declared.train.epochs)
+    screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    from funnel.api import fit as fit_
+    from funnel.data.origin import origin_of
+
+    origin = origin_of(declared, data, schema)
+    screen.say(f"data: {origin}{_simulated(origin.root)}")
+    with screen:
+        run = fit_(declared, origin, out=folder, watch=screen.watch)
+    if as_json:
+        print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
+        return
+    for split, metrics in run.metrics.items():
+        _table(metrics, f"{split} rows")
+    print(f"run: {folder}")
+
+
+@app.command()
+def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test", as_json: AsJson = False) -> None:
+    """Judge a run on rows with labels."""
+    from funnel.api import load
+
+    loaded = load(run)
+    report: Report = loaded.evaluate(data, _split(split))
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=1))
+    else:
+        _table(report.as_dict(), f"{split} rows of {data or loaded.schema.data.root}")
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],
+    data: DataFolder = None,
+    split: SplitName = "test",
+) -> None:
+    """Write every probability, conditional and cumulative, for every row."""
+    from funnel.api import load, write_predictions
+
+    found = load(run).predict(data, _split(split))
+    write_predictions(found, out)
+    rows = len(next(iter(found.values())))
+    print(f"{out}: {rows:,} rows of {', '.join(found)}")
+
+
+@app.command()
+def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New folder.")]) -> None:
+    """Write a SavedModel that takes raw values, and needs only TensorFlow."""
+    from funnel.api import export as export_
+
+    print(f"{export_(run, out)}: a SavedModel with the vocabularies inside; its signature is serving_default")
+
+
+@app.command()
+def simulate(
+    schema: SchemaFile,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files and their truth.")],
+    impressions: Annotated[int, typer.Option(min=1, help="Training rows.")] = 100_000,
+    test_impressions: Annotated[int | None, typer.Option(min=1, help="Test rows [a quarter].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal rows.")] = 0,
+) -> None:
+    """Draw rows for a schema from a known truth, and write both."""
+    from funnel.schema.reader import load_schema
+    from funnel.simulation import simulate as simulate_
+
+    made = simulate_(load_schema(schema), out, impressions, test_impressions, seed)
+    print(f"{out}: simulated rows for {schema}, the true probabilities in {out / 'truth'}")
+    for line in made.lines():
+        print(f"  {line}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of schema files: every key, its type, and what it means."""
+    from funnel.schema.json_schema import json_schema
+
+    print(json_schema(), end="")
+
+
+class _Screen:
+    """What a fit says: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool, epochs: int) -> None:
+        self._quiet, self._epochs, self._rows = quiet, epochs, 0
+        self._begun = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._said = time.monotonic()
+
+    def __enter__(self) -> _Screen:
+        if sys.stderr.isatty() and not self._quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            text = TextColumn("epoch {task.fields[epoch]}  {task.fields[rate]:>9} rows/s  loss {task.fields[loss]}")
+            self._bar = Progress(text, BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """One line, above the bar where there is one."""
+        if not self._quiet:
+            print(line, flush=True)
+
+    def watch(self, event: Any) -> None:
+        """Show one event of the fit."""
+        match type(event).__name__:
+            case "Prepared":
+                self._prepared(event)
+            case "Step":
+                self._step(event)
+            case "Epoch":
+                self._epoch(event)
+
+    def _prepared(self, event: Prepared) -> None:
+        self._rows, self._begun = len(event.rows), time.monotonic()
+        held = f", {len(event.validation_rows):,} held out for validation" if event.validation is not None else ""
+        self.say(f"{self._rows:,} training rows{held}; " + ", ".join(f"{n:,} {s}" for s, n in event.positives.items()))
+        if not self._quiet:
+            _say_violations("inconsistent labels", event.violations)
+
+    def _step(self, event: Step) -> None:
+        done = (event.epoch - 1) * self._rows + event.rows
+        rate = done / max(time.monotonic() - self._begun, 1e-9)
+        if self._bar is not None:
+            fields = {"epoch": f"{event.epoch}/{self._epochs}", "rate": f"{rate:,.0f}", "loss": f"{event.losses['loss']:.4f}"}
+            if self._task is None:
+                self._task = self._bar.add_task("", total=self._epochs * self._rows, **fields)
+            self._bar.update(self._task, completed=done, **fields)
+        elif time.monotonic() - self._said > 10:
+            self._said = time.monotonic()
+            left = (self._epochs * self._rows - done) / max(rate, 1e-9)
+            self.say(f"epoch {event.epoch}/{self._epochs}: {event.rows:,} rows, {rate:,.0f} rows/s, {left:,.0f} s left")
+
+    def _epoch(self, event: Epoch) -> None:
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in event.losses.items())
+        scores = "; validation " + ", ".join(f"{n} {v:.4f}" for n, v in event.scores.items()) if event.scores else ""
+        best = " (best)" if event.best and event.scores else ""
+        rate = event.rows / max(event.seconds, 1e-9)
+        self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s")
+
+
+def _say_violations(policy: str, rows: dict[str, int]) -> None:
+    for stage, count in rows.items():
+        if count:
+            print(f"  {policy}: {count:,} rows have {stage} without the stage before it")
+
+
+def _simulated(root: Path | None) -> str:
+    return " (simulated)" if root is not None and (root / "truth").is_dir() else ""
+
+
+def _split(split: str) -> Any:
+    if split not in ("train", "test"):
+        raise typer.BadParameter(f"got {split!r}, expected train or test", param_hint="--split")
+    return split
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of path-2, path-3, ... that is not there."""
+    count, free = 1, path
+    while free.exists():
+        count += 1
+        free = path.with_name(f"{path.name}-{count}")
+    return free
+
+
+def _table(metrics: dict[str, Any], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())
+    heads = ["AUC", "± s.e.", *(["group AUC"] if grouped else []), "log loss", "NE", "pred/obs"]
+    table.add_column("probability")
+    table.add_column("over")
+    for head in ("rows", "positives", *heads):
+        table.add_column(head, justify="right")
+    for stage, cumulative in metrics["cumulative"].items():
+        table.add_row(*_cells(cumulative, grouped=grouped))
+        conditional = metrics["conditional"][stage]
+        if conditional["name"] != cumulative["name"]:
+            table.add_row(*_cells(conditional, grouped=grouped))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _cells(scores: dict[str, Any], *, grouped: bool) -> list[str]:
+    def number(key: str, digits: int) -> str:
+        value = scores[key]
+        return "undefined" if value is None else f"{value:.{digits}f}"
+
+    middle = [number("auc", 4), number("auc_error", 4), *([number("group_auc", 4)] if grouped else [])]
+    end = [number("log_loss", 5), number("normalized_entropy", 4), number("predicted_over_observed", 3)]
+    counts = [f"{scores['rows']:,}", f"{scores['positives']:,}"]
+    return [scores["name"], f"{scores['space']} rows", *counts, *middle, *end]
