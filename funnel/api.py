@@ -73,9 +73,7 @@ def build(schema: SchemaLike, data: Any = None) -> FunnelModel:
         )
     learnt, unknown = declared_only(declared)
     if learnt is None:
-        raise SchemaError(
-            f"build: got no data, expected some to learn from: {', '.join(unknown)}. Give `build(schema, data)`, or declare them."
-        )
+        raise SchemaError(f"build: got no data, expected some to learn from: {', '.join(unknown)}. Give data, or declare them.")
     return build_model(declared, learnt, {})
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -171,7 +171,7 @@ class _Screen:
         self._task: Any = None
         self._said = time.monotonic()
 
-    def __enter__(self) -> _Screen:
+    def __enter__(self) -> Self:
         if sys.stderr.isatty() and not self._quiet:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

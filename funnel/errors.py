@@ -34,6 +34,6 @@ def listed(names: Iterable[object], limit: int = 12) -> str:
 
 def have(name: object, names: Iterable[object]) -> str:
     """`(have: ...)` for a name that is not among `names`, and the nearest one where there is one."""
-    names = [str(other) for other in names]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    return f"(have: {listed(names)})" + (f". Did you mean {near[0]!r}?" if near else ".")
+    texts = [str(other) for other in names]
+    near = difflib.get_close_matches(str(name), texts, n=1, cutoff=0.6)
+    return f"(have: {listed(texts)})" + (f". Did you mean {near[0]!r}?" if near else ".")

@@ -98,7 +98,7 @@ def fit_events(schema: FunnelSchema, origin: Origin, test: Origin | None) -> Ite
 
     for event in train(model, data, validate if prepared.validation is not None else None):
         if isinstance(event, Epoch):
-            run.history.append({key: value for key, value in vars(event).items()})
+            run.history.append(dict(vars(event)))
         yield event
     if prepared.validation is not None:
         run.metrics["validation"] = run.judge(prepared.validation, prepared.validation_rows).as_dict()

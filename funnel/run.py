@@ -128,14 +128,14 @@ class Run:
         rows = np.arange(star.rows) if rows is None else rows
         conditional = self._predictor.logits(star, rows, self.schema.evaluate.batch_size)
         return judge(
-            self.schema.stage_names,
-            self.schema.conditional_names,
-            self.schema.parents,
-            self.schema.space,
-            star.labels[rows],
-            conditional,
-            cumulative(self.model, conditional),
-            None if star.groups is None else star.groups[rows],
+            names=self.schema.stage_names,
+            conditional_names=self.schema.conditional_names,
+            parents=self.schema.parents,
+            space=self.schema.space,
+            labels=star.labels[rows],
+            conditional_logits=conditional,
+            cumulative_logits=cumulative(self.model, conditional),
+            groups=None if star.groups is None else star.groups[rows],
         )
 
     def predict(self, data: Any = None, split: Split = "test") -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """Stars -> star batches: the facts of a step, only the dimension rows that they use, and the way from one to the other.
 
-A batch is a flat dict. `S/F` holds feature F of source S: int32 [rows] for ids, float32 [rows] for numbers, and for bags int32
-[entries] with `S/F/offsets` int32 [rows + 1] and maybe `S/F/weights` float32 [entries]. `index/D` is each fact's row of dimension
-D among those in the batch: int32 [facts].
+A batch is a flat dict. `S/F` holds feature F of source S: int32 [rows] for ids, float32 [rows] for numbers, and for bags
+int32 [entries] with `S/F/offsets` int32 [rows + 1] and maybe `S/F/weights` float32 [entries]. `index/D` is each fact's row of
+dimension D among those in the batch: int32 [facts].
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ def _check_entries(parts: pl.DataFrame, entries: pl.Series, rows: np.ndarray, fi
     if (position := bad.arg_max()) is not None and bad[position]:
         entry, field = entries[position], parts["field"][position]
         raise DataError(
-            f"{where}:{rows[position] + 1} field {field!r}: got the entry {entry!r}, expected field, id and a number, separated by "
-            f"{files.field_separator!r} and {files.value_separator!r}. Mend the row."
+            f"{where}:{rows[position] + 1} field {field!r}: got the entry {entry!r}, expected field, id and a number, "
+            f"separated by {files.field_separator!r} and {files.value_separator!r}. Mend the row."
         )
 
 

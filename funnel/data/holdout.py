@@ -32,8 +32,8 @@ def hold_out(schema: FunnelSchema, star: RawStar) -> NDArray[np.bool_]:
     if mask.all() or not mask.any():
         side = "held out" if mask.all() else "kept for training"
         raise DataError(
-            f"data.validation: all {len(mask):,} training rows would be {side}, expected some on each side. Change the fraction or "
-            "what it goes by, or declare `validation: null`."
+            f"data.validation: all {len(mask):,} training rows would be {side}, expected some on each side. "
+            "Change the fraction, or what it goes by, or declare `validation: null`."
         )
     return mask
 
@@ -64,4 +64,4 @@ def _uniform_rows(rows: int, seed: int) -> NDArray[np.float64]:
     state = (np.arange(rows, dtype=np.uint64) + np.uint64(seed) * np.uint64(0xD6E8FEB86659FD93)) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (state >> np.uint64(11)) * 2.0**-53
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -14,7 +14,7 @@ from funnel.data.chunk import Chunk, Lists
 from funnel.data.feature_list import Kind, field_column
 from funnel.data.readers import Piece
 from funnel.errors import DataError
-from funnel.schema.data import Source, Time
+from funnel.schema.data import Time
 from funnel.schema.features import Bag, Categorical, Cross, Fill, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
@@ -82,7 +82,7 @@ def normalise(schema: FunnelSchema, source: str, piece: Piece, *, labels: bool) 
             case Categorical():
                 ids[feature.name] = _ids(feature, piece)
             case Bag():
-                lists[feature.name] = _lists(feature, piece, schema.files_of(source))
+                lists[feature.name] = _lists(feature, piece)
             case Numeric():
                 numbers[feature.name] = _numbers(feature, piece)
     plain = {}
@@ -116,8 +116,8 @@ def as_text(series: pl.Series, piece: Piece, column: str) -> pl.Series:
     kind = series.dtype
     if kind.is_float() and not series.is_null().all():
         raise DataError(
-            f"{piece.where} column {column!r}: got ids as {kind}, expected text or whole numbers: a float cannot hold every id. "
-            "Cast the column (pandas: .astype('Int64'))."
+            f"{piece.where} column {column!r}: got ids as {kind}, expected text or whole numbers: a float cannot hold "
+            "every id. Cast the column (pandas: .astype('Int64'))."
         )
     if kind.is_nested():
         message = f"got lists ({kind}), expected one id a row. Declare the feature as a bag."
@@ -169,7 +169,7 @@ def _numbers(feature: Numeric, piece: Piece) -> NDArray[np.float64]:
     return values.fill_null(float("nan")).to_numpy()
 
 
-def _lists(feature: Bag, piece: Piece, files: Source) -> Lists:
+def _lists(feature: Bag, piece: Piece) -> Lists:
     series = _column(piece, feature.column_name, "bag")
     if feature.missing == "error":
         _refuse_missing(series.is_null(), feature, piece)
@@ -201,8 +201,8 @@ def _split(series: pl.Series, feature: Bag, piece: Piece) -> pl.Series:
     if series.is_null().all():
         return pl.Series(series.name, [None] * len(series), dtype=pl.List(pl.String))
     raise DataError(
-        f"{piece.where} column {series.name!r}: got one {series.dtype} a row for the bag {feature.name!r}, expected lists, or text and "
-        "a `separator`. Declare the feature categorical, or say what separates the ids."
+        f"{piece.where} column {series.name!r}: got one {series.dtype} a row for the bag {feature.name!r}, "
+        "expected lists, or text and a `separator`. Declare the feature categorical, or say what separates the ids."
     )
 
 

@@ -28,7 +28,7 @@ def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
-        matches = sorted(Path(name) for name in glob.glob(str(root / pattern)) if Path(name).is_file())
+        matches = sorted(Path(name) for name in glob.glob(str(root / pattern)) if Path(name).is_file())  # noqa: PTH207  # patterns may be absolute
         if not matches:
             there = sorted(path.name for path in root.iterdir() if path.is_file()) if root.is_dir() else []
             place = f"{root} {have(pattern, there)}" if root.is_dir() else f"{root}, which is not a folder."

@@ -10,7 +10,7 @@ from funnel.data.labels import priors
 from funnel.data.raw_star import RawStar
 from funnel.data.vocabulary import Vocabulary, choose_terms, count_ids
 from funnel.errors import DataError
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric, Table
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import DEFAULT_MIN_COUNT, Learnt, Scale, declared_scale, table_of, table_rows, vocabulary_tables
 
@@ -50,7 +50,7 @@ def learn(schema: FunnelSchema, star: RawStar, rows: NDArray[np.int64]) -> tuple
 
 def _terms(schema: FunnelSchema, star: RawStar, table: str, counts: dict[str, Counts]) -> pl.Series:
     parts: list[tuple[pl.Series, Counts]] = []
-    declared = schema.tables.get(table)
+    declared: Table | Categorical | Bag | None = schema.tables.get(table)
     for feature in schema.features:
         if isinstance(feature, Cross | Numeric) or feature.table_name != table:
             continue

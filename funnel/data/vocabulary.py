@@ -28,8 +28,8 @@ class Vocabulary:
         """Rows of ids: MISSING for null, OOV for unknown ones. Text [n] -> int32 [n]."""
         terms = self.terms[table]
         known = pl.DataFrame({"text": terms, "row": np.arange(FIRST, FIRST + len(terms), dtype=np.int32)})
-        rows = text.rename("text").to_frame().join(known, on="text", how="left", maintain_order="left")["row"]
-        rows = rows.fill_null(OOV).to_numpy(writable=True)
+        found = text.rename("text").to_frame().join(known, on="text", how="left", maintain_order="left")["row"]
+        rows: NDArray[np.int32] = found.fill_null(OOV).to_numpy(writable=True)
         rows[text.is_null().to_numpy()] = MISSING
         return rows
 

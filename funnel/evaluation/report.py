@@ -73,6 +73,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def judge(
+    *,
     names: Sequence[str],
     conditional_names: Sequence[str],
     parents: Sequence[int],

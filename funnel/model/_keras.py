@@ -16,8 +16,8 @@ import tensorflow as tf
 # tf_keras does not say its version here; Keras 3 does.
 if hasattr(tf.keras, "__version__"):
     raise ImportError(
-        f"funnel: got Keras {tf.keras.__version__} as tf.keras, expected tf-keras 2.21, which tensorflow-recommenders needs. Import "
-        "funnel before anything that uses tf.keras, or set the environment variable TF_USE_LEGACY_KERAS=1 "
+        f"funnel: got Keras {tf.keras.__version__} as tf.keras, expected tf-keras 2.21, which tensorflow-recommenders needs. "
+        "Import funnel before anything that uses tf.keras, or set the environment variable TF_USE_LEGACY_KERAS=1 "
         f"(now {os.environ['TF_USE_LEGACY_KERAS']!r}) before Python starts."
     )
 

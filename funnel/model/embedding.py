@@ -97,7 +97,9 @@ class Embeddings(keras.layers.Layer):
         """Embeddings by feature: float32 [N, D], N the rows of the feature's source in the batch."""
         found: dict[str, tf.Tensor] = {}
         for dim, lookups in self._lookups.items():
-            found |= _look_up(self.tables[dim], [l for l in lookups if not l.pooling], [l for l in lookups if l.pooling], batch)
+            found |= _look_up(
+                self.tables[dim], [one for one in lookups if not one.pooling], [one for one in lookups if one.pooling], batch
+            )
         return found
 
 

@@ -62,11 +62,11 @@ class FunnelModel(tfrs.Model):
         """Conditional logits: float32 [B, stages]."""
         return self.network(self.star(inputs), training=training)
 
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:  # noqa: FBT001, FBT002  # Keras's way
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """Every probability by name, float32 [B]."""
         return named(self.schema, *probabilities(self.logits(inputs, training=training), self.schema.parents))
 
-    def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002  # TFRS's way
+    def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """The mean over all rows of the weighted cross-entropies of the cumulative labels: float32 []."""
         features, labels_BS = self._apart(inputs)
         cumulative_BS = cumulative_logits(self.logits(features, training=training), self.schema.parents)

@@ -32,7 +32,7 @@ class Stack(keras.layers.Layer):
             if dropout:
                 self.steps.append(keras.layers.Dropout(dropout, seed=seed * 1013 + position))
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002  # Keras passes it by position
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, in] -> [B, last width]."""
         for step in self.steps:
             inputs = step(inputs, training=training) if isinstance(step, keras.layers.Dropout) else step(inputs)
@@ -57,6 +57,6 @@ class ConditionalTower(keras.layers.Layer):
         kernel = keras.initializers.GlorotUniform(seed=seed * 1009 + 997)
         self.logit = keras.layers.Dense(1, kernel_initializer=kernel, bias_initializer=bias)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002  # Keras passes it by position
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """float32 [B, in] -> float32 [B]."""
         return self.logit(self.stack(inputs, training=training))[:, 0]

@@ -37,7 +37,7 @@ def cumulative_logits(conditional_BS: tf.Tensor, parents: Sequence[int]) -> tf.T
 
 
 def cross_entropy(labels_BS: tf.Tensor, cumulative_BS: tf.Tensor) -> tf.Tensor:
-    """Minus the log likelihood of cumulative labels, row by row: float32 [B, S] (Ma et al., 2018, equation 4, one term a stage).
+    """Minus the log likelihood of cumulative labels, row by row: float32 [B, S] (Ma et al., 2018, equation 4).
 
     Args:
         labels_BS: float32 [B, S]. 1 where the row reached the stage.

@@ -33,7 +33,7 @@ class Network(keras.layers.Layer):
             for position, (stage, prior) in enumerate(zip(schema.stages, learnt.priors, strict=True))
         ]
 
-    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:  # noqa: FBT001, FBT002  # Keras's way
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Conditional logits, in the order of the stages: float32 [facts, stages]. The work on a dimension row is done once."""
         batch = dict(batch)
         for feature in self._declared.features:

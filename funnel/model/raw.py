@@ -25,7 +25,8 @@ class RawEncoder(tf.Module):
         terms: By table with a vocabulary: its ids, or a file of them.
 
     A raw batch has, by feature name: text or whole numbers [B] for ids ("" is missing); for bags a RaggedTensor, a
-    SparseTensor, or dense text padded with "" [B, longest], and beside it `<name>_weights`; float [B] for numbers (NaN is missing).
+    SparseTensor, or dense text padded with "" [B, longest], and beside it `<name>_weights`; float [B] for numbers (NaN is
+    missing).
     """
 
     def __init__(self, schema: FunnelSchema, terms: Terms) -> None:

@@ -23,22 +23,33 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=True)
 
 
-def _spelled_out(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
-
-
 class Shorthand:
-    """Lets `adam` stand for `{kind: adam}`, in the models and in the JSON Schema that editors read."""
+    """Lets `adam` stand for `{kind: adam}`, and a mapping without a kind for the default one.
+
+    It does so in the models, and in the JSON Schema that editors read.
+
+    Args:
+        default: The kind of a mapping that names none.
+    """
+
+    def __init__(self, default: str) -> None:
+        self.default = default
+
+    def _spell_out(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        return {"kind": self.default, **value} if isinstance(value, dict) else value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(_spelled_out, handler(source))
+        return core_schema.no_info_before_validator_function(self._spell_out, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         declared = handler(core)
         resolved = handler.resolve_ref_schema(declared)
         mapping = resolved.get("discriminator", {}).get("mapping")
         kinds = sorted(mapping) if mapping else [resolved["properties"]["kind"]["const"]]
-        return {"anyOf": [{"type": "string", "enum": kinds}, declared]}
+        without = {"type": "object", "not": {"required": ["kind"]}}
+        return {"anyOf": [{"type": "string", "enum": kinds}, declared, without]}
 
 
 def problem(path: tuple[str | int, ...], message: str) -> PydanticCustomError:

@@ -150,7 +150,7 @@ class Held(Declared):
     """A file or pattern, relative to `data.root`. Dimensions are those of the training rows."""
 
 
-Validation = Annotated[Fraction | Time | Held, Field(discriminator="kind"), Shorthand()]
+Validation = Annotated[Fraction | Time | Held, Field(discriminator="kind"), Shorthand("fraction")]
 
 
 class Data(Declared):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -154,12 +155,12 @@ class Bucketize(Declared):
     @model_validator(mode="after")
     def _ascending(self) -> Bucketize:
         bounds = self.boundaries or ()
-        if any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+        if any(low >= high for low, high in pairwise(bounds)):
             raise problem(("boundaries",), f"got {list(bounds)}, expected each to be greater than the one before. Sort them.")
         return self
 
 
-Transform = Annotated[Standardize | Log1p | Identity | Bucketize, Field(discriminator="kind"), Shorthand()]
+Transform = Annotated[Standardize | Log1p | Identity | Bucketize, Field(discriminator="kind"), Shorthand("standardize")]
 
 
 class Numeric(Feature):

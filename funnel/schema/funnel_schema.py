@@ -42,7 +42,7 @@ class FunnelSchema(Declared):
     label away, `promote` adds the earlier one. Each is counted in the report."""
     data: Data
     """Where the rows are."""
-    tables: dict[Name, Table] = {}
+    tables: dict[Name, Table] = Field(default={})
     """Embedding tables that several features share."""
     features: Annotated[tuple[AnyFeature, ...], Field(min_length=1)]
     """The columns that describe each row."""

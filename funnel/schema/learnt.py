@@ -49,7 +49,8 @@ def dim_of(schema: FunnelSchema, table: str) -> int:
         dim = schema.tables[table].dim
     else:
         feature = schema.feature(table)
-        dim = feature.transform.dim if isinstance(feature, Numeric) else feature.dim
+        described = feature.transform if isinstance(feature, Numeric) else feature
+        dim = described.dim if isinstance(described, Bucketize | Cross | Categorical | Bag) else None
     return dim or schema.model.embedding_dim
 
 

@@ -25,7 +25,7 @@ class SharedBottom(Declared):
     """Share of the shared layers' outputs dropped while training."""
 
 
-Body = Annotated[SharedBottom, Shorthand()]
+Body = Annotated[SharedBottom, Shorthand("shared_bottom")]
 
 
 class Tower(Declared):
@@ -57,8 +57,8 @@ class Esmm(Declared):
 
     kind: Literal["esmm"]
     """Cross-entropy of every cumulative label over all rows."""
-    weights: dict[Name, Annotated[float, Field(ge=0)]] = {}
+    weights: dict[Name, Annotated[float, Field(ge=0)]] = Field(default={})
     """A factor on a stage's loss. Default: 1 each."""
 
 
-Objective = Annotated[Esmm, Shorthand()]
+Objective = Annotated[Esmm, Shorthand("esmm")]

@@ -53,7 +53,8 @@ def dump_schema(schema: FunnelSchema) -> str:
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    # False, but typed by its first value.
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(schema.model_dump(mode="json"), text)
     return text.getvalue()
 
@@ -174,7 +175,7 @@ def _location(location: Path_, tree: Any) -> Path_:
     return tuple(path)
 
 
-def _message(detail: ErrorDetails, tree: Any, path: Path_) -> str:
+def _message(detail: ErrorDetails, tree: Any, path: Path_) -> str:  # noqa: PLR0911  # one for each kind of error
     kind, given, context = detail["type"], detail["input"], detail.get("ctx") or {}
     match kind:
         case "funnel":

@@ -46,8 +46,8 @@ class Sgd(Declared):
     """Share of the last step that is repeated."""
 
 
-TableOptimizer = Annotated[Adagrad | Sgd, Field(discriminator="kind"), Shorthand()]
-DenseOptimizer = Annotated[Adam | Adagrad | Sgd, Field(discriminator="kind"), Shorthand()]
+TableOptimizer = Annotated[Adagrad | Sgd, Field(discriminator="kind"), Shorthand("adagrad")]
+DenseOptimizer = Annotated[Adam | Adagrad | Sgd, Field(discriminator="kind"), Shorthand("adam")]
 
 
 class Optimizer(Declared):
