@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -36,8 +37,6 @@ SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="W
 
 def main() -> None:
     """Run a command; a user's mistake becomes one message and the exit code 1."""
-    # TensorFlow's remarks about the machine are no part of our answer.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
     except FunnelError as error:
@@ -55,6 +54,7 @@ def main() -> None:
 @app.command()
 def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Check a schema, and its training rows."""
+    _load_tensorflow()
     from funnel.api import check as check_
 
     found = check_(schema, data, overrides or ())
@@ -83,6 +83,7 @@ def fit(
     folder = out or _free(Path("runs") / declared.name)
     screen = _Screen(quiet=as_json, epochs=declared.train.epochs)
     screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    _load_tensorflow()
     from funnel.api import fit as fit_
     from funnel.data.origin import origin_of
 
@@ -101,6 +102,7 @@ def fit(
 @app.command()
 def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test", as_json: AsJson = False) -> None:
     """Judge a run on rows with labels."""
+    _load_tensorflow()
     from funnel.api import load
 
     loaded = load(run)
@@ -119,6 +121,7 @@ def predict(
     split: SplitName = "test",
 ) -> None:
     """Write every probability, conditional and cumulative, for every row."""
+    _load_tensorflow()
     from funnel.api import load, write_predictions
 
     found = load(run).predict(data, _split(split))
@@ -130,6 +133,7 @@ def predict(
 @app.command()
 def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New folder.")]) -> None:
     """Write a SavedModel that takes raw values, and needs only TensorFlow."""
+    _load_tensorflow()
     from funnel.api import export as export_
 
     print(f"{export_(run, out)}: a SavedModel with the vocabularies inside; its signature is serving_default")
@@ -159,6 +163,32 @@ def schema() -> None:
     from funnel.schema.json_schema import json_schema
 
     print(json_schema(), end="")
+
+
+def _load_tensorflow() -> None:
+    """Import TensorFlow without its remarks about the machine, which are no part of our answer."""
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        from funnel.model import _keras  # noqa: F401
+
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as remarks:
+        # They are written before its log level is read, by C++, past sys.stderr.
+        os.dup2(remarks.fileno(), 2)
+        try:
+            from funnel.model._keras import tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            os.dup2(kept, 2)
+            remarks.seek(0)
+            sys.stderr.write(remarks.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class _Screen:

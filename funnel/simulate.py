@@ -12,11 +12,10 @@ import re
 import shutil
 import string
 from collections.abc import Sequence
-from itertools import combinations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl

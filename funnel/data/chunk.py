@@ -69,7 +69,7 @@ def concat(chunks: Sequence[Chunk]) -> Chunk:
         {name: pl.concat([chunk.ids[name] for chunk in chunks]) for name in first.ids},
         {name: _concat_lists([chunk.lists[name] for chunk in chunks]) for name in first.lists},
         {name: np.concatenate([chunk.numbers[name] for chunk in chunks]) for name in first.numbers},
-        {name: pl.concat([chunk.plain[name] for chunk in chunks]) for name in first.plain},
+        {name: pl.concat([chunk.plain[name] for chunk in chunks], how="vertical_relaxed") for name in first.plain},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from funnel.data.normalise import TIME, key_role
@@ -24,8 +25,8 @@ def hold_out(schema: FunnelSchema, star: RawStar) -> NDArray[np.bool_]:
         case Fraction() as split:
             mask = _by_fraction(schema, star, split)
         case Time() as split:
-            times = star.facts.plain[TIME]
-            cut = times.sort()[int(len(times) * (1 - split.fraction))]
+            times = _moments(star.facts.plain[TIME])
+            cut = times.sort()[min(int(len(times) * (1 - split.fraction)), len(times) - 1)]
             mask = (times >= cut).to_numpy()
         case _:
             return np.zeros(star.facts.rows, bool)
@@ -36,6 +37,12 @@ def hold_out(schema: FunnelSchema, star: RawStar) -> NDArray[np.bool_]:
             "Change the fraction, or what it goes by, or declare `validation: null`."
         )
     return mask
+
+
+def _moments(times: pl.Series) -> pl.Series:
+    """Numbers as text do not sort as numbers do."""
+    numbers = times.cast(pl.Float64, strict=False) if times.dtype == pl.String else times
+    return times if numbers.null_count() else numbers
 
 
 def _by_fraction(schema: FunnelSchema, star: RawStar, split: Fraction) -> NDArray[np.bool_]:
@@ -61,7 +68,8 @@ def _held(uniform: NDArray[np.float64], fraction: float) -> NDArray[np.bool_]:
 
 def _uniform_rows(rows: int, seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) for each row (splitmix64 of seed and position)."""
-    state = (np.arange(rows, dtype=np.uint64) + np.uint64(seed) * np.uint64(0xD6E8FEB86659FD93)) * np.uint64(0x9E3779B97F4A7C15)
+    start = np.uint64(seed * 0xD6E8FEB86659FD93 % 2**64)
+    state = (np.arange(rows, dtype=np.uint64) + start) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53

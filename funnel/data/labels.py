@@ -69,7 +69,8 @@ def _message(schema: FunnelSchema, wrong: dict[int, NDArray[np.bool_]], where: s
     return (
         f"{where}: got {child.label} = 1 with {parent.label} = 0 (row {first:,} is the first; without the "
         f"earlier stage: {counts} of {len(wrong[stage]):,} rows), expected {child.name} only "
-        f"after {parent.name}. Declare `inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier one), or mend the labels."
+        f"after {parent.name}. Declare `inconsistent_labels: drop`, "
+        "`and` (take the later label away) or `promote` (add the earlier one), or mend the labels."
     )
 
 

@@ -19,6 +19,7 @@ from funnel.schema.features import Bag, Categorical, Cross, Fill, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 TIME = "time"
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def key_role(dimension: str) -> str:
@@ -100,7 +101,8 @@ def normalise(schema: FunnelSchema, source: str, piece: Piece, *, labels: bool) 
 
 def _column(piece: Piece, column: str, kind: Kind) -> pl.Series:
     name = field_column(column, kind)
-    return piece.frame[name if name in piece.frame.columns else column]
+    series = piece.frame[name if name in piece.frame.columns else column]
+    return series.cast(pl.String) if series.dtype in (pl.Categorical, pl.Enum) else series
 
 
 def _first(mask: pl.Series) -> int:
@@ -156,7 +158,7 @@ def _numbers(feature: Numeric, piece: Piece) -> NDArray[np.float64]:
         message = f"got {series.dtype}, expected numbers. Correct the column, or the feature's kind."
         raise DataError(f"{piece.where} column {feature.column_name!r}: {message}")
     values = series.cast(pl.Float64, strict=False)
-    bad = (values.is_null() & series.is_not_null()) | values.is_infinite().fill_null(value=False)
+    bad = (values.is_null() & series.is_not_null()) | (values.is_not_nan() & (values.abs() > LARGEST)).fill_null(value=False)
     if bad.any():
         row = _first(bad)
         message = f"got {series[row]!r}, expected a finite number. Mend the row, or declare the feature categorical."
@@ -213,7 +215,7 @@ def _flat(lists: pl.Series, lengths: pl.Series) -> pl.Series:
 
 def _weights(flat: pl.Series, feature: Bag, piece: Piece) -> NDArray[np.float32]:
     numbers = flat.cast(pl.Float64, strict=False)
-    bad = numbers.is_null() | ~numbers.is_finite().fill_null(value=False)
+    bad = ~(numbers.abs() <= LARGEST).fill_null(value=False)
     if bad.any():
         found = flat[_first(bad)]
         message = f"got the weight {found!r}, expected a finite number. Mend the row."
@@ -248,10 +250,8 @@ def _label(series: pl.Series, piece: Piece) -> pl.Series:
 
 
 def _moment(series: pl.Series, piece: Piece) -> pl.Series:
-    if series.dtype == pl.String:
-        # Numbers as text do not sort as numbers do.
-        numbers = series.cast(pl.Float64, strict=False)
-        series = numbers if not numbers.null_count() else series
+    series = series.replace("", None) if series.dtype == pl.String else series
+    series = series.fill_nan(None) if series.dtype.is_float() else series
     if series.null_count():
         row = _first(series.is_null())
         raise DataError(f"{piece.at(row)} column {series.name!r}: got no time, expected one in every row. Mend the row.")

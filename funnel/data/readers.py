@@ -28,7 +28,7 @@ def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
-        matches = sorted(Path(name) for name in glob.glob(str(root / pattern)) if Path(name).is_file())  # noqa: PTH207  # patterns may be absolute
+        matches = sorted(Path(name) for name in glob.glob(str(Path(glob.escape(str(root)), pattern))) if Path(name).is_file())  # noqa: PTH207  # patterns may be absolute
         if not matches:
             there = sorted(path.name for path in root.iterdir() if path.is_file()) if root.is_dir() else []
             place = f"{root} {have(pattern, there)}" if root.is_dir() else f"{root}, which is not a folder."
@@ -156,5 +156,5 @@ def read_frame(frame: Any, wanted: Wanted, what: str, files: Source) -> Piece:
     frame = _select(frame, names, what)
     if isinstance(files, FeatureList):
         fields = [(name, kind) for name, kind in wanted if name not in files.columns]
-        frame = spread_fields(frame.cast(pl.String), files, fields, what)
+        frame = spread_fields(frame.cast({files.list: pl.String}), files, fields, what)
     return Piece(what, 0, frame)

@@ -35,7 +35,7 @@ class Predictor:
             batch = element[0] if isinstance(element, tuple) else element
             if self._forward is None:
                 spec = {key: self._tf.TensorSpec([None, *array.shape[1:]], array.dtype) for key, array in batch.items()}
-                self._forward = self._tf.function(self.model.logits, input_signature=[spec])
+                self._forward = self._tf.function(self.model.logits, input_signature=[spec], autograph=False)
             yield self._forward(batch).numpy()
 
 

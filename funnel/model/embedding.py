@@ -72,31 +72,33 @@ class Embeddings(keras.layers.Layer):
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._lookups: dict[int, list[Lookup]] = {}
-        self._tables: dict[int, dict[str, tuple[int, int]]] = {}  # by width: each table's first row, and how many it has
+        # Locals first: Keras tracks what is assigned, and refuses to save a mapping that grew afterwards.
+        lookups: dict[int, list[Lookup]] = {}
+        places: dict[int, dict[str, tuple[int, int]]] = {}  # by width: each table's first row, and how many it has
         for feature in schema.features:
             table = table_of(feature)
             if table is None:
                 continue
             dim = dim_of(schema, table)
-            placed = self._tables.setdefault(dim, {})
+            placed = places.setdefault(dim, {})
             placed.setdefault(table, (sum(rows for _, rows in placed.values()), learnt.rows[table]))
             pooling = feature.pooling if isinstance(feature, Bag) else None
             lookup = Lookup(feature.name, f"{schema.source_of(feature)}/{feature.name}", placed[table][0], pooling)
-            self._lookups.setdefault(dim, []).append(lookup)
+            lookups.setdefault(dim, []).append(lookup)
+        self._lookups = tuple((str(dim), tuple(found)) for dim, found in lookups.items())
         self.tables = {
-            dim: self.add_weight(
+            str(dim): self.add_weight(
                 name=f"embeddings_{dim}",
                 shape=[sum(rows for _, rows in placed.values()), dim],
                 initializer=_Rows(tuple(placed.values()), schema.model.embedding_scale, schema.train.seed),
             )
-            for dim, placed in self._tables.items()
+            for dim, placed in places.items()
         }
 
     def call(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Embeddings by feature: float32 [N, D], N the rows of the feature's source in the batch."""
         found: dict[str, tf.Tensor] = {}
-        for dim, lookups in self._lookups.items():
+        for dim, lookups in self._lookups:
             found |= _look_up(
                 self.tables[dim], [one for one in lookups if not one.pooling], [one for one in lookups if one.pooling], batch
             )

@@ -34,6 +34,7 @@ class RawEncoder(tf.Module):
         self._declared = schema
         self._tables = {table: _lookup(terms[table]) for table in vocabulary_tables(schema)}
 
+    @tf.autograph.experimental.do_not_convert  # plain Python that unrolls over features
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """A star batch.
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from funnel.schema._base import Column, Declared, Name, Shorthand, problem
 
 Glob = Annotated[str, Field(min_length=1)]
 Globs = Glob | tuple[Glob, ...]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+def _between_columns(separator: str) -> str:
+    if not separator.isascii() or separator in '"\r\n':
+        raise problem((), f"got {separator!r}, expected one ASCII character other than a quote or a line break. Choose another.")
+    return separator
+
+
+Separator = Annotated[Character, AfterValidator(_between_columns)]
 
 
 class Files(Declared):
@@ -47,7 +56,7 @@ class Csv(Files):
 
     format: Literal["csv"]
     """Delimited text with a header, or with `columns`."""
-    separator: Character = ","
+    separator: Separator = ","
     """What stands between two columns."""
     columns: tuple[Column, ...] | None = None
     """The names of the columns, where the files have no header."""
@@ -67,7 +76,7 @@ class FeatureList(Files):
     """Which of the columns is the list."""
     count: Column | None = None
     """Which of the columns says how many entries the list has; checked for each row."""
-    separator: Character = ","
+    separator: Separator = ","
     """What stands between two columns."""
     entry_separator: Character = "\x01"
     """What stands between two entries of the list."""

@@ -99,7 +99,7 @@ class Bag(Embedded):
     """The column with the weights, as long as the ids of its row."""
     pooling: Literal["sum", "mean", "sqrtn"] = "mean"
     """sum of w v; mean: that over sum of w; sqrtn: over the root of the sum of w squared. An empty bag gives zeros."""
-    separator: str | None = None
+    separator: Annotated[str, Field(min_length=1)] | None = None
     """What stands between two ids (and two weights) where the column is one text, as in CSV."""
     missing: Literal["empty", "error"] = "empty"
     """Where there is no list at all: the same as an empty one, or refused."""

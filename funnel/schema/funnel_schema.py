@@ -74,6 +74,7 @@ class FunnelSchema(Declared):
                 raise problem(("data", "dimensions", position, "name"), message)
         for position, feature in enumerate(self.features):
             _check_feature(self, ("features", position), feature)
+        _check_predictions(self)
         _check_unused_tables(self)
         _check_inputs(self)
         _check_training(self)
@@ -128,6 +129,7 @@ def _check_feature(schema: FunnelSchema, path: tuple[str | int, ...], feature: C
         plain = [other.name for other in schema.features if isinstance(other, Categorical)]
         for position, name in enumerate(feature.of):
             require_known((*path, "of", position), name, plain, "a categorical feature")
+        _check_own_table(schema, path, feature.name)
         return
     if feature.source is not None:
         require_known((*path, "source"), feature.source, schema.sources, "a source")
@@ -143,14 +145,27 @@ def _check_feature(schema: FunnelSchema, path: tuple[str | int, ...], feature: C
     if isinstance(feature, Embedded) and feature.table is None and feature.name in schema.tables:
         message = f"{feature.name!r} is also a table, expected `table: {feature.name}` or another name. Say which."
         raise problem((*path, "name"), message)
+    if isinstance(feature, Numeric):
+        _check_own_table(schema, path, feature.name)
+    files = schema.files_of(feature.source or FACTS)
+    if isinstance(files, FeatureList) and feature.column_name == files.list:
+        raise problem((*path, "column"), f"{files.list!r} is the list itself, expected one of its fields. Name the field.")
     if isinstance(feature, Bag):
         _check_bag(schema.files_of(feature.source or FACTS), path, feature)
     if isinstance(feature, Numeric) and isinstance(feature.missing, Fill) and isinstance(feature.missing.fill, str):
         raise problem((*path, "missing", "fill"), f"got {feature.missing.fill!r}, expected a number. Write one.")
 
 
+def _check_own_table(schema: FunnelSchema, path: tuple[str | int, ...], name: str) -> None:
+    if name in schema.tables:
+        raise problem((*path, "name"), f"{name!r} is also a table, expected another name. Rename the feature, or the table.")
+
+
 def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     listed_in_row = isinstance(files, FeatureList)
+    if isinstance(files, FeatureList) and bag.weighted and bag.column_name in files.columns:
+        message = f"{bag.column_name!r} is a column beside the list, which has no weights. Name a field, or remove `weighted`."
+        raise problem((*path, "column" if bag.column else "name"), message)
     if listed_in_row and bag.weights is not None:
         raise problem((*path, "weights"), "got a column for a feature list, whose entries carry their weights. Remove it.")
     if bag.weighted and not listed_in_row and bag.weights is None:
@@ -158,6 +173,13 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     if files.format == "csv" and bag.separator is None:
         message = "got none for a bag in CSV, where a list is one text. Say what stands between two ids: `separator: '|'`."
         raise problem((*path, "separator"), message)
+
+
+def _check_predictions(schema: FunnelSchema) -> None:
+    for position, name in enumerate(schema.stage_names):
+        if name in schema.conditional_names and schema.conditional_names[position] != name:
+            message = f"{name!r} is what a conditional is called in predictions, expected another name. Rename the stage."
+            raise problem(("stages", position, "name"), message)
 
 
 def _check_unused_tables(schema: FunnelSchema) -> None:

@@ -93,7 +93,8 @@ def declared_only(schema: FunnelSchema) -> tuple[Learnt | None, tuple[str, ...]]
 
 def table_rows(schema: FunnelSchema, table: str, scale: Scale | None = None, terms: int = 0) -> int:
     """Rows of a table: the two special ones, and one per bucket or term."""
-    if scale is not None and scale.boundaries:
+    if scale is not None:
+        # Without boundaries, as where all are equal, there still is one bucket.
         return FIRST + len(scale.boundaries) + 1
     return FIRST + (buckets_of(schema, table) or terms)
 

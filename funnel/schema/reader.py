@@ -11,13 +11,38 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from funnel.errors import SchemaError, have, listed
 from funnel.schema.funnel_schema import FunnelSchema
 
 Path_ = tuple[str | int, ...]
+
+
+class _Whole(int):
+    """A whole number that remembers how it was written: for YAML, the column 110_14 is one."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Constructor(RoundTripConstructor):
+    def construct_yaml_int(self, node: Any) -> _Whole:
+        number = _Whole(super().construct_yaml_int(node))
+        number.text = node.value
+        return number
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.construct_yaml_int)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt", pure=True)
+    yaml.Constructor = _Constructor
+    return yaml
 
 
 def load_schema(source: str | Path | Mapping[str, Any] | FunnelSchema, overrides: Sequence[str] = ()) -> FunnelSchema:
@@ -36,13 +61,15 @@ def load_schema(source: str | Path | Mapping[str, Any] | FunnelSchema, overrides
         tree: Any = source.model_dump(mode="json", exclude_unset=True)
         where = "schema"
     elif isinstance(source, Mapping):
-        tree, where = dict(source), "schema"
+        tree, where = _plain(source), "schema"
     else:
         tree, where = _parse(Path(source)), str(source)
     for override in overrides:
         _override(tree, override)
     try:
         return FunnelSchema.model_validate(_plain(tree))
+    except RecursionError:
+        raise SchemaError(f"{where}: a part holds itself, expected an end. Remove the alias (`*`).") from None
     except ValidationError as error:
         lines = dict.fromkeys(_render(detail, tree, where) for detail in error.errors(include_url=False))
         raise SchemaError("\n".join(lines)) from None
@@ -67,9 +94,8 @@ def _parse(path: Path) -> Any:
         raise SchemaError(f"{path}: no such file {have(path, near)} Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: cannot be read as text: {error}. Give a YAML file.") from None
-    yaml = YAML(typ="rt", pure=True)
     try:
-        tree = yaml.load(text)
+        tree = _yaml().load(text)
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
         message = f"got the key {key.group(1) if key else ''!r} twice, expected it once. Remove one."
@@ -97,6 +123,8 @@ def _plain(node: Any) -> Any:
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, str):
         return str(node)
+    if isinstance(node, _Whole):
+        return node
     if isinstance(node, Sequence):
         return [_plain(value) for value in node]
     if isinstance(node, bool) or node is None:
@@ -112,8 +140,8 @@ def _override(tree: Any, override: str) -> None:
     if not equals or not path.strip():
         raise SchemaError(f"--set {override}: got no `path=value`, expected one such as `train.epochs=3`.")
     try:
-        value = YAML(typ="rt", pure=True).load(text)
-    except YAMLError:
+        value = _yaml().load(text)
+    except (YAMLError, ValueError):
         value = text
     *parents, last = path.strip().split(".")
     node = tree
@@ -132,8 +160,10 @@ def _override(tree: Any, override: str) -> None:
         node[_position(node, last, override)] = value
 
 
-def _position(node: list[Any], key: str, override: str) -> int:
+def _position(node: Any, key: str, override: str) -> int:
     """Where in a list: by number, or by the name of what is there."""
+    if not isinstance(node, list):
+        raise SchemaError(f"--set {override}: {key!r} leads into {_shown(node)}, expected a mapping or a list. Correct the path.")
     names = [str(item.get("name")) if isinstance(item, Mapping) else str(item) for item in node]
     if key.isdigit() and int(key) < len(node):
         return int(key)

@@ -47,7 +47,7 @@ class _Serving(tf.Module):
                 for name, column in named(schema, *probabilities(conditional, schema.parents)).items()
             }
 
-        self.serve = tf.function(serve, input_signature=[signature(schema)])
+        self.serve = tf.function(serve, input_signature=[signature(schema)], autograph=False)
 
 
 def signature(schema: FunnelSchema) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def train(model: FunnelModel, data: Any, validate: Callable[[], dict[str, float]
     """
     declared = model.schema.train
     best = _Best(declared.early_stopping if validate is not None else None)
-    step = tf.function(model.train_step, input_signature=[data.element_spec])
+    step = tf.function(model.train_step, input_signature=[data.element_spec], autograph=False)
     for epoch in range(1, declared.epochs + 1):
         model.reset_metrics()
         begun = shown = time.perf_counter()
