@@ -288,13 +288,13 @@ def _table(metrics: dict[str, Any], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())
     heads = ["AUC", "± s.e.", *(["group AUC"] if grouped else []), "log loss", "NE", "pred/obs"]
-    table.add_column("probability")
-    table.add_column("over")
+    table.add_column("probability", no_wrap=True)
+    table.add_column("on rows of", no_wrap=True)
     for head in ("rows", "positives", *heads):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for stage, cumulative in metrics["cumulative"].items():
         table.add_row(*_cells(cumulative, grouped=grouped))
         conditional = metrics["conditional"][stage]
@@ -311,4 +311,4 @@ def _cells(scores: dict[str, Any], *, grouped: bool) -> list[str]:
     middle = [number("auc", 4), number("auc_error", 4), *([number("group_auc", 4)] if grouped else [])]
     end = [number("log_loss", 5), number("normalized_entropy", 4), number("predicted_over_observed", 3)]
     counts = [f"{scores['rows']:,}", f"{scores['positives']:,}"]
-    return [scores["name"], f"{scores['space']} rows", *counts, *middle, *end]
+    return [scores["name"], scores["space"], *counts, *middle, *end]

@@ -42,44 +42,26 @@ RANK = 3
 
 @dataclass(frozen=True)
 class Simulated:
-    """What was written.
-
-    Attributes:
-        out: The folder.
-        files: The files with rows, relative to it.
-        impressions: By split: how many facts.
-        positives: By split and stage: how many facts have it.
-    """
+    """What was written."""
 
     out: Path
-    files: tuple[Path, ...]
-    impressions: dict[str, int]
-    positives: dict[str, dict[str, int]]
+    files: tuple[Path, ...]  # relative to the folder
+    impressions: dict[str, int]  # by split
+    positives: dict[str, dict[str, int]]  # by split and stage
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: as it is written, and as the truth sees it.
+    """A column: as it is written, and as the truth sees it."""
 
-    Attributes:
-        series: Ids as text, lists of them, or numbers: [rows].
-        codes: Position of each id among `size`, -1 where missing: [rows], or [entries] of lists.
-        size: How many ids there are.
-        latent: What stands behind a number, 0 where missing: [rows].
-        rows: Each entry's row, where there are lists: [entries].
-        weights: Each entry's weight, where there are lists: [entries].
-        separator: Between the entries, where a list is one text.
-        key: Whether the ids are a dimension's.
-    """
-
-    series: pl.Series
-    codes: Ints | None = None
-    size: int = 0
-    latent: Floats | None = None
-    rows: Ints | None = None
-    weights: Floats | None = None
-    separator: str | None = None
-    key: bool = False
+    series: pl.Series  # ids as text, lists of them, or numbers: [rows]
+    codes: Ints | None = None  # each id's position among `size`, -1 where missing: [rows], or [entries] of lists
+    size: int = 0  # how many ids there are
+    latent: Floats | None = None  # what stands behind a number, 0 where missing: [rows]
+    rows: Ints | None = None  # each entry's row, where there are lists: [entries]
+    weights: Floats | None = None  # each entry's weight, where there are lists: [entries]
+    separator: str | None = None  # between the entries, where a list is one text
+    key: bool = False  # whether the ids are a dimension's
 
 
 Columns = dict[str, _Column]
@@ -89,7 +71,7 @@ Layout = dict[tuple[str, str], tuple[Path, ...]]  # by table and split
 def simulate(
     schema: FunnelSchema, out: Path, impressions: int, test_impressions: int | None = None, seed: int = 0
 ) -> Simulated:
-    """Write files that the schema's patterns match, and the truth behind them as `truth/train.parquet` and `truth/test.parquet`.
+    """Write files that the schema's patterns match, and their truth to `truth/train.parquet` and `truth/test.parquet`.
 
     A pure function of schema, sizes and seed. The folder appears whole or not at all; a former simulation is replaced.
 
@@ -103,16 +85,15 @@ def simulate(
     Raises:
         DataError: The folder holds something else, or the patterns cannot be told apart.
     """
-    if min(impressions, test_impressions or 1) < 1:
-        raise DataError(f"impressions: got {min(impressions, test_impressions or 1):,}, expected 1 or more. Ask for some rows.")
+    test_impressions = max(1, impressions // 5) if test_impressions is None else test_impressions
+    if min(impressions, test_impressions) < 1:
+        raise DataError(f"impressions: got {min(impressions, test_impressions):,}, expected 1 or more. Ask for some rows.")
     out = out.resolve()
     _refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}"
     partial.mkdir(parents=True)
     try:
-        written = _write_all(
-            schema, partial, impressions, max(1, impressions // 5 if test_impressions is None else test_impressions), seed
-        )
+        written = _write_all(schema, partial, impressions, test_impressions, seed)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
@@ -143,12 +124,17 @@ def _write_all(
     world = _World(schema, seed, impressions, 1 + max(int(positions[-1]) for positions in rows.values()))
     truth, labels = world.label()
     (folder / "truth").mkdir()
-    for split in {"train", "test"} & set(rows):
+    for split in rows.keys() & {"train", "test"}:
         truth[rows[split]].write_parquet(folder / "truth" / f"{split}.parquet")
     for (home, split), paths in layout.items():
         files = schema.files_of(_sources(schema)[home][0])
-        chosen = rows[split] if home == FACTS else world.used(home, _users_of(layout, home, split, rows))
-        _write(_frame(files, world.tables[home])[chosen], files, paths)
+        frame = _frame(files, world.tables[home])
+        if home == FACTS:
+            frame = frame[rows[split]]
+        elif layout[home, "train"] != layout.get((home, "test"), ()):
+            # Validation facts look their dimensions up in the training rows' files.
+            frame = frame[world.used(home, [rows[name] for name in rows if (name == "test") == (split == "test")])]
+        _write(frame, files, paths)
     positives = {split: {name: int(labels[name][rows[split]].sum()) for name in schema.stage_names} for split in rows}
     found = sorted({path.relative_to(folder) for paths in layout.values() for path in paths})
     return tuple(found), {split: len(positions) for split, positions in rows.items()}, positives
@@ -161,13 +147,6 @@ def _sources(schema: FunnelSchema) -> dict[str, list[str]]:
         patterns = (*dimension.patterns("train"), "", *dimension.patterns("test"))
         found.setdefault("\n".join(patterns), []).append(dimension.name)
     return found
-
-
-def _users_of(layout: Layout, home: str, split: str, rows: dict[str, Ints]) -> list[Ints] | None:
-    """The facts whose rows a dimension's file has to hold; None where it serves all splits."""
-    if layout.get((home, "train")) == layout.get((home, "test")):
-        return None
-    return [rows[name] for name in rows if (name == "test") == (split == "test")]
 
 
 def _layout(schema: FunnelSchema, folder: Path) -> Layout:
@@ -217,7 +196,7 @@ class _World:
         self._schema, self._seed, self._impressions = schema, seed, impressions
         homes = _sources(schema)
         sizes = {home: max(4, impressions // (10 * 2**place)) for place, home in enumerate(homes)} | {FACTS: facts}
-        self._facts, self._sizes = facts, sizes
+        self._facts = facts
         self._home = {source: home for home, sources in homes.items() for source in sources}
         self.index: dict[str, Ints] = {}
         keys: dict[str, Columns] = {home: {} for home in homes}
@@ -237,10 +216,8 @@ class _World:
             keys[FACTS][schema.data.validation.column] = _Column(pl.Series(1_700_000_000 + 10 * np.arange(facts)))
         self.tables = {home: keys[home] | self._table(home, homes[home], sizes[home]) | keys[home] for home in homes}
 
-    def used(self, home: str, facts: list[Ints] | None) -> Ints:
-        """The rows of a dimension that facts use, or all of them."""
-        if facts is None:
-            return np.arange(self._sizes[home])
+    def used(self, home: str, facts: list[Ints]) -> Ints:
+        """The rows of a dimension that facts use."""
         names = [name for name, own in self._home.items() if own == home]
         return np.unique(np.concatenate([self.index[name][rows] for name in names for rows in facts]))
 
@@ -271,11 +248,8 @@ class _World:
         """Standard normals of which half the variance is common to all stages."""
         return COMMON * (self._rng("common", what).normal(size=shape) + self._rng("own", what, stage).normal(size=shape))
 
-    # The tables' columns.
-
     def _table(self, home: str, sources: Sequence[str], rows: int) -> Columns:
         features = [feature for source in sources for feature in features_of(self._schema, source)]
-        files = self._schema.files_of(sources[0])
         columns: Columns = {}
         for name in dict.fromkeys(feature.column_name for feature in features):
             readers = [feature for feature in features if feature.column_name == name]
@@ -290,7 +264,7 @@ class _World:
             elif len(bags) == len(readers):
                 # Bags that share a column of weights have to be of the same lengths.
                 shape = self._rng("shape", home, bags[0].weights or name)
-                columns |= _bag(rng, shape, bags[0], size, rows, required, files)
+                columns |= _bag(rng, shape, bags[0], size=size, rows=rows, required=required)
             else:
                 # Text of digits: whoever reads the column as a number, or a list of one, can.
                 codes = np.where(missing, -1, rng.choice(size, rows, p=_zipf(size, 3.0, 0.9)))
@@ -303,8 +277,6 @@ class _World:
         declared = self._schema.tables.get(feature.table_name, feature)
         few = (8, 16, 32)[int(self._rng("ids", feature.table_name).integers(3))]
         return min(declared.max_rows or declared.buckets or few, max(few, min(MOST_IDS, self._impressions // 100)))
-
-    # The effects.
 
     def _effects(self, stage: str) -> Floats:
         """The logits but for their intercept, of standard deviation 1 unless nothing varies: [facts]."""
@@ -326,7 +298,8 @@ class _World:
             if column.latent is None:
                 return np.zeros(column.series.len())
             slope, wave = self._normals(stage, f"number {feature.name}", 2)
-            return slope * column.latent + wave * np.sin(2 * column.latent)
+            # Gentle enough that few buckets catch most of it.
+            return slope * column.latent + 0.5 * wave * np.sin(2 * column.latent)
         if column.codes is None:
             return np.zeros(column.series.len())
         # A missing id, the last one, has no effect.
@@ -405,7 +378,7 @@ def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool
     latent, transform = rng.normal(size=len(missing)), feature.transform
     bounds = (transform.boundaries or ()) if isinstance(transform, Bucketize) else ()
     declared = [getattr(transform, key, None) for key in ("mean", "std")]
-    default = (3.0, 1.0) if isinstance(transform, Log1p) else (0.0, 1.0) if transform.kind == "none" else (40.0, 12.0)
+    default = (3.0, 0.8) if isinstance(transform, Log1p) else (0.0, 1.0) if transform.kind == "none" else (40.0, 12.0)
     mean, std = (given if given is not None else usual for given, usual in zip(declared, default, strict=True))
     if bounds:
         mean, std = (bounds[0] + bounds[-1]) / 2, (bounds[-1] - bounds[0]) / 3 or max(1.0, abs(bounds[0]))
@@ -416,21 +389,20 @@ def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool
     return _Column(series, latent=np.where(missing, 0.0, latent))
 
 
-def _bag(
-    rng: np.random.Generator, shape: np.random.Generator, bag: Bag, size: int, rows: int, required: bool, files: Source
-) -> Columns:
+def _bag(rng: np.random.Generator, shape: np.random.Generator, bag: Bag, *, size: int, rows: int, required: bool) -> Columns:
     """Lists of up to eight ids, and the column of their weights where there is one."""
     missing = np.zeros(rows, bool) if required else shape.random(rows) < MISSING_SHARE
     lengths = np.where(missing, 0, shape.integers(1 if required else 0, 9, rows))
     weights = shape.integers(1, 9, int(lengths.sum())) / 2.0
     codes = rng.choice(size, len(weights), p=_zipf(size, 3.0, 0.9))
     of = np.repeat(np.arange(rows), lengths)
-    separator = None if isinstance(files, Parquet) else bag.separator
-    column = _Column(_listed(_text(codes + 1), lengths, missing), codes, size, None, of, weights, separator)
-    if bag.weights is None or bag.weights == bag.column_name:
+    column = _Column(_listed(_text(codes + 1), lengths, missing), codes, size, None, of, weights, bag.separator)
+    if bag.weights is None:
         return {bag.column_name: column}
-    listed_weights = _listed(pl.Series(weights), lengths, missing)
-    return {bag.column_name: column, bag.weights: _Column(listed_weights, separator=separator)}
+    return {
+        bag.weights: _Column(_listed(pl.Series(weights), lengths, missing), separator=bag.separator),
+        bag.column_name: column,
+    }
 
 
 def _listed(values: pl.Series, lengths: Ints, missing: NDArray[np.bool_]) -> pl.Series:
@@ -444,14 +416,14 @@ def _frame(files: Source, columns: Columns) -> pl.DataFrame:
     if isinstance(files, Parquet):
         return pl.DataFrame({name: column.series for name, column in columns.items()})
     plain = {name: _as_text(column) for name, column in columns.items()}
+    rows = len(next(iter(plain.values())))
     if isinstance(files, FeatureList):
-        fields = {name: _entries(files, name, column) for name, column in columns.items() if name not in files.columns}
-        texts = list(fields.values()) or [next(iter(plain.values())).replace_strict({}, default=None, return_dtype=pl.String)]
+        fields = [_entries(files, name, column) for name, column in columns.items() if name not in files.columns]
+        texts = fields or [pl.repeat("", rows, eager=True)]
         lists = pl.select(pl.concat_str(*texts, separator=files.entry_separator, ignore_nulls=True)).to_series()
         plain[files.list] = lists
         if files.count is not None:
             plain[files.count] = (lists.str.count_matches(files.entry_separator, literal=True) + (lists != "")).cast(pl.String)
-    rows = len(next(iter(plain.values())))
     names = getattr(files, "columns", None) or tuple(plain)
     return pl.DataFrame({name: plain.get(name, pl.repeat("0", rows, eager=True)) for name in names})
 

@@ -69,8 +69,13 @@ def concat(chunks: Sequence[Chunk]) -> Chunk:
         {name: pl.concat([chunk.ids[name] for chunk in chunks]) for name in first.ids},
         {name: _concat_lists([chunk.lists[name] for chunk in chunks]) for name in first.lists},
         {name: np.concatenate([chunk.numbers[name] for chunk in chunks]) for name in first.numbers},
-        {name: pl.concat([chunk.plain[name] for chunk in chunks], how="vertical_relaxed") for name in first.plain},
+        {name: _concat_plain([chunk.plain[name] for chunk in chunks]) for name in first.plain},
     )
+
+
+def _concat_plain(parts: Sequence[pl.Series]) -> pl.Series:
+    """Files may differ in the width of a number, or hold numbers that in others are text."""
+    return pl.concat([part.rename("plain").to_frame() for part in parts], how="vertical_relaxed").to_series()
 
 
 def _concat_lists(parts: Sequence[Lists]) -> Lists:

@@ -20,7 +20,9 @@ Positive = Annotated[int, Field(ge=1)]
 class Declared(BaseModel):
     """A part of a schema: immutable, and refusing keys that it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Shorthand:

@@ -15,7 +15,9 @@ Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 def _between_columns(separator: str) -> str:
     if not separator.isascii() or separator in '"\r\n':
-        raise problem((), f"got {separator!r}, expected one ASCII character other than a quote or a line break. Choose another.")
+        raise problem(
+            (), f"got {separator!r}, expected one ASCII character other than a quote or a line break. Choose another."
+        )
     return separator
 
 

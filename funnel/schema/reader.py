@@ -163,7 +163,9 @@ def _override(tree: Any, override: str) -> None:
 def _position(node: Any, key: str, override: str) -> int:
     """Where in a list: by number, or by the name of what is there."""
     if not isinstance(node, list):
-        raise SchemaError(f"--set {override}: {key!r} leads into {_shown(node)}, expected a mapping or a list. Correct the path.")
+        raise SchemaError(
+            f"--set {override}: {key!r} leads into {_shown(node)}, expected a mapping or a list. Correct the path."
+        )
     names = [str(item.get("name")) if isinstance(item, Mapping) else str(item) for item in node]
     if key.isdigit() and int(key) < len(node):
         return int(key)

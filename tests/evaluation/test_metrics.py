@@ -80,9 +80,7 @@ def slow_calibration_error(labels, probabilities, bins):
 
 def slow_log_loss(labels, logits):
     with mpmath.workdps(60):
-        losses = [
-            mpmath.log1p(mpmath.exp(-z if y else z)) for y, z in zip(labels, map(mpmath.mpf, logits), strict=True)
-        ]
+        losses = [mpmath.log1p(mpmath.exp(-z if y else z)) for y, z in zip(labels, map(mpmath.mpf, logits), strict=True)]
         return float(mpmath.fsum(losses) / len(losses))
 
 
@@ -239,9 +237,7 @@ def test_standard_error_is_that_of_all_pairs(drawn):
 def test_calibration_error_is_that_of_rational_arithmetic(drawn, bins):
     labels, scores, _, _ = drawn
     probabilities = np.round((scores + 20) / 40 * 64) / 64
-    assert close(
-        expected_calibration_error(labels, probabilities, bins), slow_calibration_error(labels, probabilities, bins)
-    )
+    assert close(expected_calibration_error(labels, probabilities, bins), slow_calibration_error(labels, probabilities, bins))
 
 
 @for_all(st.lists(st.tuples(st.booleans(), st.floats(-1e4, 1e4)), min_size=1, max_size=20))
@@ -321,12 +317,8 @@ def test_the_order_of_rows_does_not_matter(drawn, random):
     labels, scores, weights, groups = drawn
     for metric in WEIGHTED:
         values = as_input(metric, scores)
-        assert close(
-            metric(labels[order], values[order], weights=weights[order]), metric(labels, values, weights=weights)
-        )
-    assert auc_standard_error(labels[order], scores[order]) == pytest.approx(
-        auc_standard_error(labels, scores), nan_ok=True
-    )
+        assert close(metric(labels[order], values[order], weights=weights[order]), metric(labels, values, weights=weights))
+    assert auc_standard_error(labels[order], scores[order]) == pytest.approx(auc_standard_error(labels, scores), nan_ok=True)
     shuffled = group_auc(labels[order], scores[order], groups[order], weights[order])
     np.testing.assert_equal(shuffled, group_auc(labels, scores, groups, weights))
 
@@ -534,9 +526,7 @@ def test_refuses_weights_that_are_none(metric, weights, message):
 @pytest.mark.parametrize("metric", TAKE_PROBABILITIES)
 @pytest.mark.parametrize("value", [-0.5, 1.5, math.inf])
 def test_refuses_logits_for_probabilities(metric, value):
-    with pytest.raises(
-        ValueError, match=f"got {value} among the probabilities, at row 1, expected numbers between 0 and 1"
-    ):
+    with pytest.raises(ValueError, match=f"got {value} among the probabilities, at row 1, expected numbers between 0 and 1"):
         metric([0, 1], [0.5, value])
 
 

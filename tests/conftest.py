@@ -1,0 +1,34 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+settings.register_profile("funnel", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("funnel")
+
+
+@pytest.fixture
+def tree():
+    """A valid declaration with every kind of part, as a mapping of its own for each test."""
+    return {
+        "name": "shop",
+        "stages": [{"name": "click", "label": "click"}, {"name": "buy", "label": "bought"}],
+        "data": {
+            "facts": {"format": "csv", "train": "facts*.csv", "test": "test.csv"},
+            "dimensions": [{"name": "user", "key": "user_id", "format": "csv", "files": "users.csv"}],
+        },
+        "tables": {"item": {"dim": 4, "min_count": 1}},
+        "features": [
+            {"name": "item_id", "kind": "categorical", "table": "item"},
+            {"name": "history", "kind": "bag", "source": "user", "table": "item", "separator": "|"},
+            {"name": "city", "kind": "categorical", "source": "user", "buckets": 10},
+            {"name": "price", "kind": "numeric", "transform": "log1p", "missing": {"fill": 0}},
+            {"name": "age", "kind": "numeric", "source": "user", "transform": {"kind": "bucketize", "buckets": 4}},
+            {"name": "city_item", "kind": "cross", "of": ["city", "item_id"], "buckets": 50},
+        ],
+    }

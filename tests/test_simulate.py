@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from funnel.data.holdout import hold_out
+from funnel.data.raw_star import Origin, read_star
+from funnel.errors import DataError
+from funnel.evaluation.metrics import auc
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.reader import load_schema
+from funnel.simulate import simulate
+
+SCHEMA_FOLDER = Path(__file__).parents[1] / "schemas"
+SHIPPED = sorted(SCHEMA_FOLDER.glob("*.yaml"))
+
+
+def declare(name: str, stages: list[Any], facts: dict[str, Any], features: list[Any], **rest: Any) -> FunnelSchema:
+    data = {"facts": facts, "dimensions": rest.pop("dimensions", []), "validation": rest.pop("validation", "fraction")}
+    return load_schema({"name": name, "stages": stages, "data": data, "features": features, **rest})
+
+
+def chain(count: int) -> list[dict[str, Any]]:
+    return [{"name": f"s{place}", "label": f"y{place}", "prior": 0.6} for place in range(count)]
+
+
+PARQUET = {"format": "parquet", "train": "train.parquet", "test": "test.parquet"}
+CATEGORY = {"name": "c", "kind": "categorical"}
+LIST = {"format": "feature_list", "list": "features", "separator": ";", "entry_separator": "|", "field_separator": "#"}
+LIST |= {"value_separator": ":"}
+
+ODD = [
+    declare("one_stage", chain(1), PARQUET, [CATEGORY], validation=None),
+    declare("numbers_only", chain(2), PARQUET, [{"name": "x", "kind": "numeric", "transform": "none", "missing": "error"}]),
+    declare(
+        "seven", chain(7), {"format": "csv", "train": ["a/day-?.csv", "a/more-*.csv.gz"], "test": "b/*.csv.zst"}, [CATEGORY]
+    ),
+    declare(
+        "tree",
+        [
+            *chain(2),
+            {"name": "share", "label": "shared", "given": "s0"},
+            {"name": "hide", "label": "hidden", "given": "impression"},
+        ],
+        {
+            "format": "csv",
+            "separator": "\t",
+            "columns": ["c", "unused", "y1", "y0", "shared", "hidden", "u"],
+            "train": "x[!0-8].tsv",
+            "test": "t.tsv",
+        },
+        [
+            CATEGORY,
+            {"name": "g", "source": "user", "kind": "categorical", "table": "t"},
+            {"name": "b", "source": "user", "kind": "bag", "table": "t", "separator": ","},
+        ],
+        tables={"t": {"buckets": 50}},
+        dimensions=[
+            {"name": "user", "format": "csv", "key": "id", "fact_key": "u", "train": "u-train.csv", "test": "u-test.csv"}
+        ],
+    ),
+    declare(
+        "feature_lists",
+        chain(4),
+        {
+            **LIST,
+            "columns": ["id", "y0", "y1", "y2", "y3", "md5", "n", "features"],
+            "count": "n",
+            "train": "skeleton_*.csv.gz",
+            "test": "test.csv",
+        },
+        [
+            {"name": "position", "column": "301", "kind": "categorical", "missing": "error"},
+            {"name": "score", "column": "302", "kind": "numeric"},
+            {"name": "rank", "column": "301", "kind": "numeric", "missing": "error"},
+            {"name": "seen", "column": "853", "source": "common", "kind": "bag", "weighted": True, "missing": "error"},
+            {"name": "user", "column": "101", "source": "common", "kind": "categorical", "max_rows": 500},
+            {"name": "cross", "kind": "cross", "of": ["position", "user"], "buckets": 100},
+        ],
+        dimensions=[
+            {**LIST, "name": "common", "columns": ["md5", "n", "features"], "count": "n", "key": "md5", "files": "common.csv"}
+        ],
+    ),
+    declare(
+        "labels_in_the_list",
+        chain(2),
+        {**LIST, "columns": ["features", "more"], "files": "all.txt"},
+        [{"name": "f", "kind": "bag", "weighted": True}, {"name": "x", "kind": "numeric", "transform": "log1p"}],
+    ),
+    declare(
+        "one_file_two_dimensions",
+        chain(2),
+        {**PARQUET, "train": "20??/*/*.parquet"},
+        [
+            {"name": "from", "source": "sender", "column": "id", "kind": "categorical"},
+            {"name": "to", "source": "receiver", "column": "id", "kind": "numeric"},
+            {"name": "when", "column": "time", "kind": "numeric"},
+            {"name": "b", "kind": "bag", "weighted": True, "weights": "w", "missing": "error"},
+            {"name": "b2", "kind": "bag", "weighted": True, "weights": "w", "missing": "error"},
+            {"name": "edges", "column": "x", "kind": "numeric", "transform": {"kind": "bucketize", "boundaries": [3]}},
+        ],
+        dimensions=[
+            {"name": "sender", "format": "parquet", "key": "id", "fact_key": "a", "files": "people.parquet"},
+            {"name": "receiver", "format": "parquet", "key": "id", "fact_key": "b_", "files": "people.parquet"},
+        ],
+        validation={"kind": "time", "column": "time"},
+    ),
+    declare(
+        "own_validation_files",
+        chain(2),
+        PARQUET,
+        [CATEGORY, {"name": "n", "source": "d", "kind": "categorical"}],
+        dimensions=[{"name": "d", "format": "parquet", "key": "k", "train": "d1.parquet", "test": "d2.parquet"}],
+        validation={"kind": "file", "files": "valid.parquet"},
+    ),
+]
+SCHEMAS = [*(load_schema(path) for path in SHIPPED), *ODD]
+
+
+def by_name(schema: FunnelSchema) -> str:
+    return schema.name
+
+
+def splits(schema: FunnelSchema) -> list[Any]:
+    return ["train", "test", *(["validation"] if getattr(schema.data.validation, "kind", None) == "file" else [])]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=by_name)
+def test_what_is_written_is_what_the_schema_reads(schema: FunnelSchema, tmp_path: Path) -> None:
+    result = simulate(schema, tmp_path / "out", 3000, 700)
+    assert set(result.impressions) == set(splits(schema))
+    for split in splits(schema):
+        star = read_star(schema, Origin(root=tmp_path / "out"), split)
+        assert star.facts.rows == result.impressions[split]
+        assert star.labels is not None
+        assert not any(star.violations.values())
+        assert dict(zip(schema.stage_names, star.labels.sum(axis=0).tolist(), strict=True)) == result.positives[split]
+    if schema.data.validation is not None:
+        hold_out(schema, read_star(schema, Origin(root=tmp_path / "out"), "train"))
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=by_name)
+def test_labels_are_drawn_from_the_truth(schema: FunnelSchema, tmp_path: Path) -> None:
+    simulate(schema, tmp_path / "out", 20_000, 5000)
+    for split in ("train", "test"):
+        labels = read_star(schema, Origin(root=tmp_path / "out"), split).labels
+        truth = pl.read_parquet(tmp_path / "out" / "truth" / f"{split}.parquet")
+        assert labels is not None
+        assert set(truth.columns) == {*schema.stage_names, *schema.conditional_names}
+        assert set(truth.dtypes) == {pl.Float64}
+        for place, stage in enumerate(schema.stage_names):
+            expected = truth[stage].to_numpy()
+            error = np.sqrt(np.sum(expected * (1 - expected)))
+            assert abs(labels[:, place].sum() - expected.sum()) < 4 * error
+            # Also where the truth is high and where it is low, which it would not be for rows in another order.
+            high = expected > np.median(expected)
+            assert abs(labels[high, place].sum() - expected[high].sum()) < 4 * error
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=by_name)
+def test_truth_is_a_product_along_the_tree(schema: FunnelSchema, tmp_path: Path) -> None:
+    simulate(schema, tmp_path / "out", 2000)
+    truth = pl.read_parquet(tmp_path / "out" / "truth" / "train.parquet")
+    for stage, parent, conditional in zip(schema.stages, schema.parents, schema.conditional_names, strict=True):
+        above = truth[schema.stages[parent].name].to_numpy() if parent >= 0 else np.ones(truth.height)
+        np.testing.assert_allclose(truth[stage.name].to_numpy(), above * truth[conditional].to_numpy(), rtol=1e-12)
+        assert (truth[conditional].is_between(0, 1, closed="none")).all()
+        rate = np.average(truth[conditional].to_numpy(), weights=above)
+        assert rate == pytest.approx(stage.prior or 0.2, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["ecommerce", "credit_card"])
+def test_truth_orders_people_neither_perfectly_nor_by_chance(name: str, tmp_path: Path) -> None:
+    schema = load_schema(SCHEMA_FOLDER / f"{name}.yaml")
+    simulate(schema, tmp_path / "out", 100_000)
+    labels = read_star(schema, Origin(root=tmp_path / "out"), "train").labels
+    truth = pl.read_parquet(tmp_path / "out" / "truth" / "train.parquet")
+    assert labels is not None
+    for place, stage in enumerate(schema.stage_names):
+        assert 0.65 < auc(labels[:, place], truth[stage].to_numpy()) < 0.85
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=by_name)
+def test_same_seed_same_bytes(schema: FunnelSchema, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        simulate(schema, tmp_path / name, 500, seed=seed)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    assert digests(tmp_path / "a") != digests(tmp_path / "c")
+
+
+def test_a_tiny_one_can_be_read(tmp_path: Path) -> None:
+    for schema in ODD:
+        simulate(schema, tmp_path / schema.name, 5, 5)
+        assert read_star(schema, Origin(root=tmp_path / schema.name), "test").facts.rows == 5
+
+
+def test_a_former_simulation_is_replaced(tmp_path: Path) -> None:
+    simulate(ODD[2], tmp_path / "out", 50)
+    simulate(ODD[0], tmp_path / "out", 50)
+    assert set(digests(tmp_path / "out")) == {"train.parquet", "test.parquet", "truth/train.parquet", "truth/test.parquet"}
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_folder_of_other_files_is_refused_and_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match=r"out: got a folder with other files \('thesis.txt'\), expected a former simulation\."):
+        simulate(ODD[0], out, 50)
+    assert (out / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(DataError, match="expected a folder or nothing"):
+        simulate(ODD[0], out / "thesis.txt", 50)
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    simulate(ODD[0], tmp_path, 50)
+    assert (tmp_path / "truth" / "train.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"train": "*.parquet", "test": "test.parquet"}, "two patterns match 'test.parquet'"),
+        ({"train": "../train.parquet", "test": "test.parquet"}, "expected one inside the folder"),
+        ({"train": "truth/train.parquet"}, "not in `truth`"),
+        ({"test": "test.parquet"}, "declares no train files"),
+    ],
+)
+def test_patterns_that_cannot_be_served_are_refused(facts: dict[str, str], message: str, tmp_path: Path) -> None:
+    schema = declare("odd", chain(1), {"format": "parquet", **facts}, [CATEGORY], validation=None)
+    with pytest.raises(DataError, match=message):
+        simulate(schema, tmp_path / "out", 50)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected 1 or more"):
+        simulate(ODD[0], tmp_path / "out", 0)
