@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -232,7 +233,7 @@ class _World:
             above = schema.stages[parent].name if parent >= 0 else ""
             reached = probabilities[above] if above else np.ones(self._facts)
             # Later stages have fewer rows to learn from: they vary less.
-            logits = self._effects(stage.name) / np.sqrt(depths[-1])
+            logits = self._effects(stage.name) / depths[-1] ** 0.75
             conditional = _sigmoid(logits + _intercept(logits, reached, stage.prior or DEFAULT_PRIOR))
             happens = self._rng("label", stage.name).random(len(logits)) < conditional
             probabilities |= {stage.name: reached * conditional, name: conditional}
@@ -289,7 +290,7 @@ class _World:
             scaled = _scaled(self._effect(feature, column, stage)) * _weight(feature, column)
             total += scaled if source == FACTS else scaled[self.index[source]]
         for names in self._pairs():
-            total += 0.5 * _scaled(self._interaction(names, stage))
+            total += 0.35 * _scaled(self._interaction(names, stage))
         return _scaled(total)
 
     def _effect(self, feature: Categorical | Bag | Numeric, column: _Column, stage: str) -> Floats:
@@ -455,7 +456,7 @@ def _write(frame: pl.DataFrame, files: Source, paths: Sequence[Path]) -> None:
         if isinstance(files, Parquet):
             part.write_parquet(path)
             continue
-        quote = "never" if isinstance(files, FeatureList) else "necessary"
+        quote: Literal["never", "necessary"] = "never" if isinstance(files, FeatureList) else "necessary"
         with pa.output_stream(str(path), compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix)) as file:
             header = getattr(files, "columns", None) is None
             part.write_csv(file, separator=files.separator, include_header=header, quote_style=quote)
