@@ -233,7 +233,7 @@ class _World:
             above = schema.stages[parent].name if parent >= 0 else ""
             reached = probabilities[above] if above else np.ones(self._facts)
             # Later stages have fewer rows to learn from: they vary less.
-            logits = self._effects(stage.name) / depths[-1] ** 0.75
+            logits = self._effects(stage.name) / np.sqrt(depths[-1])
             conditional = _sigmoid(logits + _intercept(logits, reached, stage.prior or DEFAULT_PRIOR))
             happens = self._rng("label", stage.name).random(len(logits)) < conditional
             probabilities |= {stage.name: reached * conditional, name: conditional}
