@@ -12,7 +12,6 @@ import polars as pl
 
 from funnel.data.batches import dataset as star_dataset
 from funnel.data.origin import origin_of
-from funnel.data.raw_star import read_star
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import fit_events, has_test, prepare
@@ -27,30 +26,6 @@ SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
 
 def _file(schema: SchemaLike) -> Path | None:
     return Path(schema) if isinstance(schema, str | Path) else None
-
-
-def check(schema: SchemaLike, data: Any = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Check a schema, and read its training rows.
-
-    Returns:
-        What was found: the stages, the data, rows, positives by stage, and labels that contradict the order of the stages.
-
-    Raises:
-        FunnelError: The schema or the data are not right.
-    """
-    declared = load_schema(schema, overrides)
-    origin = origin_of(declared, data, _file(schema))
-    star = read_star(declared, origin, "train")
-    reached = [] if star.labels is None else star.labels.sum(axis=0).tolist()
-    return {
-        "space": declared.space,
-        "stages": list(declared.stage_names),
-        "features": len(declared.features),
-        "data": str(origin),
-        "rows": star.facts.rows,
-        "positives": dict(zip(declared.stage_names, reached, strict=True)),
-        "inconsistent_labels": {"policy": declared.inconsistent_labels, "rows": star.violations},
-    }
 
 
 def build(schema: SchemaLike, data: Any = None) -> FunnelModel:

@@ -54,8 +54,7 @@ def main() -> None:
 @app.command()
 def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Check a schema, and its training rows."""
-    _load_tensorflow()
-    from funnel.api import check as check_
+    from funnel.data.checks import check as check_
 
     found = check_(schema, data, overrides or ())
     if as_json:
@@ -102,11 +101,12 @@ def fit(
 @app.command()
 def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test", as_json: AsJson = False) -> None:
     """Judge a run on rows with labels."""
+    rows = _split(split)
     _load_tensorflow()
     from funnel.api import load
 
     loaded = load(run)
-    report: Report = loaded.evaluate(data, _split(split))
+    report: Report = loaded.evaluate(data, rows)
     if as_json:
         print(json.dumps(report.as_dict(), indent=1))
     else:
@@ -121,10 +121,11 @@ def predict(
     split: SplitName = "test",
 ) -> None:
     """Write every probability, conditional and cumulative, for every row."""
+    rows_of = _split(split)
     _load_tensorflow()
     from funnel.api import load, write_predictions
 
-    found = load(run).predict(data, _split(split))
+    found = load(run).predict(data, rows_of)
     write_predictions(found, out)
     rows = len(next(iter(found.values())))
     print(f"{out}: {rows:,} rows of {', '.join(found)}")
@@ -167,11 +168,7 @@ def schema() -> None:
 
 def _load_tensorflow() -> None:
     """Import TensorFlow without its remarks about the machine, which are no part of our answer."""
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        from funnel.model import _keras  # noqa: F401
-
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as remarks:
