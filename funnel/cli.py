@@ -145,7 +145,7 @@ def simulate(
     schema: SchemaFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files and their truth.")],
     impressions: Annotated[int, typer.Option(min=1, help="Training rows.")] = 100_000,
-    test_impressions: Annotated[int | None, typer.Option(min=1, help="Test rows [a quarter].")] = None,
+    test_impressions: Annotated[int | None, typer.Option(min=1, help="Test rows [a fifth].")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal rows.")] = 0,
 ) -> None:
     """Draw rows for a schema from a known truth, and write both."""

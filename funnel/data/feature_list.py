@@ -58,8 +58,8 @@ def spread_fields(frame: pl.DataFrame, files: FeatureList, fields: Iterable[tupl
 
 
 def _split_entries(entries: pl.Series, files: FeatureList) -> pl.DataFrame:
-    halves = entries.str.split_exact(files.field_separator, 1).struct
-    rest = halves[1].str.split_exact(files.value_separator, 1).struct
+    halves = entries.str.splitn(files.field_separator, 2).struct
+    rest = halves[1].str.splitn(files.value_separator, 2).struct
     return pl.DataFrame({"field": halves[0], "id": rest[0], "text": rest[1]}).with_columns(
         value=pl.col("text").cast(pl.Float64, strict=False)
     )

@@ -135,13 +135,7 @@ def _check_feature(schema: FunnelSchema, path: tuple[str | int, ...], feature: C
         require_known((*path, "source"), feature.source, schema.sources, "a source")
     if isinstance(feature, Embedded) and feature.table is not None:
         require_known((*path, "table"), feature.table, schema.tables, "one of the tables")
-    labels = {stage.label: stage.name for stage in schema.stages}
-    if (feature.source or FACTS) == FACTS and feature.column_name in labels:
-        message = (
-            f"{feature.column_name!r} is the label of stage {labels[feature.column_name]!r}, expected a column known before "
-            "the impression. A model that sees its label learns nothing: remove the feature."
-        )
-        raise problem((*path, "column" if feature.column else "name"), message)
+    _check_no_label(schema, path, feature)
     if isinstance(feature, Embedded) and feature.table is None and feature.name in schema.tables:
         message = f"{feature.name!r} is also a table, expected `table: {feature.name}` or another name. Say which."
         raise problem((*path, "name"), message)
@@ -161,6 +155,16 @@ def _check_own_table(schema: FunnelSchema, path: tuple[str | int, ...], name: st
         raise problem((*path, "name"), f"{name!r} is also a table, expected another name. Rename the feature, or the table.")
 
 
+def _check_no_label(schema: FunnelSchema, path: tuple[str | int, ...], feature: Categorical | Bag | Numeric) -> None:
+    labels = {stage.label: stage.name for stage in schema.stages}
+    if (feature.source or FACTS) == FACTS and feature.column_name in labels:
+        message = (
+            f"{feature.column_name!r} is the label of stage {labels[feature.column_name]!r}, expected a column known before "
+            "the impression. A model that sees its label learns nothing: remove the feature."
+        )
+        raise problem((*path, "column" if feature.column else "name"), message)
+
+
 def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     listed_in_row = isinstance(files, FeatureList)
     if isinstance(files, FeatureList) and bag.weighted and bag.column_name in files.columns:
@@ -177,7 +181,7 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
 
 def _check_predictions(schema: FunnelSchema) -> None:
     for position, name in enumerate(schema.stage_names):
-        if name in schema.conditional_names and schema.conditional_names[position] != name:
+        if name in schema.conditional_names[:position] + schema.conditional_names[position + 1 :]:
             message = f"{name!r} is what a conditional is called in predictions, expected another name. Rename the stage."
             raise problem(("stages", position, "name"), message)
 

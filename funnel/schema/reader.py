@@ -103,8 +103,11 @@ def _parse(path: Path) -> Any:
     except MarkedYAMLError as error:
         hint = " Indent with spaces, not tabs." if "\\t" in str(error.problem) else " Mend the YAML."
         raise SchemaError(f"{path}:{_mark(error)} is not YAML: {error.problem}.{hint}") from None
-    except (YAMLError, ValueError) as error:
-        raise SchemaError(f"{path}: is not YAML: {error}. Mend the YAML.") from None
+    except (YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise SchemaError(f"{path}: is not YAML: {reason}. Mend the YAML.") from None
+    except RecursionError:
+        raise SchemaError(f"{path}: lists and mappings are nested too deep to be read. Mend the YAML.") from None
     if not isinstance(tree, Mapping):
         found = "an empty file" if tree is None else _shown(tree)
         raise SchemaError(f"{path}:1 got {found}, expected `name`, `stages`, `data`, `features`. See `funnel schema`.")
@@ -123,11 +126,9 @@ def _plain(node: Any) -> Any:
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, str):
         return str(node)
-    if isinstance(node, _Whole):
-        return node
     if isinstance(node, Sequence):
         return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
+    if isinstance(node, bool | _Whole) or node is None:
         return node
     if isinstance(node, int | float):
         return int(node) if isinstance(node, int) else float(node)
@@ -182,7 +183,9 @@ def _render(detail: ErrorDetails, tree: Any, where: str) -> str:
     line = _line(tree, path)
     prefix = f"{where}:{line}" if line else where
     shown = _dotted(path)
-    return f"{prefix} {shown}: {_message(detail, tree, path)}" if shown else f"{prefix}: {_message(detail, tree, path)}"
+    message = f"{prefix} {shown}: {_message(detail, tree, path)}" if shown else f"{prefix}: {_message(detail, tree, path)}"
+    # A key may hold a line break.
+    return message.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _location(location: Path_, tree: Any) -> Path_:
@@ -272,11 +275,10 @@ def _child(node: Any, part: str | int) -> Any:
 
 def _model_at(model: Any, part: str | int, node: Any) -> Any:
     """The model class of a child, by the child's own `kind` or `format` where there are several."""
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        annotation: Any = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-    else:
-        annotation = model
-    return _choose(annotation, node)
+    if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+        return _choose(model.model_fields[part].annotation, node)
+    # A position in a list, or a name in a mapping of models.
+    return _choose(model, node)
 
 
 def _choose(annotation: Any, node: Any) -> Any:

@@ -14,7 +14,7 @@ from funnel.errors import DataError
 from funnel.evaluation.metrics import auc
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
-from funnel.simulate import simulate
+from funnel.simulation import simulate
 
 SCHEMA_FOLDER = Path(__file__).parents[1] / "schemas"
 SHIPPED = sorted(SCHEMA_FOLDER.glob("*.yaml"))
