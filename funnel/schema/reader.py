@@ -264,7 +264,8 @@ def _known_keys(tree: Any, path: Path_) -> list[str]:
     for part in path:
         node = _child(node, part)
         model = _model_at(model, part, node)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    # Of every kind that it may be, where it names none.
+    return list(dict.fromkeys(key for one in _models_in(model) for key in one.model_fields))
 
 
 def _child(node: Any, part: str | int) -> Any:

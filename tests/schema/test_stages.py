@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
+
+from funnel.errors import SchemaError
+from funnel.schema.reader import load_schema
+from funnel.schema.stages import Stage, parents_of
+
+
+def stages(*given_names: str | None) -> tuple[Stage, ...]:
+    return tuple(Stage(name=f"s{i}", label=f"l{i}", given=name) for i, name in enumerate(given_names))
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 7])
+def test_stages_without_given_are_a_chain(tree, length):
+    tree["stages"] = [{"name": f"s{i}", "label": f"l{i}"} for i in range(length)]
+    schema = load_schema(tree)
+    assert schema.parents == tuple(range(-1, length - 1))
+    assert schema.conditional_names == ("s0", *(f"s{i}_given_s{i - 1}" for i in range(1, length)))
+    assert schema.stage_names == tuple(f"s{i}" for i in range(length))
+
+
+@pytest.mark.parametrize(
+    ("given_names", "parents", "conditionals"),
+    [
+        ((None, "s0", "s0"), (-1, 0, 0), ("s0", "s1_given_s0", "s2_given_s0")),
+        ((None, "x", "x"), (-1, -1, -1), ("s0", "s1", "s2")),
+        ((None, None, "s0", None), (-1, 0, 0, 2), ("s0", "s1_given_s0", "s2_given_s0", "s3_given_s2")),
+        (("x", "s0", "x", "s2", "s1"), (-1, 0, -1, 2, 1), ("s0", "s1_given_s0", "s2", "s3_given_s2", "s4_given_s1")),
+    ],
+)
+def test_given_makes_a_tree(tree, given_names, parents, conditionals):
+    tree["space"] = "x"
+    tree["stages"] = [{"name": f"s{i}", "label": f"l{i}", "given": name} for i, name in enumerate(given_names)]
+    schema = load_schema(tree)
+    assert schema.parents == parents
+    assert schema.conditional_names == conditionals
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=7))
+def test_any_choice_of_earlier_parents_is_a_tree(picks):
+    parents = [pick % (position + 1) - 1 for position, pick in enumerate(picks)]
+    assert parents_of("x", stages(*("x" if parent < 0 else f"s{parent}" for parent in parents))) == tuple(parents)
+
+
+@pytest.mark.parametrize(
+    ("given_names", "place", "said"),
+    [
+        (("s0",), 0, "is the stage itself"),
+        ((None, "s1"), 1, "is the stage itself"),
+        (("s1", "s0"), 0, "comes later"),
+        ((None, "s2", "s1"), 1, "comes later"),
+        ((None, "s9"), 1, "is not a stage above it"),
+        ((None, "impression"), 1, "is not a stage above it"),
+    ],
+)
+def test_other_parents_are_refused(given_names, place, said):
+    with pytest.raises(PydanticCustomError, match=said) as caught:
+        parents_of("x", stages(*given_names))
+    assert caught.value.context is not None
+    assert caught.value.context["path"] == ("stages", place, "given")
+
+
+def test_the_first_stage_may_name_the_space(tree):
+    tree["stages"][0]["given"] = "impression"
+    assert load_schema(tree).parents == (-1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "click"}, r"stages\[1\].name: the stage name 'click' was already used by stages\[0\]"),
+        ({"label": "click"}, r"stages\[1\].label: the label 'click' was already used by stages\[0\]"),
+        ({"name": "impression"}, r"stages\[1\].name: 'impression' is the name of the space"),
+        ({"prior": 0}, r"stages\[1\].prior: got 0, expected greater than 0"),
+    ],
+)
+def test_names_labels_and_priors_are_checked(tree, change, said):
+    tree["stages"][1] |= change
+    with pytest.raises(SchemaError, match=said):
+        load_schema(tree)
+
+
+def test_a_stage_cannot_take_the_name_of_a_conditional(tree):
+    tree["stages"].append({"name": "buy_given_click", "label": "x", "given": "impression"})
+    with pytest.raises(SchemaError, match=r"stages\[2\].name: 'buy_given_click' is what a conditional is called"):
+        load_schema(tree)
+
+
+def test_a_funnel_needs_a_stage(tree):
+    tree["stages"] = []
+    with pytest.raises(SchemaError, match="stages: got a list of 0, expected at least 1"):
+        load_schema(tree)
