@@ -26,6 +26,7 @@ _WHERE = {
     "SchemaError": "funnel.errors",
     "DataError": "funnel.errors",
     "RunError": "funnel.errors",
+    "DivergedError": "funnel.errors",
 }
 __all__ = [*_WHERE, "__version__"]  # noqa: PLE0604  # all are strings
 

@@ -12,11 +12,11 @@ import polars as pl
 
 from funnel.data.batches import dataset as star_dataset
 from funnel.data.origin import origin_of
-from funnel.errors import DataError, FunnelError, RunError, SchemaError
+from funnel.errors import DataError, FunnelError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import fit_events, has_test, prepare
 from funnel.model.funnel_model import FunnelModel, build_model
-from funnel.run import Run
+from funnel.run import Run, require_writable
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import declared_only
 from funnel.schema.reader import load_schema
@@ -93,9 +93,9 @@ def fit(
     Raises:
         FunnelError: The schema or the data are not right; nothing is left behind.
     """
-    if out is not None and Path(out).exists():
-        raise RunError(f"{out}: is already there, expected a new folder. Choose another `--out`, or remove it.")
     declared = load_schema(schema, overrides)
+    if out is not None:
+        require_writable(Path(out))
     origin = origin_of(declared, data, _file(schema))
     judged = origin_of(declared, test, _file(schema)) if test is not None else origin if has_test(declared, origin) else None
     run: Run | None = None

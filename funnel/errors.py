@@ -21,6 +21,10 @@ class DataError(FunnelError):
     """The data are not what the schema says."""
 
 
+class DivergedError(FunnelError):
+    """Training led to something that is not a number."""
+
+
 class RunError(FunnelError):
     """A run folder is missing, incomplete, or not what is needed."""
 

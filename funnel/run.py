@@ -163,6 +163,22 @@ def versions() -> dict[str, str]:
     return {"funnel": funnel.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
 
 
+def require_writable(path: Path) -> None:
+    """Find out before long work whether its result can be written.
+
+    Raises:
+        RunError: Something is already there, or the folder around it cannot be written.
+    """
+    if path.exists():
+        raise RunError(f"{path}: is already there, expected a new folder. Choose another, or remove it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write into that becomes `path` at the end, or is removed where anything fails.
@@ -170,10 +186,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         RunError: Something is already there, or it cannot be written.
     """
-    if path.exists():
-        raise RunError(f"{path}: is already there, expected a new folder. Choose another, or remove it.")
+    require_writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None

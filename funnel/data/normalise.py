@@ -244,7 +244,8 @@ def _label(series: pl.Series, piece: Piece) -> pl.Series:
     good = numbers.is_in([0.0, 1.0]).fill_null(value=False)
     if not good.all():
         row = _first(~good)
-        message = f"got the label {series[row]!r}, expected 0 or 1 ({int((~good).sum()):,} rows differ). Mend the column."
+        shown = "a list" if series.dtype.is_nested() else repr(series[row])
+        message = f"got {shown} as label, expected 0 or 1 ({int((~good).sum()):,} rows differ). Mend the column."
         raise DataError(f"{piece.at(row)} column {series.name!r}: {message}")
     return numbers.cast(pl.UInt8)
 

@@ -114,8 +114,8 @@ def _join(facts: Chunk, dimension: Chunk, name: str, where: str) -> tuple[Chunk,
     if twice.any():
         key = known["key"].filter(twice)[0]
         raise DataError(
-            f"dimension {name!r}: the key {key!r} is there more than once, as are {int(twice.sum()) - 1:,} more rows; expected "
-            "one row for each key. Keep one of them."
+            f"dimension {name!r}: got the key {key!r} more than once ({int(twice.sum()):,} rows share a key with another), "
+            "expected one row for each key. Keep one of them."
         )
     found = facts.plain[role].rename("key").to_frame().join(known, on="key", how="left", maintain_order="left")["row"]
     if found.null_count():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from funnel.data.batches import batches
 from funnel.data.encode import Star
+from funnel.errors import DivergedError
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import cumulative_logits, probabilities
 
@@ -26,9 +27,19 @@ class Predictor:
         self._forward: Any = None
 
     def logits(self, star: Star, rows: NDArray[np.int64], batch_size: int) -> Floats:
-        """Conditional logits of some facts, in their order: float32 [rows, stages]."""
+        """Conditional logits of some facts, in their order: float32 [rows, stages].
+
+        Raises:
+            DivergedError: The model gives something that is not a number.
+        """
         parts = list(self._logits(star, rows, batch_size))
-        return np.concatenate(parts) if parts else np.zeros([0, len(self.model.schema.stages)], np.float32)
+        logits = np.concatenate(parts) if parts else np.zeros([0, len(self.model.schema.stages)], np.float32)
+        if np.isnan(logits).any():
+            raise DivergedError(
+                "model: gives logits that are not numbers, expected numbers. Lower train.optimizer's learning rates, or look for "
+                "extreme values (transform: log1p)."
+            )
+        return logits
 
     def _logits(self, star: Star, rows: NDArray[np.int64], batch_size: int) -> Iterator[Floats]:
         for element in batches(star, rows, batch_size):

@@ -9,14 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from funnel.errors import FunnelError
+from funnel.errors import DivergedError
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
 from funnel.schema.training import EarlyStopping
-
-
-class DivergedError(FunnelError):
-    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True)
