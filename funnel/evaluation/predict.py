@@ -36,7 +36,7 @@ class Predictor:
         logits = np.concatenate(parts) if parts else np.zeros([0, len(self.model.schema.stages)], np.float32)
         if np.isnan(logits).any():
             raise DivergedError(
-                "model: gives logits that are not numbers, expected numbers. Lower train.optimizer's learning rates, or look for "
+                "model: gives logits that are not numbers, expected numbers. Lower the learning rates, or look for "
                 "extreme values (transform: log1p)."
             )
         return logits

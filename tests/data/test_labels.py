@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from funnel.data.labels import make_consistent, priors
+from funnel.errors import DataError
+from funnel.schema.reader import load_schema
+
+
+def funnel(policy="error", parents=(-1, 0, 1)):
+    stages = [
+        {"name": f"s{i}", "label": f"l{i}", "given": "impression" if parent < 0 else f"s{parent}"}
+        for i, parent in enumerate(parents)
+    ]
+    data = {"facts": {"format": "parquet", "train": "x"}}
+    features = [{"name": "x", "kind": "categorical"}]
+    return load_schema(
+        {"name": "a", "stages": stages, "data": data, "features": features, "inconsistent_labels": policy}
+    )
+
+
+def table(*rows):
+    return np.array(rows, np.uint8)
+
+
+CHAIN = table([0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 1], [0, 1, 1])
+COUNTS = {"s1": 2, "s2": 2}
+
+
+@pytest.mark.parametrize("policy", ["error", "drop", "and", "promote"])
+def test_labels_without_contradiction_stay(policy):
+    found = make_consistent(funnel(policy), CHAIN[:3], "here")
+    assert found.labels.tolist() == CHAIN[:3].tolist()
+    assert found.kept.tolist() == [0, 1, 2]
+    assert found.violations == {"s1": 0, "s2": 0}
+
+
+def test_error_counts_and_points_at_the_first():
+    with pytest.raises(DataError) as caught:
+        make_consistent(funnel(), CHAIN, "here")
+    message = str(caught.value)
+    assert message.startswith("here: got l1 = 1 with l0 = 0 (row 4 is the first; without the earlier stage: 2 s1, 2 s2 of 7 rows)")
+    assert "Declare `inconsistent_labels: drop`, `and`" in message
+
+
+def test_drop_leaves_the_rows_out():
+    found = make_consistent(funnel("drop"), CHAIN, "here")
+    assert found.kept.tolist() == [0, 1, 2]
+    assert found.labels.tolist() == CHAIN[:3].tolist()
+    assert found.violations == COUNTS
+
+
+def test_drop_of_every_row_is_refused():
+    with pytest.raises(DataError, match="every row has a later stage without the earlier one"):
+        make_consistent(funnel("drop"), CHAIN[3:], "here")
+
+
+def test_and_takes_later_labels_away():
+    found = make_consistent(funnel("and"), CHAIN, "here")
+    assert found.labels[3:].tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert (found.violations, len(found.kept)) == (COUNTS, 7)
+
+
+def test_promote_adds_earlier_labels():
+    found = make_consistent(funnel("promote"), CHAIN, "here")
+    assert found.labels[3:].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]]
+    assert (found.violations, len(found.kept)) == (COUNTS, 7)
+
+
+TREE = (-1, 0, 0, 2)  # s1 and s2 both after s0, and s3 after s2
+BRANCHES = table([1, 1, 0, 0], [1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 0, 1], [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("policy", "labels"),
+    [
+        ("drop", BRANCHES[:2].tolist()),
+        ("and", [[1, 1, 0, 0], [1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]),
+        ("promote", [[1, 1, 0, 0], [1, 0, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 1, 1]]),
+    ],
+)
+def test_branches_are_independent(policy, labels):
+    found = make_consistent(funnel(policy, TREE), BRANCHES, "here")
+    assert found.labels.tolist() == labels
+    assert found.violations == {"s1": 1, "s2": 0, "s3": 2}
+
+
+def test_the_callers_labels_are_not_changed():
+    before = CHAIN.copy()
+    for policy in ("drop", "and", "promote"):
+        make_consistent(funnel(policy), CHAIN, "here")
+    assert (before == CHAIN).all()
+
+
+def oracle(policy, parents, row):
+    """One row, one stage after the other; None where it is left out."""
+    wrong = [s for s, parent in enumerate(parents) if parent >= 0 and row[s] and not row[parent]]
+    if policy == "drop":
+        return None if wrong else row
+    row = list(row)
+
+    def ancestors(stage):
+        while (stage := parents[stage]) >= 0:
+            yield stage
+
+    if policy == "and":
+        return [int(row[s] and all(row[above] for above in ancestors(s))) for s in range(len(row))]
+    reached = {s for s in range(len(row)) if row[s]}
+    return [int(s in reached or any(s in ancestors(below) for below in reached)) for s in range(len(row))]
+
+
+@given(
+    data=st.data(),
+    parents=st.lists(st.integers(0, 50), min_size=1, max_size=6).map(
+        lambda picks: tuple(pick % (at + 1) - 1 for at, pick in enumerate(picks))
+    ),
+    policy=st.sampled_from(["drop", "and", "promote"]),
+)
+def test_any_labels_of_any_tree_are_resolved_as_the_slow_way_does(data, parents, policy):
+    row = st.lists(st.integers(0, 1), min_size=len(parents), max_size=len(parents))
+    rows = [[0] * len(parents), *data.draw(st.lists(row, max_size=8))]
+    found = make_consistent(funnel(policy, parents), table(*rows), "here")
+    wanted = [(at, new) for at, old in enumerate(rows) if (new := oracle(policy, parents, old)) is not None]
+    assert found.kept.tolist() == [at for at, _ in wanted]
+    assert found.labels.tolist() == [new for _, new in wanted]
+    for stage, parent in enumerate(parents):
+        if parent >= 0:
+            assert (found.labels[:, stage] <= found.labels[:, parent]).all()
+            assert found.violations[f"s{stage}"] == sum(old[stage] > old[parent] for old in rows)
+
+
+def test_priors_are_rates_given_the_parent_drawn_to_a_half():
+    labels = table([1, 1, 0, 0], [1, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0])
+    assert priors(labels, TREE) == (3.5 / 5, 1.5 / 4, 1.5 / 4, 1.5 / 2)
+    assert priors(labels[3:], TREE) == (0.25, 0.5, 0.5, 0.5)
