@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -32,3 +33,12 @@ def tree():
             {"name": "city_item", "kind": "cross", "of": ["city", "item_id"], "buckets": 50},
         ],
     }
+
+
+@pytest.fixture(scope="session")
+def kuairand() -> Path:
+    """The folder of real KuaiRand-Pure exposures, which the project does not ship."""
+    folder = os.environ.get("FUNNEL_KUAIRAND")
+    if not folder:
+        pytest.skip("NOT RUN: set FUNNEL_KUAIRAND to a folder with KuaiRand-Pure to test on real exposures")
+    return Path(folder)

@@ -80,9 +80,7 @@ def test_two_entries_of_a_field_that_may_have_one_are_refused(kind):
 
 @given(
     st.lists(
-        st.lists(
-            st.tuples(st.sampled_from("uvt"), st.text("ab: é", min_size=1, max_size=3), st.integers(-9, 9)), max_size=6
-        ),
+        st.lists(st.tuples(st.sampled_from("uvt"), st.text("ab: é", min_size=1, max_size=3), st.integers(-9, 9)), max_size=6),
         min_size=1,
         max_size=6,
     )

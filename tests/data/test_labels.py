@@ -17,9 +17,7 @@ def funnel(policy="error", parents=(-1, 0, 1)):
     ]
     data = {"facts": {"format": "parquet", "train": "x"}}
     features = [{"name": "x", "kind": "categorical"}]
-    return load_schema(
-        {"name": "a", "stages": stages, "data": data, "features": features, "inconsistent_labels": policy}
-    )
+    return load_schema({"name": "a", "stages": stages, "data": data, "features": features, "inconsistent_labels": policy})
 
 
 def table(*rows):
@@ -42,7 +40,9 @@ def test_error_counts_and_points_at_the_first():
     with pytest.raises(DataError) as caught:
         make_consistent(funnel(), CHAIN, "here")
     message = str(caught.value)
-    assert message.startswith("here: got l1 = 1 with l0 = 0 (row 4 is the first; without the earlier stage: 2 s1, 2 s2 of 7 rows)")
+    assert message.startswith(
+        "here: got l1 = 1 with l0 = 0 (row 4 is the first; without the earlier stage: 2 s1, 2 s2 of 7 rows)"
+    )
     assert "Declare `inconsistent_labels: drop`, `and`" in message
 
 

@@ -97,7 +97,9 @@ def test_float64_differences_of_the_function_itself(parents: tuple[int, ...]) ->
     labels = consistent_labels(rng, len(conditional), parents)
 
     def loss(logits: np.ndarray) -> np.ndarray:
-        return cross_entropy(tf.constant(labels, tf.float64), cumulative_logits(tf.constant(logits), parents)).numpy().sum(axis=1)
+        return (
+            cross_entropy(tf.constant(labels, tf.float64), cumulative_logits(tf.constant(logits), parents)).numpy().sum(axis=1)
+        )
 
     found = gradient(conditional.astype(np.float32), labels, parents)
     for column in range(len(parents)):

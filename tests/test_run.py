@@ -1,0 +1,155 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import funnel
+from funnel.api import predict as predict_frame
+from funnel.run import Run
+from tests import shop
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop.write(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    return funnel.fit(folder / "schema.yaml", folder, out=folder / "runs" / "one")
+
+
+def test_predictions_have_every_probability_by_name_and_keep_their_order(run: Run, folder: Path) -> None:
+    found = run.predict(folder)
+    assert list(found) == ["click", "buy", "buy_given_click"]
+    assert all(len(column) == 300 and np.isfinite(column).all() for column in found.values())
+    np.testing.assert_allclose(found["buy"], found["click"] * found["buy_given_click"], rtol=1e-5)
+
+
+def test_a_saved_run_predicts_the_same_elsewhere(run: Run, folder: Path) -> None:
+    loaded = funnel.load(folder / "runs" / "one")
+    for name, column in loaded.predict(folder).items():
+        np.testing.assert_array_equal(column, run.predict(folder)[name])
+    assert loaded.metrics == run.metrics
+    assert {"versions", "seed", "data_fingerprint", "training_rows", "positives"} <= loaded.manifest.keys()
+    assert not list((folder / "runs").glob(".*"))
+
+
+def test_evaluate_and_the_fit_report_the_same(run: Run, folder: Path) -> None:
+    assert run.evaluate(folder).as_dict() == run.metrics["test"]
+    assert json.loads((folder / "runs" / "one" / "metrics.json").read_text())["test"] == run.metrics["test"]
+    report = run.evaluate(folder)
+    assert report.conditional["buy"].rows == report.cumulative["click"].positives
+    assert report.cumulative["buy"].rows == 300
+
+
+def test_a_one_class_slice_has_no_auc(run: Run) -> None:
+    rows = shop.frames(2, 40)
+    facts = rows["facts"].with_columns(click=pl.lit(1), buy=pl.lit(0))
+    report = run.evaluate({"facts": facts, "user": rows["user"]})
+    assert np.isnan(report.cumulative["click"].auc)
+    assert np.isnan(report.conditional["buy"].predicted_over_observed)
+    assert report.as_dict()["cumulative"]["click"]["auc"] is None
+
+
+def test_frames_of_pandas_and_polars_give_what_files_give(run: Run, folder: Path) -> None:
+    data = {"facts": pl.read_parquet(folder / "test.parquet"), "user": pl.read_parquet(folder / "users.parquet")}
+    found = predict_frame(run, data)
+    assert isinstance(found, pl.DataFrame)
+    as_pandas = {
+        "facts": data["facts"].to_pandas().astype({"item": "Int64"}).drop(columns=["click", "buy"]),
+        "user": data["user"].to_pandas(),
+    }
+    other = predict_frame(run, as_pandas)
+    assert isinstance(other, pd.DataFrame)
+    for name, column in run.predict(folder).items():
+        np.testing.assert_array_equal(found[name].to_numpy(), column)
+        np.testing.assert_array_equal(other[name].to_numpy(), column)
+
+
+def test_the_same_seed_gives_the_same_model(run: Run, folder: Path) -> None:
+    again = funnel.fit(folder / "schema.yaml", folder)
+    for name, column in again.predict(folder).items():
+        np.testing.assert_allclose(column, run.predict(folder)[name], rtol=1e-5)
+
+
+def test_an_incomplete_or_corrupt_run_is_refused(run: Run, folder: Path, tmp_path: Path) -> None:
+    run.save(tmp_path / "copy")
+    with pytest.raises(funnel.RunError, match="is already there"):
+        run.save(tmp_path / "copy")
+    (tmp_path / "copy" / "learnt.json").write_text("{")
+    with pytest.raises(funnel.RunError, match="fit again"):
+        Run.load(tmp_path / "copy")
+    (tmp_path / "copy" / "learnt.json").unlink()
+    with pytest.raises(funnel.RunError, match=r"lacks learnt\.json"):
+        Run.load(tmp_path / "copy")
+
+
+def test_a_failing_write_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("funnel.run.Vocabulary.save", full)
+    with pytest.raises(funnel.RunError, match="No space left"):
+        run.save(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+CLEAN = """
+import json, sys
+# As if they were not installed.
+sys.modules |= dict.fromkeys(["tf_keras", "keras", "tensorflow_recommenders", "funnel"])
+import numpy as np
+import tensorflow as tf
+columns, folder, out = json.load(open(sys.argv[1])), sys.argv[2], sys.argv[3]
+serve = tf.saved_model.load(folder).signatures["serving_default"]
+kinds = {name: spec.dtype for name, spec in serve.structured_input_signature[1].items()}
+answer = serve(**{name: tf.constant(column, kinds[name]) for name, column in columns.items()})
+np.savez(out, **{name: value.numpy() for name, value in answer.items()})
+"""
+
+
+def raw_columns(data: dict[str, pl.DataFrame]) -> dict[str, list[object]]:
+    joined = data["facts"].join(data["user"], on="user_id", how="left", maintain_order="left")
+
+    def text(name: str) -> list[object]:
+        return ["" if value is None else str(value) for value in joined[name]]
+
+    def number(name: str) -> list[object]:
+        return [float("nan") if value is None else value for value in joined[name]]
+
+    def padded(name: str, fill: object) -> list[object]:
+        lists = [[] if value is None else list(value) for value in joined[name]]
+        longest = max(map(len, lists))
+        shown = [[value if isinstance(value, float) else str(value) for value in row] for row in lists]
+        return [row + [fill] * (longest - len(row)) for row in shown]
+
+    return {
+        "user_id": text("user_id"), "city": text("city"), "age": number("age"), "liked": padded("liked", ""),
+        "liked_weights": padded("liked_much", 0.0), "item": text("item"), "seen": padded("seen", ""),
+        "also_seen": padded("seen", ""), "price": number("price"), "price_band": number("price"), "hour": text("hour"),
+    }  # fmt: skip
+
+
+def test_the_export_gives_the_same_numbers_in_a_process_with_only_tensorflow(run: Run, folder: Path, tmp_path: Path) -> None:
+    data = {"facts": pl.read_parquet(folder / "test.parquet"), "user": pl.read_parquet(folder / "users.parquet")}
+    data["facts"] = data["facts"].with_columns(item=pl.when(pl.col("hour") == 3).then(987_654).otherwise(pl.col("item")))
+    run.export(tmp_path / "model")
+    with pytest.raises(funnel.RunError, match="is already there"):
+        run.export(tmp_path / "model")
+    (tmp_path / "rows.json").write_text(json.dumps(raw_columns(data)))
+    arguments = [str(tmp_path / name) for name in ("rows.json", "model", "answer.npz")]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", CLEAN, *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = np.load(tmp_path / "answer.npz")
+    expected = run.predict(data)
+    assert set(answer) == set(expected)
+    for name, column in expected.items():
+        np.testing.assert_allclose(answer[name], column, atol=1e-6)
