@@ -1,4 +1,4 @@
-"""The command line: each verb reads its flags, calls the library, and says what happened. The only module that prints."""
+"""The command line: each verb reads its flags, calls the library, and says what happened. Only this and `terminal` print."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from funnel.errors import FunnelError
+from funnel.terminal import Screen, say_violations, show_table
 
 if TYPE_CHECKING:
     from funnel.evaluation.report import Report
-    from funnel.fitting import Prepared
-    from funnel.training.loop import Epoch, Step
 
 app = typer.Typer(
     help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file.",
@@ -64,7 +62,7 @@ def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = No
     print(f"data: {found['data']}: {found['rows']:,} training rows")
     for stage, count in found["positives"].items():
         print(f"  {stage}: {count:,} ({count / found['rows']:.3%})")
-    _say_violations(found["inconsistent_labels"]["policy"], found["inconsistent_labels"]["rows"])
+    say_violations(found["inconsistent_labels"]["policy"], found["inconsistent_labels"]["rows"])
 
 
 @app.command()
@@ -80,7 +78,7 @@ def fit(
 
     declared = load_schema(schema, overrides or ())
     folder = out or _free(Path("runs") / declared.name)
-    screen = _Screen(quiet=as_json, epochs=declared.train.epochs)
+    screen = Screen(quiet=as_json, epochs=declared.train.epochs)
     screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
     _load_tensorflow()
     from funnel.api import fit as fit_
@@ -94,7 +92,7 @@ def fit(
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return
     for split, metrics in run.metrics.items():
-        _table(metrics, f"{split} rows")
+        show_table(metrics, f"{split} rows")
     print(f"run: {folder}")
 
 
@@ -110,7 +108,7 @@ def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test",
     if as_json:
         print(json.dumps(report.as_dict(), indent=1))
     else:
-        _table(report.as_dict(), f"{split} rows of {data or loaded.schema.data.root}")
+        show_table(report.as_dict(), f"{split} rows of {data or loaded.schema.data.root}")
 
 
 @app.command()
@@ -188,79 +186,6 @@ def _load_tensorflow() -> None:
             os.close(kept)
 
 
-class _Screen:
-    """What a fit says: a bar on a terminal, plain lines elsewhere."""
-
-    def __init__(self, *, quiet: bool, epochs: int) -> None:
-        self._quiet, self._epochs, self._rows = quiet, epochs, 0
-        self._begun = time.monotonic()
-        self._bar: Any = None
-        self._task: Any = None
-        self._said = time.monotonic()
-
-    def __enter__(self) -> Self:
-        if sys.stderr.isatty() and not self._quiet:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            text = TextColumn("epoch {task.fields[epoch]}  {task.fields[rate]:>9} rows/s  loss {task.fields[loss]}")
-            self._bar = Progress(text, BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def say(self, line: str) -> None:
-        """One line, above the bar where there is one."""
-        if not self._quiet:
-            print(line, flush=True)
-
-    def watch(self, event: Any) -> None:
-        """Show one event of the fit."""
-        match type(event).__name__:
-            case "Prepared":
-                self._prepared(event)
-            case "Step":
-                self._step(event)
-            case "Epoch":
-                self._epoch(event)
-
-    def _prepared(self, event: Prepared) -> None:
-        self._rows, self._begun = len(event.rows), time.monotonic()
-        held = f", {len(event.validation_rows):,} held out for validation" if event.validation is not None else ""
-        self.say(f"{self._rows:,} training rows{held}; " + ", ".join(f"{n:,} {s}" for s, n in event.positives.items()))
-        if not self._quiet:
-            _say_violations("inconsistent labels", event.violations)
-
-    def _step(self, event: Step) -> None:
-        done = (event.epoch - 1) * self._rows + event.rows
-        rate = done / max(time.monotonic() - self._begun, 1e-9)
-        if self._bar is not None:
-            fields = {"epoch": f"{event.epoch}/{self._epochs}", "rate": f"{rate:,.0f}", "loss": f"{event.losses['loss']:.4f}"}
-            if self._task is None:
-                self._task = self._bar.add_task("", total=self._epochs * self._rows, **fields)
-            self._bar.update(self._task, completed=done, **fields)
-        elif time.monotonic() - self._said > 10:
-            self._said = time.monotonic()
-            left = (self._epochs * self._rows - done) / max(rate, 1e-9)
-            self.say(f"epoch {event.epoch}/{self._epochs}: {event.rows:,} rows, {rate:,.0f} rows/s, {left:,.0f} s left")
-
-    def _epoch(self, event: Epoch) -> None:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in event.losses.items())
-        scores = "; validation " + ", ".join(f"{n} {v:.4f}" for n, v in event.scores.items()) if event.scores else ""
-        best = " (best)" if event.best and event.scores else ""
-        rate = event.rows / max(event.seconds, 1e-9)
-        self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s")
-
-
-def _say_violations(policy: str, rows: dict[str, int]) -> None:
-    for stage, count in rows.items():
-        if count:
-            print(f"  {policy}: {count:,} rows have {stage} without the stage before it")
-
-
 def _simulated(root: Path | None) -> str:
     return " (simulated)" if root is not None and (root / "truth").is_dir() else ""
 
@@ -278,34 +203,3 @@ def _free(path: Path) -> Path:
         count += 1
         free = path.with_name(f"{path.name}-{count}")
     return free
-
-
-def _table(metrics: dict[str, Any], title: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
-    grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())
-    heads = ["AUC", "± s.e.", *(["group AUC"] if grouped else []), "log loss", "NE", "pred/obs"]
-    table.add_column("probability", no_wrap=True)
-    table.add_column("on rows of", no_wrap=True)
-    for head in ("rows", "positives", *heads):
-        table.add_column(head, justify="right", no_wrap=True)
-    for stage, cumulative in metrics["cumulative"].items():
-        table.add_row(*_cells(cumulative, grouped=grouped))
-        conditional = metrics["conditional"][stage]
-        if conditional["name"] != cumulative["name"]:
-            table.add_row(*_cells(conditional, grouped=grouped))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-
-
-def _cells(scores: dict[str, Any], *, grouped: bool) -> list[str]:
-    def number(key: str, digits: int) -> str:
-        value = scores[key]
-        return "undefined" if value is None else f"{value:.{digits}f}"
-
-    middle = [number("auc", 4), number("auc_error", 4), *([number("group_auc", 4)] if grouped else [])]
-    end = [number("log_loss", 5), number("normalized_entropy", 4), number("predicted_over_observed", 3)]
-    counts = [f"{scores['rows']:,}", f"{scores['positives']:,}"]
-    return [scores["name"], scores["space"], *counts, *middle, *end]

@@ -10,6 +10,7 @@ from typing import Any
 from funnel.data.raw_star import Origin
 from funnel.data.readers import find_files
 from funnel.errors import DataError
+from funnel.schema.data import Held
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 
@@ -50,7 +51,10 @@ def fingerprint(schema: FunnelSchema, origin: Origin) -> str | None:
     digest = hashlib.sha256()
     for source in schema.sources:
         files = schema.files_of(source)
-        for path in find_files(origin.root, [*files.patterns("train"), *files.patterns("test")], source):
+        patterns = [*files.patterns("train"), *files.patterns("test")]
+        if source == FACTS and isinstance(held := schema.data.validation, Held):
+            patterns += [held.files] if isinstance(held.files, str) else held.files
+        for path in find_files(origin.root, patterns, source):
             status = path.stat()
             digest.update(f"{source}|{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -83,7 +83,7 @@ def test_nullable_integers_of_pandas_keep_what_is_missing():
 
 
 def test_a_list_where_an_id_belongs_is_refused():
-    with pytest.raises(DataError, match="column 'x': got lists .* Declare the feature as a bag"):
+    with pytest.raises(DataError, match=r"column 'x': got lists .* Declare the feature as a bag"):
         chunk_of(CATEGORICAL, [["a"]])
 
 
@@ -145,7 +145,7 @@ def test_a_number_too_large_for_the_network_is_refused(value):
 
 @pytest.mark.parametrize("value", [[1.0], dt.date(2024, 1, 1)])
 def test_lists_and_dates_are_no_numbers(value):
-    with pytest.raises(DataError, match="column 'x': got .*, expected numbers"):
+    with pytest.raises(DataError, match=r"column 'x': got .*, expected numbers"):
         chunk_of({"kind": "numeric"}, [value])
 
 

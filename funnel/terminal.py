@@ -1,0 +1,117 @@
+"""What the command line shows of a fit: its progress, and its report. Rich is loaded when something is drawn."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from funnel.fitting import Prepared
+    from funnel.training.loop import Epoch, Step
+
+
+class Screen:
+    """What a fit says: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool, epochs: int) -> None:
+        self._quiet, self._epochs, self._rows = quiet, epochs, 0
+        self._begun = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty() and not self._quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            text = TextColumn("epoch {task.fields[epoch]}  {task.fields[rate]:>9} rows/s  loss {task.fields[loss]}")
+            self._bar = Progress(text, BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """One line, above the bar where there is one."""
+        if not self._quiet:
+            print(line, flush=True)
+
+    def watch(self, event: Any) -> None:
+        """Show one event of the fit."""
+        match type(event).__name__:
+            case "Prepared":
+                self._prepared(event)
+            case "Step":
+                self._step(event)
+            case "Epoch":
+                self._epoch(event)
+
+    def _prepared(self, event: Prepared) -> None:
+        self._rows, self._begun = len(event.rows), time.monotonic()
+        held = f", {len(event.validation_rows):,} held out for validation" if event.validation is not None else ""
+        self.say(f"{self._rows:,} training rows{held}; " + ", ".join(f"{n:,} {s}" for s, n in event.positives.items()))
+        if not self._quiet:
+            say_violations("inconsistent labels", event.violations)
+
+    def _step(self, event: Step) -> None:
+        done = (event.epoch - 1) * self._rows + event.rows
+        rate = done / max(time.monotonic() - self._begun, 1e-9)
+        if self._bar is not None:
+            fields = {"epoch": f"{event.epoch}/{self._epochs}", "rate": f"{rate:,.0f}", "loss": f"{event.losses['loss']:.4f}"}
+            if self._task is None:
+                self._task = self._bar.add_task("", total=self._epochs * self._rows, **fields)
+            self._bar.update(self._task, completed=done, **fields)
+        elif time.monotonic() - self._said > 10:
+            self._said = time.monotonic()
+            left = (self._epochs * self._rows - done) / max(rate, 1e-9)
+            self.say(f"epoch {event.epoch}/{self._epochs}: {event.rows:,} rows, {rate:,.0f} rows/s, {left:,.0f} s left")
+
+    def _epoch(self, event: Epoch) -> None:
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in event.losses.items())
+        scores = "; validation " + ", ".join(f"{n} {v:.4f}" for n, v in event.scores.items()) if event.scores else ""
+        best = " (best)" if event.best and event.scores else ""
+        rate = event.rows / max(event.seconds, 1e-9)
+        self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s")
+
+
+def say_violations(policy: str, rows: dict[str, int]) -> None:
+    """How many rows contradict the order of the stages, where any do."""
+    for stage, count in rows.items():
+        if count:
+            print(f"  {policy}: {count:,} rows have {stage} without the stage before it")
+
+
+def show_table(metrics: dict[str, Any], title: str) -> None:
+    """A report, from its `as_dict`: each cumulative, and under it the conditional where that is another probability."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())
+    heads = ["AUC", "± s.e.", *(["group AUC"] if grouped else []), "log loss", "NE", "pred/obs"]
+    table.add_column("probability", no_wrap=True)
+    table.add_column("on rows of", no_wrap=True)
+    for head in ("rows", "positives", *heads):
+        table.add_column(head, justify="right", no_wrap=True)
+    for stage, cumulative in metrics["cumulative"].items():
+        table.add_row(*_cells(cumulative, grouped=grouped))
+        conditional = metrics["conditional"][stage]
+        if conditional["name"] != cumulative["name"]:
+            table.add_row(*_cells(conditional, grouped=grouped))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _cells(scores: dict[str, Any], *, grouped: bool) -> list[str]:
+    def number(key: str, digits: int) -> str:
+        value = scores[key]
+        return "undefined" if value is None else f"{value:.{digits}f}"
+
+    middle = [number("auc", 4), number("auc_error", 4), *([number("group_auc", 4)] if grouped else [])]
+    end = [number("log_loss", 5), number("normalized_entropy", 4), number("predicted_over_observed", 3)]
+    counts = [f"{scores['rows']:,}", f"{scores['positives']:,}"]
+    return [scores["name"], scores["space"], *counts, *middle, *end]
