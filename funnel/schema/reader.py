@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import SafeRepresenter
 
 from funnel.errors import SchemaError, have
 from funnel.schema.funnel_schema import FunnelSchema
@@ -35,6 +36,15 @@ class _Constructor(RoundTripConstructor):
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.construct_yaml_int)
+
+
+class _Representer(SafeRepresenter):
+    def represent_text(self, text: str) -> Any:
+        # Unquoted, or in single quotes, U+0085 and its like are line breaks.
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Representer.add_representer(str, _Representer.represent_text)
 
 
 def _yaml() -> YAML:
@@ -77,6 +87,7 @@ def dump_schema(schema: FunnelSchema) -> str:
     """The schema as YAML, complete: with every default written out, so that a later version's defaults change nothing."""
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     # False, but typed by its first value.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

@@ -569,6 +569,19 @@ def mutated(tree, draw):
     return tree
 
 
+@pytest.mark.parametrize(
+    "text", ["\x85", "\u2028", "\u2029", "\ufeff", "\xa0", "a\x85b", "\n", "\r\n", " a ", "\x00", "😀", "no", "1e-3", "~"]
+)
+def test_odd_text_survives_a_dump(tmp_path, tree, text):
+    tree["features"][0]["column"] = text
+    tree["data"]["dimensions"][0]["key"] = text
+    schema = load_schema(tree)
+    path = tmp_path / "a.yaml"
+    path.write_bytes(dump_schema(schema).encode())
+    assert load_schema(path).feature("item_id").column == text
+    assert load_schema(path) == schema
+
+
 @given(data=st.data())
 def test_a_random_change_gives_a_funnel_or_a_clear_error(tmp_path_factory, data):
     base = YAML(typ="safe", pure=True).load(TEXT)
