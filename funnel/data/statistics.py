@@ -103,5 +103,6 @@ def quantile_boundaries(values: NDArray[np.float64], weights: Counts, buckets: i
     below = np.cumsum(np.bincount(place, weights=weights))
     wanted = below[-1] * np.arange(1, buckets) / buckets
     # A boundary is the least value of the bucket above it: the first value with at least so much weight below.
-    first = np.searchsorted(below, wanted, side="left") + 1
-    return tuple(float(value) for value in distinct[np.unique(first[first < len(distinct)])])
+    # Where the greatest value alone fills the upper buckets, it is cut from those below it.
+    first = np.minimum(np.searchsorted(below, wanted, side="left") + 1, len(distinct) - 1)
+    return tuple(float(value) for value in distinct[np.unique(first[first > 0])])
