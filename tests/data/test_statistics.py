@@ -185,7 +185,10 @@ def test_boundaries_part_the_weight_as_the_slow_way_does(pairs, buckets):
         # The least value above the first one that has its share of the rows at or below it.
         share = len(everything) * number / buckets
         low = next(value for value in everything if sum(other <= value for other in everything) >= share)
-        wanted |= {min(other for other in everything if other > low)} if low < everything[-1] else set()
+        above = [other for other in everything if other > low]
+        # The greatest value, where it alone has the rest, is cut from those below it.
+        wanted |= {min(above, default=everything[-1])}
+    wanted -= {everything[0]}
     assert found == tuple(sorted(wanted))
     assert len(found) < buckets
     cut = np.digitize(everything, found)
