@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,34 +22,58 @@ html_theme = "furo"
 html_title = f"funnel {release}"
 
 
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
 def _type(field: dict[str, Any]) -> str:
     """A JSON Schema's type, for people."""
     if "$ref" in field:
-        return field["$ref"].rsplit("/", 1)[1]
+        name = _referred(field)
+        return f"[{name}](#{name.lower()})"
     for key in ("anyOf", "oneOf"):
         if key in field:
             return " | ".join(dict.fromkeys(_type(part) for part in field[key] if "not" not in part))
-    if "enum" in field:
-        return " | ".join(str(value) for value in field["enum"])
+    if "enum" in field or "const" in field:
+        return " | ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if field.get("type") == "array":
-        return f"list of {_type(field.get('items', {}))}"
-    return str(field.get("const", field.get("type", "any")))
+        return f"list of {_type(field['items'])}"
+    if "patternProperties" in field:
+        return "name to " + " | ".join(_type(part) for part in field["patternProperties"].values())
+    bounds = [f"{sign} {field[key]}" for key, sign in _BOUNDS.items() if key in field]
+    return " ".join([field["type"], ", ".join(bounds)]).strip()
+
+
+def _referred(field: dict[str, Any]) -> str:
+    return str(field["$ref"]).rsplit("/", 1)[1]
+
+
+def _default(field: dict[str, Any]) -> str:
+    """A default as one would write it in YAML; a part's own defaults stand in its section."""
+    value = field["default"]
+    if isinstance(value, dict) and value:
+        return f"`{value['kind']}`" if "kind" in value else "its defaults"
+    return f"`{json.dumps(value)}`"
 
 
 def _reference() -> str:
     """One section for each model, one row for each key."""
     schema = FunnelSchema.model_json_schema()
-    models = {"FunnelSchema": schema} | {name: model for name, model in schema["$defs"].items() if "properties" in model}
+    parts = schema["$defs"]
+    models = {"FunnelSchema": schema} | parts
     lines = ["# Reference of all keys", "", "Drawn from the models that check a schema.", ""]
     for name, model in models.items():
-        lines += [f"## {name}", "", model.get("description", "").replace("\n", " "), "", "| key | type | default | meaning |"]
-        lines += ["|---|---|---|---|"]
+        lines += [f"## {name}", "", _cell(model["description"]), "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for key, field in model["properties"].items():
-            default = "required" if key in model.get("required", ()) else f"`{field.get('default')}`"
-            meaning = field.get("description", "").replace("\n", " ").replace("|", "\\|")
-            lines.append(f"| `{key}` | {_type(field).replace('|', chr(92) + '|')} | {default} | {meaning} |")
+            default = "required" if key in model.get("required", ()) else _default(field)
+            # A key described as its model is carries no text of its own.
+            meaning = field.get("description") or parts[_referred(field)]["description"]
+            lines.append("| " + " | ".join(_cell(cell) for cell in (f"`{key}`", _type(field), default, meaning)) + " |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|")
 
 
 def setup(app: Any) -> None:
