@@ -59,7 +59,7 @@ def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = No
         print(json.dumps(found, indent=1))
         return
     print(f"{schema}: {' -> '.join([found['space'], *found['stages']])}, {found['features']} features: in order")
-    print(f"data: {found['data']}: {found['rows']:,} training rows")
+    print(f"data: {found['data']}{_simulated(Path(found['data']))}: {found['rows']:,} training rows")
     for stage, count in found["positives"].items():
         print(f"  {stage}: {count:,} ({count / found['rows']:.3%})")
     say_violations(found["inconsistent_labels"]["policy"], found["inconsistent_labels"]["rows"])
@@ -108,7 +108,9 @@ def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test",
     if as_json:
         print(json.dumps(report.as_dict(), indent=1))
     else:
-        show_table(report.as_dict(), f"{split} rows of {data or loaded.schema.data.root}")
+        root = data or Path(loaded.schema.data.root)
+        print(f"data: {root}{_simulated(root)}")
+        show_table(report.as_dict(), f"{split} rows")
 
 
 @app.command()
@@ -123,7 +125,10 @@ def predict(
     _load_tensorflow()
     from funnel.api import load, write_predictions
 
-    found = load(run).predict(data, rows_of)
+    loaded = load(run)
+    root = data or Path(loaded.schema.data.root)
+    print(f"data: {root}{_simulated(root)}")
+    found = loaded.predict(data, rows_of)
     write_predictions(found, out)
     rows = len(next(iter(found.values())))
     print(f"{out}: {rows:,} rows of {', '.join(found)}")

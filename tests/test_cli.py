@@ -116,6 +116,7 @@ def test_a_fit_is_judged_predicts_and_exports(folder: Path, funnel: Callable[...
         code, out, _ = funnel("predict", run, "--data", folder, "--out", folder / f"p{ending}")
         assert code == 0
         assert read(folder / f"p{ending}").columns == ["click", "buy", "buy_given_click"]
+        assert f"data: {folder}" in out
         assert "300 rows" in out
     assert funnel("predict", run, "--data", folder, "--out", folder / "p.json")[0] == 1
     assert funnel("export", run, "--out", folder / "model")[0] == 0
