@@ -19,6 +19,7 @@ _WHERE = {
     "fit": "funnel.api",
     "load": "funnel.api",
     "predict": "funnel.api",
+    "prepare": "funnel.data.prepare",
     "load_schema": "funnel.schema.reader",
     "simulate": "funnel.simulation",
     "FunnelSchema": "funnel.schema.funnel_schema",

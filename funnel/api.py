@@ -12,20 +12,20 @@ import polars as pl
 
 from funnel.data.batches import dataset as star_dataset
 from funnel.data.origin import origin_of
-from funnel.errors import DataError, FunnelError, SchemaError
+from funnel.data.prepare import SchemaLike, prepare, schema_file
+from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
-from funnel.fitting import fit_events, has_test, prepare
+from funnel.fitting import fit_events, model_of
+from funnel.folders import require_writable
 from funnel.model.funnel_model import FunnelModel, build_model
-from funnel.run import Run, require_writable
+from funnel.run import Run
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import declared_only
 from funnel.schema.reader import load_schema
 
-SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
-
-
-def _file(schema: SchemaLike) -> Path | None:
-    return Path(schema) if isinstance(schema, str | Path) else None
+def _rows(declared: FunnelSchema, data: Any, schema: SchemaLike) -> Any:
+    """What was given as data, or the schema's own folder, which is looked for near the schema's file."""
+    return data if data is not None else origin_of(declared, None, schema_file(schema))
 
 
 def build(schema: SchemaLike, data: Any = None) -> FunnelModel:
@@ -33,7 +33,7 @@ def build(schema: SchemaLike, data: Any = None) -> FunnelModel:
 
     Args:
         schema: A file, a mapping, or a schema.
-        data: What vocabularies and scales are learnt from: a folder, or frames. Not needed where the schema declares all sizes
+        data: What vocabularies and scales are learnt from: a folder, frames, or a store. Not needed where the schema declares all sizes
             (`buckets`, and the mean and std, or boundaries, of numbers).
 
     Raises:
@@ -42,30 +42,50 @@ def build(schema: SchemaLike, data: Any = None) -> FunnelModel:
     """
     declared = load_schema(schema)
     if data is not None:
-        prepared = prepare(declared, origin_of(declared, data, _file(schema)))
-        return build_model(
-            declared, prepared.learnt, {table: list(terms) for table, terms in prepared.vocabulary.terms.items()}
-        )
+        return model_of(declared, prepare(declared, data))
     learnt, unknown = declared_only(declared)
     if learnt is None:
         raise SchemaError(f"build: got no data, expected some to learn from: {', '.join(unknown)}. Give data, or declare them.")
     return build_model(declared, learnt, {})
 
 
-def dataset(schema: SchemaLike, data: Any = None) -> Any:
-    """The training rows as a `tf.data.Dataset` of `(star batch, labels)`, shuffled anew at each pass.
+def dataset(
+    schema: SchemaLike,
+    data: Any = None,
+    *,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    worker: int = 0,
+    workers: int = 1,
+) -> Any:
+    """The training rows as a `tf.data.Dataset` of `(star batch, labels)`, shuffled anew at each pass as `train.shuffle` says.
+
+    The order of an epoch is a pure function of seed, epoch and worker, and starts at any step at once.
 
     Args:
         schema: A file, a mapping, or a schema.
-        data: A folder, or frames; None for the schema's own.
+        data: A folder, frames, or a store; None for the schema's own.
+        first_epoch: Of the first pass, from 0.
+        first_step: Of the first pass, from 0; later passes begin at the beginning.
+        worker: Which of the workers this is, from 0.
+        workers: How many share out the shards of the store.
 
     Raises:
         SchemaError: The schema is not right.
         DataError: The data are not what the schema says.
     """
     declared = load_schema(schema)
-    prepared = prepare(declared, origin_of(declared, data, _file(schema)))
-    return star_dataset(declared, prepared.star, prepared.rows, batch_size=declared.train.batch_size, shuffle=True)
+    store = prepare(declared, _rows(declared, data, schema))
+    return star_dataset(
+        declared,
+        store.shards("train"),
+        batch_size=declared.train.batch_size,
+        shuffle=declared.train.shuffle,
+        first_epoch=first_epoch,
+        first_step=first_step,
+        worker=worker,
+        workers=workers,
+    )
 
 
 def fit(
@@ -74,6 +94,7 @@ def fit(
     *,
     test: Any = None,
     out: str | Path | None = None,
+    store: str | Path | None = None,
     overrides: Sequence[str] = (),
     watch: Callable[[Any], None] | None = None,
 ) -> Run:
@@ -81,11 +102,12 @@ def fit(
 
     Args:
         schema: A file, a mapping, or a schema.
-        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; or None for the schema's own folder.
+        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own folder.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
         out: Where to save the run; None does not.
+        store: Where to keep the encoded rows, for the next fit to find. Default: nowhere.
         overrides: `path=value` texts, such as `train.epochs=3`.
-        watch: Called with each event: Prepared, Step, Epoch, Run.
+        watch: Called with each event: Progress, Prepared, Step, Epoch, Run.
 
     Returns:
         The run.
@@ -95,11 +117,10 @@ def fit(
     """
     declared = load_schema(schema, overrides)
     if out is not None:
-        require_writable(Path(out))
-    origin = origin_of(declared, data, _file(schema))
-    judged = origin_of(declared, test, _file(schema)) if test is not None else origin if has_test(declared, origin) else None
+        require_writable(Path(out), RunError)
+    rows = prepare(declared, _rows(declared, data, schema), store, test=test, watch=watch)
     run: Run | None = None
-    for event in fit_events(declared, origin, judged):
+    for event in fit_events(declared, rows):
         if watch is not None:
             watch(event)
         if isinstance(event, Run):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funnel.errors import FunnelError
-from funnel.terminal import Screen, say_violations, show_table
+from funnel.terminal import Screen, say_violations, show_store, show_table
 
 if TYPE_CHECKING:
     from funnel.evaluation.report import Report
@@ -66,10 +66,43 @@ def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = No
 
 
 @app.command()
+def prepare(
+    schema: SchemaFile,
+    data: DataFolder = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="STORE", help="Folder for the store [stores/NAME-...].")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the files' whole content, not size, time and a sample.")] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Encode the rows into a store, which a fit then finds; nothing is done where one is there already."""
+    from funnel.data.origin import origin_of
+    from funnel.data.prepare import default_store
+    from funnel.data.prepare import prepare as prepare_
+    from funnel.schema.learnt import hashes
+    from funnel.schema.reader import load_schema
+
+    declared = load_schema(schema, overrides or ())
+    if hashes(declared):
+        _load_tensorflow()
+    origin = origin_of(declared, data, schema)
+    folder = out or default_store(declared, origin)
+    screen = Screen(quiet=as_json)
+    screen.say(f"data: {origin}{_simulated(origin.root)}")
+    with screen:
+        store = prepare_(declared, origin, folder, verify=verify, watch=screen.watch)
+    if as_json:
+        print(json.dumps({"store": str(folder), **store.manifest}, indent=1))
+        return
+    show_store(store.manifest)
+    print(f"store: {folder}")
+
+
+@app.command()
 def fit(
     schema: SchemaFile,
     data: DataFolder = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
+    store: Annotated[Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -83,11 +116,12 @@ def fit(
     _load_tensorflow()
     from funnel.api import fit as fit_
     from funnel.data.origin import origin_of
+    from funnel.data.prepare import default_store
 
     origin = origin_of(declared, data, schema)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
     with screen:
-        run = fit_(declared, origin, out=folder, watch=screen.watch)
+        run = fit_(declared, origin, out=folder, store=store or default_store(declared, origin), watch=screen.watch)
     if as_json:
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return

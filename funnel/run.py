@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -17,13 +14,15 @@ from typing import Any
 import numpy as np
 
 import funnel
-from funnel.data.encode import Star, encode
 from funnel.data.origin import origin_of
-from funnel.data.raw_star import Split, read_star
+from funnel.data.preparation import Known, make_store
+from funnel.data.reading import Split
+from funnel.data.store import Shards, Store
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError
 from funnel.evaluation.predict import Predictor, columns, cumulative
 from funnel.evaluation.report import Report, judge
+from funnel.folders import whole_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.network import blank_batch
@@ -71,7 +70,7 @@ class Run:
             RunError: Something is already there.
         """
         path = Path(path)
-        with whole_folder(path) as folder:
+        with whole_folder(path, RunError) as folder:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
@@ -100,7 +99,8 @@ class Run:
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.") from None
         vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
-        model = build_model(schema, learnt, {table: list(terms) for table, terms in vocabulary.terms.items()})
+        files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
+        model = build_model(schema, learnt, files)
         model.network(blank_batch(schema))
         try:
             tf.train.Checkpoint(network=model.network).read(str(path / WEIGHTS)).assert_existing_objects_matched()
@@ -109,9 +109,11 @@ class Run:
             raise RunError(f"{path / WEIGHTS}: do not fit the schema: {reason}. The run is not whole: fit again.") from None
         return cls(schema, learnt, vocabulary, model, history, metrics, manifest, path)
 
-    def star(self, data: Any = None, split: Split = "test", *, labels: bool) -> Star:
-        """Rows of a split, encoded with this run's vocabulary."""
-        return encode(self.schema, read_star(self.schema, origin_of(self.schema, data), split, labels=labels), self.vocabulary)
+    def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
+        """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
+        path, finalizer = Store.temporary()
+        origin = origin_of(self.schema, data)
+        return make_store(self.schema, {split: origin}, path, labels=labels, known=Known(self.learnt, self.vocabulary)).owns(finalizer)
 
     def evaluate(self, data: Any = None, split: Split = "test") -> Report:
         """Judge every stage on a split of the schema's data, of another folder, or on frames.
@@ -119,30 +121,42 @@ class Run:
         Raises:
             DataError: The data are not what the schema says.
         """
-        return self.judge(self.star(data, split, labels=True), None)
+        return self.judge(self.store(data, split, labels=True).shards(split))
 
-    def judge(self, star: Star, rows: np.ndarray | None) -> Report:
-        """Judge every stage on some facts with labels; None for all of them."""
-        if star.labels is None:
-            raise DataError("got rows without labels, expected some. Read them with their labels.")
-        rows = np.arange(star.rows) if rows is None else rows
-        conditional = self._predictor.logits(star, rows, self.schema.evaluate.batch_size)
+    def judge(self, shards: Shards) -> Report:
+        """Judge every stage on rows with labels."""
+        conditional, labels, groups = [], [], []
+        for star in shards:
+            if star.labels is None:
+                raise DataError("got rows without labels, expected some. Read them with their labels.")
+            conditional.append(self._predictor.logits(star, self.schema.evaluate.batch_size))
+            labels.append(star.labels)
+            groups.append(star.fact_groups)
+        logits = np.concatenate(conditional)
         return judge(
             names=self.schema.stage_names,
             conditional_names=self.schema.conditional_names,
             parents=self.schema.parents,
             space=self.schema.space,
-            labels=star.labels[rows],
-            conditional_logits=conditional,
-            cumulative_logits=cumulative(self.model, conditional),
-            groups=None if star.groups is None else star.groups[rows],
+            labels=np.concatenate(labels),
+            conditional_logits=logits,
+            cumulative_logits=cumulative(self.model, logits),
+            groups=np.concatenate([one for one in groups if one is not None]) if self.schema.evaluate.group_by else None,
         )
 
     def predict(self, data: Any = None, split: Split = "test") -> dict[str, np.ndarray]:
-        """Every probability by name for every row, in the order of the rows: float32 [rows]. Needs no labels."""
-        star = self.star(data, split, labels=False)
-        logits = self._predictor.logits(star, np.arange(star.rows), self.schema.evaluate.batch_size)
-        return columns(self.model, logits)
+        """Every probability by name for every row, in the order of the rows: float32 [rows]. Needs no labels.
+
+        A row that could not be used, where the schema skips these, has NaN.
+        """
+        store = self.store(data, split, labels=False)
+        found: dict[str, np.ndarray] = {}
+        for star in store.shards(split).once():
+            for name, values in columns(self.model, self._predictor.logits(star, self.schema.evaluate.batch_size)).items():
+                if name not in found:
+                    found[name] = np.full(store.manifest["splits"][split]["read"], np.nan, values.dtype)
+                found[name][star.position] = values
+        return found
 
     def export(self, path: str | Path) -> Path:
         """Write a SavedModel that takes raw values.
@@ -151,7 +165,7 @@ class Run:
             RunError: Something is already there.
         """
         path = Path(path)
-        with whole_folder(path) as folder, tempfile.TemporaryDirectory() as vocabulary:
+        with whole_folder(path, RunError) as folder, tempfile.TemporaryDirectory() as vocabulary:
             self.vocabulary.save(Path(vocabulary))
             export(self.model, Path(vocabulary), folder)
         return path
@@ -161,41 +175,3 @@ def versions() -> dict[str, str]:
     """What the run was made with."""
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "polars")
     return {"funnel": funnel.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-def require_writable(path: Path) -> None:
-    """Find out before long work whether its result can be written.
-
-    Raises:
-        RunError: Something is already there, or the folder around it cannot be written.
-    """
-    if path.exists():
-        raise RunError(f"{path}: is already there, expected a new folder. Choose another, or remove it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `path` at the end, or is removed where anything fails.
-
-    Raises:
-        RunError: Something is already there, or it cannot be written.
-    """
-    require_writable(path)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        folder.rename(path)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}. Nothing was left behind.") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

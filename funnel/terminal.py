@@ -7,26 +7,28 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from funnel.data.reading import Progress
     from funnel.fitting import Prepared
     from funnel.training.loop import Epoch, Step
 
 
 class Screen:
-    """What a fit says: a bar on a terminal, plain lines elsewhere."""
+    """What long work says: a bar on a terminal, plain lines elsewhere."""
 
-    def __init__(self, *, quiet: bool, epochs: int) -> None:
+    def __init__(self, *, quiet: bool, epochs: int = 0) -> None:
         self._quiet, self._epochs, self._rows = quiet, epochs, 0
         self._begun = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
         self._said = time.monotonic()
+        self._what = ""
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and not self._quiet:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text = TextColumn("epoch {task.fields[epoch]}  {task.fields[rate]:>9} rows/s  loss {task.fields[loss]}")
+            text = TextColumn("{task.description}")
             self._bar = Progress(text, BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
             self._bar.start()
         return self
@@ -43,6 +45,8 @@ class Screen:
     def watch(self, event: Any) -> None:
         """Show one event of the fit."""
         match type(event).__name__:
+            case "Progress":
+                self._progress(event)
             case "Prepared":
                 self._prepared(event)
             case "Step":
@@ -50,10 +54,36 @@ class Screen:
             case "Epoch":
                 self._epoch(event)
 
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if event.what != self._what:
+            self._what, self._begun = event.what, now
+            self._show(event.what, 0, event.total or event.done, new=True)
+        rate = event.done / max(now - self._begun, 1e-9)
+        amount = f"  {rate / 1e6:,.0f} MB/s" if event.unit == "B" else f"  {event.done:,} of {event.total:,} {event.unit}"
+        if self._bar is not None:
+            self._show(event.what + amount, event.done, event.total or event.done)
+        elif now - self._said > 10 and event.total:
+            self._said = now
+            left = (event.total - event.done) / max(rate, 1e-9)
+            self.say(f"{event.what}:{amount}, {left:,.0f} s left")
+
+    def _show(self, text: str, done: float, total: float, *, new: bool = False) -> None:
+        """One bar at a time; each kind of work has one of its own, so that its time left is not another's."""
+        if self._bar is None:
+            return
+        if new or self._task is None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(text, total=total)
+        self._bar.update(self._task, description=text, completed=done, total=total)
+
     def _prepared(self, event: Prepared) -> None:
-        self._rows, self._begun = len(event.rows), time.monotonic()
-        held = f", {len(event.validation_rows):,} held out for validation" if event.validation is not None else ""
+        self._rows, self._begun = event.rows, time.monotonic()
+        held = f", {event.validation_rows:,} held out for validation" if event.validation_rows else ""
         self.say(f"{self._rows:,} training rows{held}; " + ", ".join(f"{n:,} {s}" for s, n in event.positives.items()))
+        if event.skipped:
+            self.say(f"  {event.skipped:,} rows could not be used and were left out")
         if not self._quiet:
             say_violations("inconsistent labels", event.violations)
 
@@ -61,10 +91,9 @@ class Screen:
         done = (event.epoch - 1) * self._rows + event.rows
         rate = done / max(time.monotonic() - self._begun, 1e-9)
         if self._bar is not None:
-            fields = {"epoch": f"{event.epoch}/{self._epochs}", "rate": f"{rate:,.0f}", "loss": f"{event.losses['loss']:.4f}"}
-            if self._task is None:
-                self._task = self._bar.add_task("", total=self._epochs * self._rows, **fields)
-            self._bar.update(self._task, completed=done, **fields)
+            text = f"epoch {event.epoch}/{self._epochs}  {rate:>9,.0f} rows/s  loss {event.losses['loss']:.4f}"
+            self._show(text, done, self._epochs * self._rows, new=self._what != "fit")
+            self._what = "fit"
         elif time.monotonic() - self._said > 10:
             self._said = time.monotonic()
             left = (self._epochs * self._rows - done) / max(rate, 1e-9)
@@ -83,6 +112,20 @@ def say_violations(policy: str, rows: dict[str, int]) -> None:
     for stage, count in rows.items():
         if count:
             print(f"  {policy}: {count:,} rows have {stage} without the stage before it")
+
+
+def show_store(manifest: dict[str, Any]) -> None:
+    """What a store holds, from its manifest."""
+    for split, found in manifest["splits"].items():
+        stages = ", ".join(f"{count:,} {stage}" for stage, count in found["stages"].items())
+        size = sum(shard["bytes"] for shard in found["shards"])
+        print(f"{split}: {found['rows']:,} rows in {len(found['shards'])} shards, {size / 1e6:,.1f} MB" + (f"; {stages}" if stages else ""))
+        if split == "validation":
+            continue  # held out of the training rows, of which all else was said
+        for source, skipped in found["skipped"].items():
+            for reason, rows in skipped["reasons"].items():
+                print(f"  left out of {source}: {rows:,} rows: {reason}, such as {skipped['examples'][reason][0]}")
+        say_violations("inconsistent labels", found["inconsistent_labels"]["rows"])
 
 
 def show_table(metrics: dict[str, Any], title: str) -> None:

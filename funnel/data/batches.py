@@ -1,4 +1,4 @@
-"""Stars -> star batches: the facts of a step, only the dimension rows that they use, and the way from one to the other.
+"""Shards -> star batches: the facts of a step, only the dimension rows that they use, and the way from one to the other.
 
 A batch is a flat dict. `S/F` holds feature F of source S: int32 [rows] for ids, float32 [rows] for numbers, and for bags
 int32 [entries] with `S/F/offsets` int32 [rows + 1] and maybe `S/F/weights` float32 [entries]. `index/D` is each fact's row of
@@ -7,73 +7,115 @@ dimension D among those in the batch: int32 [facts].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.chunk import entries_of
-from funnel.data.encode import Columns, Star
+from funnel.data.columns import Columns, concat, take
+from funnel.data.order import Epoch
+from funnel.data.star import INDEX, Star
+from funnel.data.store import Shards
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.training import ByGroup, ByRow, ByWindow
 
 Batch = dict[str, NDArray[Any]]
-Rows = NDArray[np.int64]
+Element = Batch | tuple[Batch, NDArray[np.float32]]
+Parts = Sequence[tuple[Star, NDArray[np.int64]]]
 
 
-def star_batch(star: Star, rows: Rows) -> Batch:
-    """The features of some facts."""
-    batch = _of_source(FACTS, star.facts, rows)
-    for name, columns in star.dimensions.items():
-        used, index = np.unique(star.index[name][rows], return_inverse=True)
-        batch |= _of_source(name, columns, used)
-        batch[f"index/{name}"] = index.astype(np.int32)
+def star_batch(parts: Parts) -> Batch:
+    """The features of some facts of some stars.
+
+    A dimension row stands once for each star that the facts come from: a store keeps the facts of one row of the first dimension
+    together, so for that one this is once a batch.
+    """
+    batch: Batch = {}
+    sources = [_sources(star, rows) for star, rows in parts]
+    for source in parts[0][0].sources:
+        joined = concat([columns[source] for columns, _ in sources])
+        batch |= {f"{source}/{name}": array for name, array in joined.items()}
+        if source != FACTS:
+            # Each star's rows stand behind those of the stars before it.
+            sizes = [int(index[source].max(initial=-1)) + 1 for _, index in sources]
+            begins = np.cumsum([0, *sizes[:-1]])
+            batch[f"{INDEX}/{source}"] = np.concatenate(
+                [index[source] + np.int32(begin) for (_, index), begin in zip(sources, begins, strict=True)], dtype=np.int32
+            )
     return batch
 
 
-def _of_source(source: str, columns: Columns, rows: Rows) -> Batch:
-    batch: Batch = {f"{source}/{name}": ids[rows] for name, ids in columns.ids.items()}
-    batch |= {f"{source}/{name}": numbers[rows] for name, numbers in columns.numbers.items()}
-    for name, lists in columns.lists.items():
-        entries, offsets = entries_of(lists.offsets, rows)
-        batch[f"{source}/{name}"] = lists.values[entries]
-        batch[f"{source}/{name}/offsets"] = offsets.astype(np.int32)
-        if lists.weights is not None:
-            batch[f"{source}/{name}/weights"] = lists.weights[entries]
-    return batch
+def _sources(star: Star, rows: NDArray[np.int64]) -> tuple[dict[str, Columns], dict[str, NDArray[Any]]]:
+    columns = {FACTS: take(star.sources[FACTS], rows)}
+    index = {}
+    for name, of_fact in star.index.items():
+        used, index[name] = np.unique(of_fact[rows], return_inverse=True)
+        columns[name] = take(star.sources[name], used)
+    return columns, index
 
 
-def shuffled(rows: Rows, seed: int, epoch: int) -> Rows:
-    """The order of an epoch: a pure function of seed and epoch."""
-    return rows[np.random.default_rng([seed, epoch]).permutation(len(rows))]
+def element(parts: Parts) -> Element:
+    """A batch, with its labels float32 [facts, stages] where the stars have some."""
+    batch = star_batch(parts)
+    if any(star.labels is None for star, _ in parts):
+        return batch
+    return batch, np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None]).astype(np.float32)
 
 
-def batches(star: Star, rows: Rows, batch_size: int) -> Iterator[Batch | tuple[Batch, NDArray[np.float32]]]:
-    """Facts in the order of `rows`; the last batch may be smaller. With labels float32 [facts, stages] where there are some."""
-    for begin in range(0, len(rows), batch_size):
-        chosen = rows[begin : begin + batch_size]
-        batch = star_batch(star, chosen)
-        yield batch if star.labels is None else (batch, star.labels[chosen].astype(np.float32))
+def batches(epoch: Epoch, first_step: int = 0) -> Iterator[Element]:
+    """The batches of an epoch, from any step on."""
+    for number in range(first_step, epoch.steps):
+        yield element([(epoch.shards[shard], rows) for shard, rows in epoch.step(number)])
 
 
-def dataset(schema: FunnelSchema, star: Star, rows: Rows, *, batch_size: int, shuffle: bool) -> Any:
-    """A `tf.data.Dataset` of star batches; each pass over it is an epoch, with an order of its own where shuffled.
+def in_order(star: Star, batch_size: int) -> Iterator[Batch]:
+    """All facts of a star, as they stand; the last batch may be smaller."""
+    for begin in range(0, star.rows, batch_size):
+        yield star_batch([(star, np.arange(begin, min(begin + batch_size, star.rows)))])
 
-    Elements are `batch`, or `(batch, labels)` with labels float32 [facts, stages] where the star has labels.
+
+def dataset(
+    schema: FunnelSchema,
+    shards: Shards,
+    *,
+    batch_size: int,
+    shuffle: ByGroup | ByWindow | ByRow | None,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    worker: int = 0,
+    workers: int = 1,
+) -> Any:
+    """A `tf.data.Dataset` of star batches; each pass over it is the next epoch, with an order of its own where shuffled.
+
+    Elements are `batch`, or `(batch, labels)` with labels float32 [facts, stages] where the rows have labels.
+
+    Args:
+        schema: The declaration.
+        shards: The rows.
+        batch_size: Facts of a step; the last one may have fewer.
+        shuffle: How facts are mixed; None takes them as they stand.
+        first_epoch: Of the first pass, from 0.
+        first_step: Of the first pass, from 0; later passes begin at the beginning.
+        worker: Which of the workers this is, from 0.
+        workers: How many share out the shards.
     """
     import tensorflow as tf  # noqa: PLC0415  # takes seconds; reading and checking data do without
 
     def specification(array: NDArray[Any]) -> Any:
         return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
 
-    example = next(batches(star, rows[:1], 1))
-    epoch = 0
+    if not shards.rows:
+        raise ValueError("got no rows, expected some to make batches of")
+    example = element([(shards[0], np.arange(1))])
+    passes = 0
 
     def generate() -> Iterator[Any]:
-        nonlocal epoch
-        order = shuffled(rows, schema.train.seed, epoch) if shuffle else rows
-        epoch += 1
-        yield from batches(star, order, batch_size)
+        nonlocal passes
+        epoch = Epoch(shards, batch_size, shuffle, schema.train.seed, first_epoch + passes, worker, workers)
+        begin = first_step if passes == 0 else 0
+        passes += 1
+        yield from batches(epoch, begin)
 
     data = tf.data.Dataset.from_generator(generate, output_signature=tf.nest.map_structure(specification, example))
     options = tf.data.Options()

@@ -1,75 +1,97 @@
-"""Which training rows are held out for validation: a pure function of the seed and the rows."""
+"""Which training rows are held out for validation: a pure function of the declaration and the rows."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.normalise import TIME, key_role
-from funnel.data.raw_star import RawStar
+from funnel.data.codes import Codes, uniform
 from funnel.errors import DataError
-from funnel.schema.data import Fraction, Time
+from funnel.schema.data import Fraction, Time, Validation
 from funnel.schema.funnel_schema import FunnelSchema
 
 
-def hold_out(schema: FunnelSchema, star: RawStar) -> NDArray[np.bool_]:
-    """Mark the facts held out: bool [facts]; none where validation is not a share of the training rows.
+def group_of(schema: FunnelSchema) -> str | None:
+    """The dimension whose rows stay together; None for single rows, or where validation is not a share of the training rows."""
+    validation = schema.data.validation
+    if not isinstance(validation, Fraction) or validation.by == "row":
+        return None
+    return validation.by or (schema.data.dimensions[0].name if schema.data.dimensions else None)
 
-    Raises:
-        DataError: All rows would be on one side.
+
+@dataclass
+class HoldOut:
+    """Sees all training facts, then says which are held out.
+
+    Attributes:
+        validation: The declaration.
     """
-    match schema.data.validation:
-        case Fraction() as split:
-            mask = _by_fraction(schema, star, split)
-        case Time() as split:
-            times = _moments(star.facts.plain[TIME])
-            cut = times.sort()[min(int(len(times) * (1 - split.fraction)), len(times) - 1)]
-            mask = (times >= cut).to_numpy()
-        case _:
-            return np.zeros(star.facts.rows, bool)
-    if mask.all() or not mask.any():
-        side = "held out" if mask.all() else "kept for training"
-        raise DataError(
-            f"data.validation: all {len(mask):,} training rows would be {side}, expected some on each side. "
-            "Change the fraction, or what it goes by, or declare `validation: null`."
-        )
-    return mask
+
+    validation: Validation | None
+    _least: float = 2.0
+    _most: float = -1.0
+    _moments: list[pl.Series] = field(default_factory=list)
+    _facts: int = 0
+    _cut: object = None
+
+    def see(self, numbers: Codes, moments: pl.Series | None) -> None:
+        """Some facts.
+
+        Args:
+            numbers: What says to which group each belongs: the key of its dimension row, or its own position: int64 [n].
+            moments: For validation by time: [n].
+        """
+        self._facts += len(numbers)
+        if isinstance(self.validation, Fraction) and len(numbers):
+            chances = uniform(numbers, self.validation.seed)
+            self._least, self._most = min(self._least, float(chances.min())), max(self._most, float(chances.max()))
+        elif moments is not None:
+            self._moments.append(moments)
+
+    def decide(self) -> NDArray[np.bool_] | None:
+        """All facts were seen.
+
+        Returns:
+            For validation by time, whether each is held out, in the order in which they came; else None: ask `held`.
+
+        Raises:
+            DataError: All rows would be on one side.
+        """
+        match self.validation:
+            case Fraction():
+                self._require_both(self._least < self._most)
+                return None
+            case Time() as split:
+                times = _moments(self._moments)
+                self._moments = []
+                cut = times.sort()[min(int(len(times) * (1 - split.fraction)), len(times) - 1)]
+                mask = (times >= cut).to_numpy()
+                self._require_both(bool(mask.any() and not mask.all()))
+                return mask
+            case _:
+                return None
+
+    def held(self, numbers: Codes) -> NDArray[np.bool_]:
+        """Whether facts are held out: bool [n]. The share with the smallest numbers; never none, never all."""
+        if not isinstance(self.validation, Fraction):
+            return np.zeros(len(numbers), bool)
+        chances = uniform(numbers, self.validation.seed)
+        return ((chances < self.validation.fraction) | (chances == self._least)) & (chances != self._most)
+
+    def _require_both(self, both: bool) -> None:
+        if not both:
+            raise DataError(
+                f"data.validation: all {self._facts:,} training rows would be on one side, expected some on each. "
+                "Change the fraction, or what it goes by, or declare `validation: null`."
+            )
 
 
-def _moments(times: pl.Series) -> pl.Series:
+def _moments(parts: Sequence[pl.Series]) -> pl.Series:
     """Numbers as text do not sort as numbers do."""
+    times = pl.concat([one.rename("time").to_frame() for one in parts], how="vertical_relaxed").to_series()
     numbers = times.cast(pl.Float64, strict=False) if times.dtype == pl.String else times
     return times if numbers.null_count() else numbers
-
-
-def _by_fraction(schema: FunnelSchema, star: RawStar, split: Fraction) -> NDArray[np.bool_]:
-    by = split.by or (schema.data.dimensions[0].name if schema.data.dimensions else "row")
-    if by == "row":
-        return _held(_uniform_rows(star.facts.rows, schema.train.seed), split.fraction)
-    keys = star.dimensions[by].plain[key_role(by)]
-    seed = schema.train.seed.to_bytes(8, "little")
-    # By the key's text and not its position: a group stays on its side when rows are added.
-    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=8, key=seed).digest() for key in keys)
-    uniform = np.frombuffer(digests, np.uint64) / 2.0**64
-    return _held(uniform, split.fraction)[star.index[by]]
-
-
-def _held(uniform: NDArray[np.float64], fraction: float) -> NDArray[np.bool_]:
-    """The share with the smallest numbers; at least one of two or more, whatever the share."""
-    mask = uniform < fraction
-    if len(mask) > 1:
-        mask[uniform.argmin()] = True
-        mask[uniform.argmax()] = False
-    return mask
-
-
-def _uniform_rows(rows: int, seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each row (splitmix64 of seed and position)."""
-    start = np.uint64(seed * 0xD6E8FEB86659FD93 % 2**64)
-    state = (np.arange(rows, dtype=np.uint64) + start) * np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53

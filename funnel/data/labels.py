@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,16 +27,16 @@ class Consistent:
     violations: dict[str, int]
 
 
-def make_consistent(schema: FunnelSchema, labels: NDArray[np.uint8], where: str) -> Consistent:
+def make_consistent(schema: FunnelSchema, labels: NDArray[np.uint8], at: Callable[[int], str]) -> Consistent:
     """Apply `inconsistent_labels`.
 
     Args:
         schema: The declaration.
         labels: uint8 [rows, stages].
-        where: Where the rows are from, for messages.
+        at: Gives the place of a row, for messages.
 
     Raises:
-        DataError: There are contradictions, and the policy is `error`; or no row is left.
+        DataError: There are contradictions, and the policy is `error`.
     """
     edges = [(stage, parent) for stage, parent in enumerate(schema.parents) if parent >= 0]
     wrong = {stage: (labels[:, stage] == 1) & (labels[:, parent] == 0) for stage, parent in edges}
@@ -46,12 +47,10 @@ def make_consistent(schema: FunnelSchema, labels: NDArray[np.uint8], where: str)
     labels = labels.copy()
     match schema.inconsistent_labels:
         case "error":
-            raise DataError(_message(schema, wrong, where))
+            raise DataError(_message(schema, wrong, at))
         case "drop":
             kept = np.flatnonzero(~np.any(list(wrong.values()), axis=0))
             labels = labels[kept]
-            if not len(kept):
-                raise DataError(f"{where}: every row has a later stage without the earlier one. Correct the labels' order.")
         case "and":
             for stage, parent in edges:
                 labels[:, stage] &= labels[:, parent]
@@ -61,24 +60,22 @@ def make_consistent(schema: FunnelSchema, labels: NDArray[np.uint8], where: str)
     return Consistent(labels, kept, violations)
 
 
-def _message(schema: FunnelSchema, wrong: dict[int, NDArray[np.bool_]], where: str) -> str:
+def _message(schema: FunnelSchema, wrong: dict[int, NDArray[np.bool_]], at: Callable[[int], str]) -> str:
     stage = next(stage for stage, rows in wrong.items() if rows.any())
     child, parent = schema.stages[stage], schema.stages[schema.parents[stage]]
     counts = ", ".join(f"{rows.sum():,} {schema.stages[s].name}" for s, rows in wrong.items() if rows.any())
-    first = int(np.argmax(wrong[stage])) + 1
     return (
-        f"{where}: got {child.label} = 1 with {parent.label} = 0 (row {first:,} is the first; without the "
-        f"earlier stage: {counts} of {len(wrong[stage]):,} rows), expected {child.name} only "
-        f"after {parent.name}. Declare `inconsistent_labels: drop`, "
-        "`and` (take the later label away) or `promote` (add the earlier one), or mend the labels."
+        f"{at(int(np.argmax(wrong[stage])))}: got {child.label} = 1 with {parent.label} = 0 (without the earlier stage: {counts} of "
+        f"{len(wrong[stage]):,} rows read with this one), expected {child.name} only after {parent.name}. Declare "
+        "`inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier one), or mend the labels."
     )
 
 
-def priors(labels: NDArray[np.uint8], parents: tuple[int, ...]) -> tuple[float, ...]:
-    """The rate of each stage given its parent, half a row added on each side so that none is 0 or 1."""
-    rates = []
-    for stage, parent in enumerate(parents):
-        rows = labels[:, parent] == 1 if parent >= 0 else slice(None)
-        column = labels[rows, stage]
-        rates.append((float(column.sum()) + 0.5) / (len(column) + 1))
-    return tuple(rates)
+def rates(reached: NDArray[np.int64], given: NDArray[np.int64]) -> tuple[float, ...]:
+    """The rate of each stage given its parent, half a row added on each side so that none is 0 or 1.
+
+    Args:
+        reached: Rows that reached each stage: int64 [stages].
+        given: Rows that reached each stage's parent: int64 [stages].
+    """
+    return tuple((float(count) + 0.5) / (float(rows) + 1) for count, rows in zip(reached, given, strict=True))

@@ -1,17 +1,20 @@
-"""Where rows come from: the folder a schema names, another one, or frames."""
+"""Where rows come from: the folder a schema names, another one, or frames; and how to tell whether they changed."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from funnel.data.raw_star import Origin
+from funnel.data.arrays import checksum
 from funnel.data.readers import find_files
+from funnel.data.reading import Origin, Split, patterns_of
 from funnel.errors import DataError
-from funnel.schema.data import Held
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+
+SAMPLE = 1 << 16
 
 
 def origin_of(schema: FunnelSchema, data: Any = None, schema_file: Path | None = None) -> Origin:
@@ -44,17 +47,76 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: Path | None =
     raise DataError(f"data.root: no folder {schema.data.root!r} from here, expected one with the data. Give `--data DIR`.")
 
 
-def fingerprint(schema: FunnelSchema, origin: Origin) -> str | None:
-    """A hash of the names, sizes and times of all files that the schema names; None for frames."""
+def splits_of(schema: FunnelSchema, origin: Origin) -> dict[Split, Origin]:
+    """The splits that an origin has: frames are training rows."""
+    found: dict[Split, Origin] = {"train": origin}
     if origin.root is None:
+        return found
+    for split in ("validation", "test"):
+        if (split == "validation" and patterns_of(schema, FACTS, split) != patterns_of(schema, FACTS, "train")) or (
+            split == "test" and schema.data.facts.files is None and schema.data.facts.test is not None
+        ):
+            found[split] = origin
+    return found
+
+
+def files_of(schema: FunnelSchema, splits: Mapping[Split, Origin]) -> dict[str, dict[str, Any]]:
+    """By file that the splits read: its size, when it was changed, and a hash of its ends and middle; {} for frames."""
+    found: dict[str, dict[str, Any]] = {}
+    for split, origin in splits.items():
+        if origin.root is None:
+            continue
+        for source in schema.sources:
+            for path in find_files(origin.root, patterns_of(schema, source, split), source):
+                status = path.stat()
+                name = f"{split} {source} {path.name}"
+                found[name] = {"size": status.st_size, "changed": status.st_mtime_ns, "sample": _sample(path, status.st_size), "path": str(path)}
+    return found
+
+
+def hashes_of(files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The SHA-256 of each file's whole content."""
+    return {name: checksum(Path(file["path"])) for name, file in files.items()}
+
+
+def fingerprint(
+    schema: FunnelSchema, splits: Mapping[Split, Origin], files: Mapping[str, Mapping[str, Any]], *, labels: bool, known: str = ""
+) -> str | None:
+    """A hash of all that a store depends on; None for frames.
+
+    Args:
+        schema: The declaration: of it what says how rows are read and encoded, not the network nor the fit.
+        splits: What is read.
+        files: From `files_of`.
+        labels: Whether labels are read.
+        known: A hash of the vocabulary, where one is given.
+    """
+    if any(origin.root is None for origin in splits.values()):
         return None
+    seen = {name: {key: value for key, value in file.items() if key != "path"} for name, file in files.items()}
+    content = {"format": FORMAT, "schema": read_part(schema), "files": seen, "labels": labels, "known": known}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+FORMAT = 1  # of stores: another one is not read
+
+
+def read_part(schema: FunnelSchema) -> dict[str, Any]:
+    """What of a schema says how rows are read and encoded."""
+    tree = schema.model_dump(mode="json", include={"stages", "inconsistent_labels", "data", "tables", "features"})
+    tree["data"].pop("root")
+    tree["group_by"] = schema.evaluate.group_by
+    for part in [*tree["tables"].values(), *tree["features"], *(f["transform"] for f in tree["features"] if "transform" in f)]:
+        for key in ("dim", "pooling"):
+            part.pop(key, None)
+    return tree
+
+
+def _sample(path: Path, size: int) -> str:
+    """A hash of the first, middle and last bytes."""
     digest = hashlib.sha256()
-    for source in schema.sources:
-        files = schema.files_of(source)
-        patterns = [*files.patterns("train"), *files.patterns("test")]
-        if source == FACTS and isinstance(held := schema.data.validation, Held):
-            patterns += [held.files] if isinstance(held.files, str) else held.files
-        for path in find_files(origin.root, patterns, source):
-            status = path.stat()
-            digest.update(f"{source}|{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    with path.open("rb") as file:
+        for place in (0, size // 2, max(0, size - SAMPLE)):
+            file.seek(place)
+            digest.update(file.read(SAMPLE))
     return digest.hexdigest()

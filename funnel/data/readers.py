@@ -1,23 +1,35 @@
-"""Files and frames -> raw frames with the columns that a source needs, each with the place it came from."""
+"""Files and frames -> pieces: some rows of a source, with the columns that are wanted and the place that they came from.
+
+Whatever the size of the files, a piece has about PIECE_BYTES of them.
+"""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 from pyarrow import ArrowException
 
-from funnel.data.feature_list import Kind, spread_fields
-from funnel.errors import DataError, have, listed
-from funnel.schema.data import Csv, FeatureList, Source
+from funnel.data.feature_list import Kind
+from funnel.errors import DataError, have
+from funnel.schema.data import Csv, FeatureList, SkipBadRows, Source
 
-ROWS_AT_ONCE = 1 << 19
+PIECE_BYTES = 16 << 20
+LONGEST_ROW = 256 << 20
+PIECE_ROWS = 1 << 18
+
+Wanted = Iterable[tuple[str, Kind]]
 
 
 def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
@@ -38,88 +50,257 @@ def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some rows as they were read.
+class Place:
+    """Where the rows of a piece stood, for messages.
 
     Attributes:
         where: The file or frame.
-        first: How many of its rows came before.
-        frame: The columns that stand alone under their own names, a feature list's fields under `field_column`.
+        first: The line (from 1) or row (from 0) of the first of them.
+        numbers: The line of each, where they do not follow each other: int64 [rows].
+        lined: Whether a row is a line of text, rather than a row of a table.
     """
 
     where: str
     first: int
+    numbers: NDArray[np.int64] | None = None
+    lined: bool = False
+
+    def at(self, row: int) -> str:
+        """The place of a row."""
+        number = self.first + row if self.numbers is None else int(self.numbers[row])
+        return f"{self.where}:{number}" if self.lined else f"{self.where}, row {number + 1:,}"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows as they were read.
+
+    Attributes:
+        place: Where they stood.
+        frame: The columns that stand alone under their own names.
+        lists: The column of a feature list: an Arrow array of text [rows]; None in other formats.
+        cuts: What is wrong with each line left out, since it has too few or too many columns.
+        done: How many bytes of the file were read so far.
+    """
+
+    place: Place
     frame: pl.DataFrame
+    lists: Any = None
+    cuts: Sequence[str] = ()
+    done: int = 0
+
+    @property
+    def where(self) -> str:
+        """The file or frame."""
+        return self.place.where
 
     def at(self, row: int) -> str:
         """The place of a row, for messages."""
-        return f"{self.where}, row {self.first + row + 1:,}"
+        return self.place.at(row)
 
 
-Wanted = Iterable[tuple[str, Kind]]
+Load = Callable[[], Piece]  # reading takes place when it is called: on another core, it may be
 
 
-def read_files(files: Source, paths: Sequence[Path], wanted: Wanted) -> Iterator[Piece]:
+def read_files(files: Source, paths: Sequence[Path], wanted: Wanted, bad_rows: Any) -> Iterator[Load]:
     """Read files piece by piece.
 
     Args:
         files: The format.
         paths: The files.
         wanted: The columns to keep; for a feature list's fields, also how they are read.
+        bad_rows: What becomes of lines with too few or too many columns: `data.bad_rows`.
 
     Raises:
-        DataError: Files without rows, unreadable ones, missing columns.
+        DataError: Unreadable files, missing columns; from the pieces, a bad line where these are refused.
     """
-    wanted = list(dict.fromkeys(wanted))
-    empty = True
-    for path in paths:
-        first = 0
-        for frame in _read(files, path, wanted):
-            yield Piece(str(path), first, frame)
-            first += frame.height
-        empty = empty and first == 0
-    if empty:
-        raise DataError(f"{listed(paths, 3)}: got no rows, expected some. Is the file whole?")
-
-
-def _read(files: Source, path: Path, wanted: Sequence[tuple[str, Kind]]) -> Iterator[pl.DataFrame]:
     names = list(dict.fromkeys(name for name, _ in wanted))
-    try:
+    for path in paths:
+        try:
+            if isinstance(files, Csv | FeatureList):
+                yield from Text(files, path, names, skip=isinstance(bad_rows, SkipBadRows)).loads()
+            else:
+                yield from _read_parquet(path, names)
+        except (PolarsError, ArrowException, OSError, UnicodeDecodeError) as error:
+            raise DataError(_unreadable(path, files.format, error, 0)) from None
+
+
+def _unreadable(path: Path, kind: str, error: Exception, line: int) -> str:
+    reason = " ".join(str(error).split())[:300]
+    after = f" after line {line:,}" if line else ""
+    if "runcated" in reason:
+        return f"{path}: is cut off{after}: {reason}. Fetch the file again."
+    return f"{path}: cannot be read as {kind}{after}: {reason}. Is it whole, and of this format?"
+
+
+def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[Load]:
+    first = 0
+    with pq.ParquetFile(path) as table:
+        _require(names, table.schema_arrow.names, str(path))
+        meta = table.metadata
+        size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+        rows = max(1, min(PIECE_ROWS, PIECE_BYTES * max(1, meta.num_rows) // max(1, size)))
+        for batch in table.iter_batches(rows, columns=list(names)):
+            done = path.stat().st_size * (first + batch.num_rows) // max(1, meta.num_rows)
+            yield partial(Piece, Place(str(path), first), pl.DataFrame(pl.from_arrow(batch)), done=done)
+            first += batch.num_rows
+
+
+class Text:
+    """A file of delimited text, read block by block.
+
+    Args:
+        files: The format.
+        path: The file; `.gz`, `.bz2` and `.zst` are unpacked while reading.
+        names: The columns to keep.
+        skip: Whether lines with another number of columns are left out.
+
+    Raises:
+        DataError: The file is empty, or a column is missing.
+    """
+
+    def __init__(self, files: Csv | FeatureList, path: Path, names: Sequence[str], *, skip: bool) -> None:
+        self._files, self._path, self._skip = files, path, skip
+        self._quote = b'"' if isinstance(files, Csv) else None
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: got an empty file, expected rows. Is it whole?")
+        self._list = files.list if isinstance(files, FeatureList) else None
         if isinstance(files, FeatureList):
-            yield _read_feature_list(files, path, wanted)
-        elif isinstance(files, Csv):
-            yield _select(_read_text(path, files.separator, files.columns, quote='"'), names, str(path))
-        else:
-            table = pq.ParquetFile(path)
-            _require(names, table.schema_arrow.names, str(path))
-            for batch in table.iter_batches(ROWS_AT_ONCE, columns=names):
-                yield pl.DataFrame(pl.from_arrow(batch))
-    except (PolarsError, ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(f"{path}: cannot be read as {files.format}: {reason}. Is it whole, and of this format?") from None
+            plain = [name for name in names if name in files.columns]
+            names = [*dict.fromkeys([*plain, files.list, *([files.count] if files.count else [])])]
+        self._names = list(names)
+        self._columns = list(files.columns) if files.columns is not None else []
+
+    def loads(self) -> Iterator[Load]:
+        """The pieces."""
+        line, header = 1, self._files.columns is None
+        for text, done in self._blocks():
+            block = text
+            if header:
+                header = False
+                end = _end_of_line(block, self._quote)
+                self._columns = self._header(block[:end])
+                block, line = block[end:], line + count_lines(block[:end])
+            if line == 1 or not self._columns:
+                _require(self._names, self._columns, str(self._path))
+            yield partial(self._parse, block, line, done)
+            line += count_lines(block)
+
+    def _blocks(self) -> Iterator[tuple[bytes, int]]:
+        """Whole rows, about PIECE_BYTES of them at a time, and how far the file was read."""
+        packing = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}.get(self._path.suffix)
+        with pa.OSFile(str(self._path)) as file:
+            stream = pa.CompressedInputStream(file, packing) if packing else file
+            rest, lines, whole = b"", 0, False
+            while not whole:
+                try:
+                    read = stream.read(PIECE_BYTES)
+                except OSError as error:
+                    raise DataError(_unreadable(self._path, self._files.format, error, lines)) from None
+                whole = not read
+                text = rest + read if rest else read
+                end = len(text) if whole else _end_of_rows(text, self._quote)
+                rest = text[end:]
+                if len(rest) > LONGEST_ROW:
+                    raise DataError(
+                        f"{self._path}: the row after line {lines + count_lines(text[:end]):,} is longer than {LONGEST_ROW >> 20} MiB, expected a "
+                        "shorter one. Is a quote left open, or is it another format?"
+                    )
+                if end:
+                    text = text[:end] if rest else text
+                    lines += count_lines(text)
+                    yield text, file.tell()
+
+    def _header(self, line: bytes) -> list[str]:
+        parse = pa_csv.ParseOptions(delimiter=self._files.separator, quote_char='"')
+        # An older Excel begins files with a mark of the byte order, which Arrow takes away.
+        return list(pa_csv.read_csv(pa.py_buffer(line), parse_options=parse).column_names) if line.strip() else []
+
+    def _parse(self, text: bytes, line: int, done: int) -> Piece:
+        cuts: list[tuple[int, int, int]] = []
+        skip = self._skip
+
+        def bad_line(row: Any) -> str:
+            cuts.append((row.number, row.actual_columns, row.expected_columns))
+            # An exception raised here would be lost on the way through Arrow.
+            return "skip" if skip else "error"
+
+        try:
+            table = pa_csv.read_csv(
+                pa.py_buffer(text),
+                read_options=pa_csv.ReadOptions(column_names=self._columns, block_size=len(text) + 1, use_threads=False),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=self._files.separator,
+                    quote_char='"' if self._quote else False,
+                    newlines_in_values=self._quote is not None,
+                    invalid_row_handler=bad_line,
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(self._columns, pa.string()),
+                    strings_can_be_null=True,
+                    null_values=[""],
+                    include_columns=self._names,
+                ),
+            )
+        except ArrowException as error:
+            if cuts and not self._skip:
+                raise DataError(self._cut(_lines_of(text, line, self._quote), cuts[0])) from None
+            raise DataError(_unreadable(self._path, self._files.format, error, line - 1)) from None
+        numbers = None
+        if cuts or table.num_rows != count_lines(text) + (not text.endswith(b"\n")):
+            numbers = _lines_of(text, line, self._quote)
+        messages = [self._cut(numbers, cut) for cut in cuts] if numbers is not None else []
+        if numbers is not None and cuts:
+            numbers = np.delete(numbers, [number - 1 for number, _, _ in cuts])
+        place = Place(str(self._path), line, numbers, lined=True)
+        lists = table[self._list].combine_chunks() if self._list else None
+        plain = table.drop_columns([self._list]) if self._list else table
+        return Piece(place, _frame(plain, table.num_rows), lists, messages, done)
+
+    def _cut(self, lines: NDArray[np.int64], cut: tuple[int, int, int]) -> str:
+        number, got, expected = cut
+        wanted = f"{expected} ({', '.join(self._columns)})"
+        return f"{self._path}:{lines[number - 1]} got {got} columns, expected {wanted}. Mend the line, or correct `columns` or `separator`."
 
 
-def _read_text(path: Path, separator: str, columns: Sequence[str] | None, quote: str | None) -> pl.DataFrame:
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: got an empty file, expected rows. Is it whole?")
-    frame = pl.read_csv(path, has_header=columns is None, separator=separator, quote_char=quote, infer_schema=False)
-    if columns is not None and frame.width != len(columns):
-        message = (
-            f"got {frame.width} columns, expected {len(columns)} ({', '.join(columns)}). Correct `columns` or `separator`."
-        )
-        raise DataError(f"{path}:1 {message}")
-    return frame if columns is None else frame.rename(dict(zip(frame.columns, columns, strict=True)))
+def _frame(table: pa.Table, rows: int) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table)) if table.num_columns else pl.DataFrame({"": pl.repeat(None, rows, eager=True)})
 
 
-def _read_feature_list(files: FeatureList, path: Path, wanted: Sequence[tuple[str, Kind]]) -> pl.DataFrame:
-    frame = _read_text(path, files.separator, files.columns, quote=None)
-    fields = [(name, kind) for name, kind in wanted if name not in files.columns]
-    return spread_fields(frame, files, fields, str(path))
+def count_lines(text: bytes) -> int:
+    """How many line breaks there are."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
 
 
-def _select(frame: pl.DataFrame, names: Sequence[str], where: str) -> pl.DataFrame:
-    _require(names, frame.columns, where)
-    return frame.select(names)
+def _row_ends(text: bytes, quote: bytes | None) -> NDArray[np.int64]:
+    """The line breaks that end rows: those with an even number of quotes before them."""
+    array = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(array == ord("\n"))
+    if quote is None or quote not in text:
+        return ends
+    return ends[np.searchsorted(np.flatnonzero(array == quote[0]), ends) % 2 == 0]
+
+
+def _end_of_rows(text: bytes, quote: bytes | None) -> int:
+    """Where the last whole row ends; 0 where none does."""
+    if quote is None or quote not in text:
+        return text.rfind(b"\n") + 1
+    ends = _row_ends(text, quote)
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def _end_of_line(text: bytes, quote: bytes | None) -> int:
+    ends = _row_ends(text[: 1 << 20], quote)
+    return int(ends[0]) + 1 if len(ends) else len(text)
+
+
+def _lines_of(text: bytes, line: int, quote: bytes | None) -> NDArray[np.int64]:
+    """The line on which each row begins; empty lines are no rows."""
+    breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    begins = np.concatenate([[0], _row_ends(text, quote) + 1])
+    begins = begins[begins < len(text)]
+    filled = np.array([text[begin : begin + 1] not in (b"\n", b"") and text[begin : begin + 2] != b"\r\n" for begin in begins.tolist()], bool)
+    return line + np.searchsorted(breaks, begins[filled])
 
 
 def _require(names: Sequence[str], there: Sequence[str], where: str) -> None:
@@ -128,13 +309,12 @@ def _require(names: Sequence[str], there: Sequence[str], where: str) -> None:
             raise DataError(f"{where}: has no column {name!r} {have(name, there)} Correct the schema's column name.")
 
 
-def read_frame(frame: Any, wanted: Wanted, what: str, files: Source) -> Piece:
+def read_frame(frame: Any, wanted: Wanted, what: str, files: Source) -> Iterator[Load]:
     """A pandas or polars frame, with the wanted columns. A feature list stays one text a row, as in its files.
 
     Raises:
         DataError: Something else than a frame, no rows, or a missing column.
     """
-    wanted = list(wanted)
     names = list(dict.fromkeys(name for name, _ in wanted))
     if isinstance(files, FeatureList):
         plain = [name for name in names if name in files.columns]
@@ -153,8 +333,15 @@ def read_frame(frame: Any, wanted: Wanted, what: str, files: Source) -> Piece:
             raise DataError(f"{what}: a column mixes types: {reason}. Give each column one type.") from None
     if frame.height == 0:
         raise DataError(f"{what}: got a frame without rows, expected some.")
-    frame = _select(frame, names, what)
-    if isinstance(files, FeatureList):
-        fields = [(name, kind) for name, kind in wanted if name not in files.columns]
-        frame = spread_fields(frame.cast({files.list: pl.String}), files, fields, what)
-    return Piece(what, 0, frame)
+    _require(names, frame.columns, what)
+    frame = frame.select(names)
+    size = int(max(1, frame.estimated_size()))
+    rows = max(1, min(PIECE_ROWS, PIECE_BYTES * frame.height // size))
+    for first in range(0, frame.height, rows):
+        some = frame[first : first + rows]
+        done = size * min(frame.height, first + rows) // frame.height
+        if isinstance(files, FeatureList):
+            lists = some[files.list].cast(pl.String).to_arrow()
+            yield partial(Piece, Place(what, first), some.drop(files.list), lists, done=done)
+        else:
+            yield partial(Piece, Place(what, first), some, done=done)

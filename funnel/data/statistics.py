@@ -2,107 +2,189 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.labels import priors
-from funnel.data.raw_star import RawStar
-from funnel.data.vocabulary import Vocabulary, choose_terms, count_ids
+from funnel.data.columns import Columns
+from funnel.data.keyed import Keyed, tally, texts
+from funnel.data.labels import rates
+from funnel.data.quantiles import Quantiles
+from funnel.data.shards import Condensed, uses_of
+from funnel.data.star import Star
+from funnel.data.vocabulary import Vocabulary, choose_terms
 from funnel.errors import DataError
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric, Table
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import DEFAULT_MIN_COUNT, Learnt, Scale, declared_scale, table_of, table_rows, vocabulary_tables
 
-Counts = NDArray[np.int64]
+
+@dataclass(frozen=True)
+class Spread:
+    """Count, mean, and sum of squared deviations of some numbers; two add up (Chan et al., 1979)."""
+
+    count: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.float64], weights: NDArray[np.int64] | None) -> Spread:
+        """Of numbers [n], and how often each counts."""
+        count = float(len(numbers) if weights is None else weights.sum())
+        if not count:
+            return cls()
+        mean = float(np.average(numbers, weights=weights))
+        return cls(count, mean, float(np.average((numbers - mean) ** 2, weights=weights)) * count)
+
+    def __add__(self, other: Spread) -> Spread:
+        if not self.count or not other.count:
+            return self if self.count else other
+        count, gap = self.count + other.count, other.mean - self.mean
+        squares = self.squares + other.squares + gap * gap * self.count * other.count / count
+        return Spread(count, self.mean + gap * other.count / count, squares)
 
 
-def learn(schema: FunnelSchema, star: RawStar, rows: NDArray[np.int64]) -> tuple[Learnt, Vocabulary]:
-    """Learn from some facts, the training rows.
+@dataclass
+class Seen:
+    """What one star adds.
+
+    Attributes:
+        rows: Facts.
+        reached: Facts that reached each stage: int64 [stages].
+        given: Facts that reached each stage's parent: int64 [stages].
+        spreads: By numeric feature whose scale is learnt.
+    """
+
+    rows: int
+    reached: NDArray[np.int64]
+    given: NDArray[np.int64]
+    spreads: dict[str, Spread] = field(default_factory=dict)
+
+
+class Learner:
+    """Learns from stars of training facts, in any order but for `add`.
 
     A dimension row counts as often as these facts use it: the same as if the tables had been joined.
 
     Args:
         schema: The declaration.
-        star: Facts with labels.
-        rows: Positions of the training facts.
-
-    Raises:
-        DataError: A numeric feature without any value.
+        folder: For what does not fit in memory.
     """
-    if star.labels is None:
-        raise ValueError("the star was read without labels")
-    counts = {FACTS: np.bincount(rows, minlength=star.facts.rows)}
-    for name, index in star.index.items():
-        counts[name] = np.bincount(index[rows], minlength=star.dimensions[name].rows)
-    vocabulary = Vocabulary({table: _terms(schema, star, table, counts) for table in vocabulary_tables(schema)})
-    scales, sizes = {}, {}
-    for feature in schema.features:
-        if isinstance(feature, Numeric):
-            source = schema.source_of(feature)
-            scales[feature.name] = _scale(feature, star.source(source).numbers[feature.name], counts[source])
-        if (table := table_of(feature)) is not None:
-            terms = len(vocabulary.terms.get(table, ()))
-            sizes[table] = table_rows(schema, table, scales.get(feature.name), terms)
-    rates = zip(schema.stages, priors(star.labels[rows], schema.parents), strict=True)
-    return Learnt(rows=sizes, scales=scales, priors=tuple(stage.prior or rate for stage, rate in rates)), vocabulary
 
+    def __init__(self, schema: FunnelSchema, folder: Path) -> None:
+        self._schema, self._folder = schema, folder
+        self._tallies = {table: tally(folder / f"counts of {table}") for table in vocabulary_tables(schema)}
+        self._quantiles = {
+            feature.name: Quantiles(feature.transform.buckets)
+            for feature in schema.features
+            if isinstance(feature, Numeric) and isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
+        }
+        self._total: Seen | None = None
 
-def _terms(schema: FunnelSchema, star: RawStar, table: str, counts: dict[str, Counts]) -> pl.Series:
-    parts: list[tuple[pl.Series, Counts]] = []
-    declared: Table | Categorical | Bag | None = schema.tables.get(table)
-    for feature in schema.features:
-        if isinstance(feature, Cross | Numeric) or feature.table_name != table:
-            continue
-        declared = declared or feature
-        source = schema.source_of(feature)
-        if isinstance(feature, Categorical):
-            parts.append((star.source(source).ids[feature.name], counts[source]))
-        elif isinstance(feature, Bag):
-            lists = star.source(source).lists[feature.name]
-            parts.append((lists.values, np.repeat(counts[source], np.diff(lists.offsets))))
-    min_count = declared.min_count if declared is not None else None
-    max_rows = declared.max_rows if declared is not None else None
-    return choose_terms(count_ids(parts), table, min_count or DEFAULT_MIN_COUNT, max_rows)
+    def see(self, condensed: Condensed) -> Seen:
+        """Count the ids of a star, and measure its numbers. May be called by several threads."""
+        import polars as pl  # noqa: PLC0415  # only here
 
+        for table, codes in condensed.codes.items():
+            counts = condensed.counts[table]
+            used = counts > 0
+            used[:1] &= codes[:1] != np.iinfo(np.int64).min  # no id comes first
+            self._tallies[table].add(pl.DataFrame({"code": codes[used], "count": counts[used]}))
+        star = condensed.star
+        labels = star.labels if star.labels is not None else np.zeros([0, len(self._schema.stages)], np.uint8)
+        reached = labels.sum(axis=0, dtype=np.int64)
+        given = np.array([reached[parent] if parent >= 0 else len(labels) for parent in self._schema.parents])
+        spreads = {
+            feature.name: Spread.of(_logarithm(feature, numbers), weights)
+            for feature in self._schema.features
+            if isinstance(feature, Numeric) and not isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
+            for numbers, weights in [self._numbers(feature, star)]
+        }
+        return Seen(star.rows, reached, given, spreads)
 
-def _scale(feature: Numeric, numbers: NDArray[np.float64], counts: Counts) -> Scale:
-    if (declared := declared_scale(feature)) is not None:
-        return declared
-    seen = ~np.isnan(numbers) & (counts > 0)
-    if not seen.any():
-        raise DataError(
-            f"column {feature.column_name!r}: no training row has a number for the feature {feature.name!r}, expected some. "
-            "Remove the feature, or correct its column."
+    def add(self, seen: Seen, star: Star) -> None:
+        """Add up, in the order of the stars, so that sums of floats do not depend on the machine."""
+        for name, quantiles in self._quantiles.items():
+            quantiles.see(*self._numbers(self._schema.feature(name), star))
+        if self._total is None:
+            self._total = seen
+            return
+        total = self._total
+        spreads = {name: total.spreads[name] + spread for name, spread in seen.spreads.items()}
+        self._total = Seen(total.rows + seen.rows, total.reached + seen.reached, total.given + seen.given, spreads)
+
+    def learnt(self, spellings: Mapping[str, Keyed], again: Callable[[], Iterable[Star]]) -> tuple[Learnt, Vocabulary]:
+        """All stars were seen.
+
+        Args:
+            spellings: By table: `code` and `text` of ids that are not their own codes.
+            again: Gives the stars once more.
+
+        Raises:
+            DataError: A numeric feature without any value; an id that holds a line break.
+        """
+        schema, total = self._schema, self._total
+        if total is None:
+            raise DataError("data: every training row is held out or left out, expected some. Correct the data.")
+        terms = {}
+        for table in vocabulary_tables(schema):
+            min_count, max_rows = _limits(schema, table)
+            known = spellings.get(table) or texts(self._folder / f"no texts of {table}")
+            terms[table] = choose_terms(self._tallies[table], known, table, min_count, max_rows)
+        vocabulary = Vocabulary(terms)
+        scales, sizes = {}, {}
+        for feature in schema.features:
+            if isinstance(feature, Numeric):
+                scales[feature.name] = self._scale(feature, total, again)
+            if (table_name := table_of(feature)) is not None:
+                known_terms = len(vocabulary.terms.get(table_name, ()))
+                sizes[table_name] = table_rows(schema, table_name, scales.get(feature.name), known_terms)
+        observed = zip(schema.stages, rates(total.reached, total.given), strict=True)
+        return Learnt(rows=sizes, scales=scales, priors=tuple(stage.prior or rate for stage, rate in observed)), vocabulary
+
+    def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:
+        if (declared := declared_scale(feature)) is not None:
+            return declared
+        if feature.name in self._quantiles:
+            quantiles = self._quantiles[feature.name]
+            self._require_some(feature, bool(quantiles.bins.any()))
+            return Scale(boundaries=quantiles.boundaries(self._numbers(feature, star) for star in again()))
+        spread = total.spreads[feature.name]
+        self._require_some(feature, spread.count > 0)
+        std = float(np.sqrt(spread.squares / spread.count))
+        given_mean, given_std = getattr(feature.transform, "mean", None), getattr(feature.transform, "std", None)
+        return Scale(
+            mean=spread.mean if given_mean is None else given_mean,
+            # A constant would be divided by (almost) nothing.
+            std=given_std or (std if std > 1e-9 * max(1.0, abs(spread.mean)) else 1.0),
         )
-    values, weights = numbers[seen], counts[seen]
-    if isinstance(feature.transform, Bucketize):
-        return Scale(boundaries=quantile_boundaries(values, weights, feature.transform.buckets))
-    if isinstance(feature.transform, Log1p):
-        values = np.sign(values) * np.log1p(np.abs(values))
-    mean = float(np.average(values, weights=weights))
-    std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
-    given_mean, given_std = getattr(feature.transform, "mean", None), getattr(feature.transform, "std", None)
-    return Scale(
-        mean=mean if given_mean is None else given_mean,
-        # A constant would be divided by (almost) nothing.
-        std=given_std or (std if std > 1e-9 * max(1.0, abs(mean)) else 1.0),
+
+    def _require_some(self, feature: Numeric, some: bool) -> None:
+        if not some:
+            raise DataError(
+                f"column {feature.column_name!r}: no training row has a number for the feature {feature.name!r}, expected some. "
+                "Remove the feature, or correct its column."
+            )
+
+    def _numbers(self, feature: Numeric, star: Star) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+        """The numbers that a star has, and how many facts use each."""
+        source = self._schema.source_of(feature)
+        columns: Columns = star.sources[source]
+        numbers, uses = columns[feature.name], uses_of(star, source)
+        there = ~np.isnan(numbers)
+        return numbers[there], None if uses is None else uses[there]
+
+
+def _logarithm(feature: Numeric, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sign(numbers) * np.log1p(np.abs(numbers)) if isinstance(feature.transform, Log1p) else numbers
+
+
+def _limits(schema: FunnelSchema, table: str) -> tuple[int, int | None]:
+    """The least count, and the most rows, of a table."""
+    declared = schema.tables.get(table) or next(
+        feature for feature in schema.features if isinstance(feature, Categorical | Bag) and feature.table_name == table
     )
-
-
-def quantile_boundaries(values: NDArray[np.float64], weights: Counts, buckets: int) -> tuple[float, ...]:
-    """Boundaries between buckets of equal weight, as far as ties allow: at most `buckets - 1`, ascending, none useless.
-
-    Args:
-        values: float64 [n].
-        weights: How often each counts: int64 [n], positive.
-        buckets: How many are wanted.
-    """
-    # The network compares in float32, where neighbours may become one.
-    distinct, place = np.unique(values.astype(np.float32), return_inverse=True)
-    below = np.cumsum(np.bincount(place, weights=weights))
-    wanted = below[-1] * np.arange(1, buckets) / buckets
-    # A boundary is the least value of the bucket above it: the first value with at least so much weight below.
-    # Where the greatest value alone fills the upper buckets, it is cut from those below it.
-    first = np.minimum(np.searchsorted(below, wanted, side="left") + 1, len(distinct) - 1)
-    return tuple(float(value) for value in distinct[np.unique(first[first > 0])])
+    return declared.min_count or DEFAULT_MIN_COUNT, declared.max_rows

@@ -10,8 +10,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from funnel.data.codes import Codes, CollisionError, codes_of, spelt
+from funnel.data.keyed import Keyed, parts_of
 from funnel.errors import DataError, RunError
 from funnel.schema.learnt import FIRST, MISSING, OOV
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Finds the row of an id by its code.
+
+    Attributes:
+        codes: Of the ids with a row of their own, ascending: int64 [ids].
+        rows: Their rows: int32 [ids].
+        texts: `code` and `text` of those that are not their own codes.
+    """
+
+    codes: Codes
+    rows: NDArray[np.int32]
+    texts: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -33,11 +50,24 @@ class Vocabulary:
         rows[text.is_null().to_numpy()] = MISSING
         return rows
 
+    def lookup(self, table: str, seed: int) -> Lookup:
+        """How to find the rows of a table's ids by their codes.
+
+        Raises:
+            CollisionError: Two ids have one code.
+        """
+        codes, texts = codes_of(self.terms[table], seed)
+        order = np.argsort(codes)
+        if (np.diff(codes[order]) == 0).any():
+            raise CollisionError
+        return Lookup(codes[order], (order + FIRST).astype(np.int32), texts)
+
     def save(self, folder: Path) -> None:
         """Write `<table>.txt` for each table."""
         folder.mkdir(parents=True, exist_ok=True)
         for table, terms in self.terms.items():
-            (folder / f"{table}.txt").write_text("".join(f"{term}\n" for term in terms), encoding="utf-8", newline="\n")
+            with (folder / f"{table}.txt").open("wb") as file:
+                terms.to_frame().write_csv(file, include_header=False, quote_style="never")
 
     @classmethod
     def load(cls, folder: Path, tables: Iterable[str]) -> Vocabulary:
@@ -57,36 +87,33 @@ class Vocabulary:
         return cls(terms)
 
 
-def count_ids(ids: Iterable[tuple[pl.Series, NDArray[np.int64]]]) -> pl.DataFrame:
-    """How often each id is seen.
+def choose_terms(counts: Keyed, texts: Keyed, table: str, min_count: int, max_rows: int | None) -> pl.Series:
+    """The ids that get a row of their own: text, most frequent first, equals in the order of their text.
 
     Args:
-        ids: Text [n] (null is not counted), and how often each of them counts: int64 [n].
-
-    Returns:
-        `term` and `count`, most frequent first, equals in the order of their text; ids that count 0 are left out.
-    """
-    parts = [
-        pl.DataFrame({"term": text.rename("term"), "count": counts})
-        .drop_nulls("term")
-        .group_by("term")
-        .agg(pl.col("count").sum())
-        for text, counts in ids
-    ]
-    counted = pl.concat(parts).group_by("term").agg(pl.col("count").sum()).filter(pl.col("count") > 0)
-    return counted.sort("count", "term", descending=[True, False])
-
-
-def choose_terms(counted: pl.DataFrame, table: str, min_count: int, max_rows: int | None) -> pl.Series:
-    """The ids that get a row of their own.
+        counts: `code` and `count`.
+        texts: `code` and `text` of those that are not their own codes.
+        table: Its name.
+        min_count: Seen less often, an id gets none.
+        max_rows: So many at most.
 
     Raises:
         DataError: An id holds a line break.
     """
-    chosen = counted.filter(pl.col("count") >= min_count)["term"]
-    chosen = chosen if max_rows is None else chosen.head(max_rows)
-    broken = chosen.str.contains("[\r\n]")
+    chosen = [pl.DataFrame(schema={"text": pl.String, "count": pl.Int64})]
+    for part, spelling in parts_of(counts, texts):
+        # Only ids seen often enough are held in memory, as their rows in the network will be.
+        often = part.filter(pl.col("count") >= max(1, min_count)) if part.height else part
+        if often.height:
+            chosen.append(often.select(spelt(often["code"].to_numpy(), _or_none(spelling)), "count"))
+    terms = pl.concat(chosen).sort("count", "text", descending=[True, False])["text"]
+    terms = terms if max_rows is None else terms.head(max_rows)
+    broken = terms.str.contains("[\r\n]")
     if broken.any():
-        found = chosen.filter(broken)[0]
+        found = terms.filter(broken)[0]
         raise DataError(f"table {table!r}: the id {found!r} holds a line break, expected none. Clean the column.")
-    return chosen.rename(table)
+    return terms.rename(table)
+
+
+def _or_none(texts: pl.DataFrame) -> pl.DataFrame:
+    return texts if texts.width else pl.DataFrame(schema={"code": pl.Int64, "text": pl.String})

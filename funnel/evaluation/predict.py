@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.batches import batches
-from funnel.data.encode import Star
+from funnel.data.batches import in_order
+from funnel.data.star import Star
 from funnel.errors import DivergedError
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import cumulative_logits, probabilities
@@ -26,13 +26,13 @@ class Predictor:
         self.model, self._tf = model, tf
         self._forward: Any = None
 
-    def logits(self, star: Star, rows: NDArray[np.int64], batch_size: int) -> Floats:
-        """Conditional logits of some facts, in their order: float32 [rows, stages].
+    def logits(self, star: Star, batch_size: int) -> Floats:
+        """Conditional logits of all facts, in their order: float32 [rows, stages].
 
         Raises:
             DivergedError: The model gives something that is not a number.
         """
-        parts = list(self._logits(star, rows, batch_size))
+        parts = list(self._logits(star, batch_size))
         logits = np.concatenate(parts) if parts else np.zeros([0, len(self.model.schema.stages)], np.float32)
         if np.isnan(logits).any():
             raise DivergedError(
@@ -41,9 +41,8 @@ class Predictor:
             )
         return logits
 
-    def _logits(self, star: Star, rows: NDArray[np.int64], batch_size: int) -> Iterator[Floats]:
-        for element in batches(star, rows, batch_size):
-            batch = element[0] if isinstance(element, tuple) else element
+    def _logits(self, star: Star, batch_size: int) -> Iterator[Floats]:
+        for batch in in_order(star, batch_size):
             if self._forward is None:
                 spec = {key: self._tf.TensorSpec([None, *array.shape[1:]], array.dtype) for key, array in batch.items()}
                 self._forward = self._tf.function(self.model.logits, input_signature=[spec], autograph=False)

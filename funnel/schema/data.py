@@ -136,6 +136,8 @@ class Fraction(Declared):
     """A share of the groups, or of the rows."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The share held out."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Which groups are held out is a pure function of this and their keys."""
     by: Name | None = None
     """The dimension whose rows are the groups, or `row` for a split of single rows. Default: the first dimension, or `row`
     without dimensions. Rows that share a dimension row are alike: splitting them flatters."""
@@ -164,6 +166,25 @@ class Held(Declared):
 Validation = Annotated[Fraction | Time | Held, Field(discriminator="kind"), Shorthand("fraction")]
 
 
+class RefuseBadRows(Declared):
+    """The first row that cannot be used ends the work."""
+
+    kind: Literal["error"]
+    """Refuse the first."""
+
+
+class SkipBadRows(Declared):
+    """Leave rows out that cannot be used, and count them."""
+
+    kind: Literal["skip"]
+    """Leave them out, count them, and show a few."""
+    max_share: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """More than this share of the rows of a source is an error all the same."""
+
+
+BadRows = Annotated[RefuseBadRows | SkipBadRows, Field(discriminator="kind"), Shorthand("skip")]
+
+
 class Data(Declared):
     """The fact table, its dimensions, and what is held out of the training rows."""
 
@@ -176,3 +197,8 @@ class Data(Declared):
     """Tables that many facts share: users, items, sessions."""
     validation: Validation | None = Fraction(kind="fraction")
     """What is held out of the training rows, to stop in time and to choose by. `null` trains on all of them."""
+    bad_rows: BadRows = RefuseBadRows(kind="error")
+    """What becomes of rows that cannot be used: a malformed entry, a number that is none, a missing column, a key without its
+    dimension row, a second row for a key, an id beyond int64."""
+    shard_rows: Annotated[int, Field(ge=1)] = 1 << 18
+    """Rows of a shard of the store, about; a dimension row counts as 20. Workers share out shards, so each needs some."""

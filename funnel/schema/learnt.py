@@ -62,6 +62,12 @@ def buckets_of(schema: FunnelSchema, table: str) -> int | None:
     return None if isinstance(feature, Numeric) else feature.buckets
 
 
+def hashes(schema: FunnelSchema) -> bool:
+    """Whether any ids are hashed, which only TensorFlow can do as its graphs do."""
+    tables = [f.table_name for f in schema.features if isinstance(f, Categorical | Bag)]
+    return any(isinstance(feature, Cross) for feature in schema.features) or any(buckets_of(schema, table) for table in tables)
+
+
 def vocabulary_tables(schema: FunnelSchema) -> tuple[str, ...]:
     """The tables whose ids are learnt from training rows."""
     tables = dict.fromkeys(f.table_name for f in schema.features if isinstance(f, Categorical | Bag))

@@ -71,6 +71,32 @@ class EarlyStopping(Declared):
     """Epochs without improvement that are still waited for."""
 
 
+class ByGroup(Declared):
+    """Groups in random order, the facts of one together."""
+
+    kind: Literal["group"]
+    """Facts of one dimension row stay together: the cheapest batches, and the least mixed ones."""
+
+
+class ByWindow(Declared):
+    """Groups in random order, then facts in random order within windows."""
+
+    kind: Literal["window"]
+    """Facts are mixed within windows of many groups."""
+    rows: Positive = 1 << 16
+    """Facts of a window; rounded up to whole batches."""
+
+
+class ByRow(Declared):
+    """All facts in random order."""
+
+    kind: Literal["row"]
+    """Every order of the facts is equally likely: the best mixed batches, and the dearest ones."""
+
+
+Shuffle = Annotated[ByGroup | ByWindow | ByRow, Field(discriminator="kind"), Shorthand("window")]
+
+
 class Train(Declared):
     """The fit."""
 
@@ -79,7 +105,9 @@ class Train(Declared):
     epochs: Positive = 5
     """Passes over the training rows, at most."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of the split, the order of the rows, and the first weights."""
+    """Of the order of the rows, and of the first weights."""
+    shuffle: Shuffle = ByWindow(kind="window")
+    """The order of an epoch: a pure function of seed and epoch."""
     optimizer: Optimizer = Optimizer()
     """The optimisers."""
     early_stopping: EarlyStopping | None = EarlyStopping()

@@ -1,0 +1,297 @@
+"""Raw rows -> an encoded store, out of core: read once, grouped into shards, ids counted, then encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from funnel.data.arrays import checksum
+from funnel.data.codes import CollisionError
+from funnel.data.columns import Columns, take
+from funnel.data.keyed import parts_of, texts
+from funnel.data.normalise import code_role
+from funnel.data.origin import FORMAT, files_of, fingerprint, hashes_of, read_part
+from funnel.data.parallel import in_order
+from funnel.data.reading import Origin, Progress, Reading, Split, read
+from funnel.data.shards import Condensed, Range, build, condense, encode, lookup, ranges
+from funnel.data.star import Star
+from funnel.data.statistics import Learner, Seen
+from funnel.data.store import LEARNT, MANIFEST, VOCABULARY, Store, manifest_of
+from funnel.data.summary import FeatureSummary, summarise
+from funnel.data.vocabulary import Lookup, Vocabulary
+from funnel.errors import DataError
+from funnel.folders import whole_folder
+from funnel.schema.features import Cross
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.learnt import Learnt, vocabulary_tables
+
+SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
+
+Watch = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run has learnt already: rows are encoded with it, and nothing is learnt from them."""
+
+    learnt: Learnt
+    vocabulary: Vocabulary
+
+    @property
+    def digest(self) -> str:
+        """A hash of the vocabulary."""
+        digest = hashlib.sha256(self.learnt.model_dump_json().encode())
+        for table, terms in self.vocabulary.terms.items():
+            digest.update(f"\n{table}\n".encode() + "\n".join(terms).encode())
+        return digest.hexdigest()
+
+
+def make_store(
+    schema: FunnelSchema,
+    splits: Mapping[Split, Origin],
+    path: Path,
+    *,
+    labels: bool = True,
+    known: Known | None = None,
+    verify: bool = False,
+    watch: Watch | None = None,
+) -> Store:
+    """Prepare a store, or open the one that is there, where nothing that it depends on has changed.
+
+    Args:
+        schema: The declaration.
+        splits: Where the rows of each split are; the training rows are learnt from.
+        path: The store's folder; it appears when it is whole. One that no longer fits is replaced.
+        labels: Whether labels are read.
+        known: What a run has learnt, to encode with.
+        verify: Whether the files' whole content is compared, rather than size, time and a sample.
+        watch: Called with each Progress.
+
+    Raises:
+        DataError: The rows are not what the schema says, or the store cannot be written; nothing is left behind.
+    """
+    files = files_of(schema, splits)
+    mark = fingerprint(schema, splits, files, labels=labels, known=known.digest if known else "")
+    there = manifest_of(path)
+    hashes = hashes_of(files) if verify else {}
+    if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
+        return Store(path, schema)
+    if there is None and path.exists():
+        raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
+    with whole_folder(path, DataError, replace=there is not None) as folder:
+        for seed in range(SEEDS):
+            try:
+                found = _Preparation(schema, splits, folder, labels, known, seed, watch or (lambda _: None)).run()
+                break
+            except CollisionError:
+                continue
+        else:
+            raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+        manifest = {"format": FORMAT, "fingerprint": mark, "hashes": hashes, "files": files, "schema": read_part(schema), **found}
+        manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return Store(path, schema)
+
+
+@dataclass
+class _Split:
+    """What becomes of a split: its shards, and what is known of its rows."""
+
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    features: dict[str, FeatureSummary] = field(default_factory=dict)
+    reached: Any = 0
+
+    def add(self, entry: dict[str, Any], summary: Mapping[str, FeatureSummary], reached: Any) -> None:
+        self.shards.append(entry)
+        self.reached = self.reached + reached
+        for name, feature in summary.items():
+            self.features.setdefault(name, FeatureSummary()).add(feature)
+
+
+@dataclass
+class _Preparation:
+    schema: FunnelSchema
+    splits: Mapping[Split, Origin]
+    folder: Path
+    labels: bool
+    known: Known | None
+    seed: int
+    watch: Watch
+    made: dict[str, _Split] = field(default_factory=dict)
+    about: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    lookups: dict[str, Lookup] = field(default_factory=dict)
+    last_position: int = 0
+
+    def run(self) -> dict[str, Any]:
+        """Fill the folder; what the manifest says of it."""
+        shutil.rmtree(self._work, ignore_errors=True)  # of a hash that collided
+        self._work.mkdir()
+        known = self.known
+        if "train" in self.splits and known is None:
+            known = self._train(self.splits["train"])
+        elif known is None:
+            raise ValueError("got neither training rows nor what was learnt from some")
+        self._look_up_in(known.vocabulary)
+        (self.folder / LEARNT).write_text(known.learnt.model_dump_json(indent=1), encoding="utf-8")
+        known.vocabulary.save(self.folder / VOCABULARY)
+        for split, origin in self.splits.items():
+            if split != "train" or self.known is not None:
+                self._encoded(split, origin)
+        shutil.rmtree(self._work, ignore_errors=True)
+        return {"splits": {split: self._described(split) for split in self.made}, "seconds": self.seconds}
+
+    @property
+    def _work(self) -> Path:
+        return self.folder / "work"
+
+    # The training rows: drafts first, since nothing can be looked up before everything is counted.
+
+    def _train(self, origin: Origin) -> Known:
+        reading = self._read("train", origin, {})
+        learner = Learner(self.schema, self._work)
+        drafts: list[tuple[str, Path]] = []
+        parts = self._parts(reading)
+
+        def work(numbered: tuple[int, Columns]) -> list[tuple[str, Path, Seen | None]]:
+            number, facts = numbered
+            held = reading.held_out(facts)
+            done: list[tuple[str, Path, Seen | None]] = []
+            for split, mask in (("train", ~held), ("validation", held)):
+                if mask.any():
+                    star = build(self.schema, reading, take(facts, np.flatnonzero(mask)), parts)
+                    condensed = condense(self.schema, star, count=split == "train")
+                    path = self._work / f"{split}-{number}.draft"
+                    condensed.star.save(path, **condensed.codes)
+                    done.append((split, path, learner.see(condensed) if split == "train" else None))
+            return done
+
+        with self._timed("grouping"):
+            for done in in_order(work, self._shards_of(reading, "grouping rows")):
+                for split, path, seen in done:
+                    drafts.append((split, path))
+                    if seen is not None:
+                        learner.add(seen, Star.load(path, self.schema.sources)[0])
+        self._forget(reading)
+        with self._timed("vocabulary"):
+            training = [path for split, path in drafts if split == "train"]
+            learnt, vocabulary = learner.learnt(reading.texts, lambda: (Star.load(path, self.schema.sources)[0] for path in training))
+            self._look_up_in(vocabulary)
+
+        def finish(draft: tuple[str, Path]) -> tuple[str, Condensed]:
+            star, codes = Star.load(draft[1], self.schema.sources)
+            return draft[0], Condensed(star, codes, {})
+
+        with self._timed("encoding"):
+            self._write((finish, drafts), len(drafts))
+        return Known(learnt, vocabulary)
+
+    # Other rows: with a vocabulary at hand, a shard is encoded as soon as it is grouped.
+
+    def _encoded(self, split: Split, origin: Origin) -> None:
+        reading = self._read(split, origin, {table: found.texts for table, found in self.lookups.items()})
+        parts = self._parts(reading)
+
+        def finish(numbered: tuple[int, Columns]) -> tuple[str, Condensed]:
+            return split, condense(self.schema, build(self.schema, reading, numbered[1], parts), count=False)
+
+        with self._timed(f"encoding {split}"):
+            self._write((finish, self._shards_of(reading, f"encoding {split} rows")), 0)
+        self._forget(reading)
+
+    # What both have in common.
+
+    def _read(self, split: Split, origin: Origin, known: Mapping[str, pl.DataFrame]) -> Reading:
+        with self._timed(f"reading {split}"):
+            reading = read(self.schema, origin, split, self._work / split, labels=self.labels, seed=self.seed, watch=self.watch)
+            reading.require_injective(known)
+        self.last_position = max(0, reading.rows - 1)
+        self.about[split] = {
+            "read": reading.rows,
+            "inconsistent_labels": {"policy": self.schema.inconsistent_labels, "rows": reading.violations},
+            "skipped": {source: faults.as_dict() for source, faults in reading.faults.items()},
+        }
+        return reading
+
+    def _parts(self, reading: Reading) -> dict[str, pl.DataFrame]:
+        """By feature that crosses need: its ids that are not their own codes."""
+        names = {name for feature in self.schema.features if isinstance(feature, Cross) for name in feature.of}
+        found = {}
+        for name in names:
+            gathered = reading.texts.get(code_role(name)) or texts(self._work / "no texts")
+            rows = [part for (part,) in parts_of(gathered) if part.height]
+            found[name] = pl.concat(rows) if rows else pl.DataFrame(schema={"code": pl.Int64, "text": pl.String})
+        return found
+
+    def _shards_of(self, reading: Reading, what: str) -> Iterator[tuple[int, Columns]]:
+        found: Sequence[Range] = ranges(self.schema, reading)
+        number = 0
+        for done, one in enumerate(found, 1):
+            for facts in reading.facts.read(one.first, one.last, one.most):
+                yield number, facts
+                number += 1
+            self.watch(Progress(what, done, len(found), "shards"))
+
+    def _write(self, work: tuple[Callable[[Any], tuple[str, Condensed]], Any], total: int) -> None:
+        finish, items = work
+
+        def write(item: Any) -> tuple[str, Star, dict[str, Any], dict[str, FeatureSummary]]:
+            split, condensed = finish(item)
+            rows = {
+                table: lookup(codes, self.lookups[table].codes, self.lookups[table].rows) for table, codes in condensed.codes.items()
+            }
+            star = encode(self.schema, condensed, rows, self.last_position)
+            part = self.folder / f"{split}-{id(item)}.part"
+            star.save(part)
+            return split, star, {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)}, summarise(self.schema, star)
+
+        for done, (split, star, entry, summary) in enumerate(in_order(write, items), 1):
+            made = self.made.setdefault(split, _Split())
+            name = f"{split}-{len(made.shards):05d}.shard"
+            Path(entry["file"]).rename(self.folder / name)
+            reached = star.labels.sum(axis=0, dtype=np.int64) if star.labels is not None else 0
+            made.add(entry | {"file": name}, summary, reached)
+            if total:
+                self.watch(Progress("encoding", done, total, "shards"))
+
+    def _look_up_in(self, vocabulary: Vocabulary) -> None:
+        self.lookups = {table: vocabulary.lookup(table, self.seed) for table in vocabulary_tables(self.schema)}
+
+    def _described(self, split: str) -> dict[str, Any]:
+        made = self.made[split]
+        reached = [int(count) for count in made.reached] if made.shards and np.ndim(made.reached) else []
+        return {
+            **self.about.get(split, self.about.get("train", {})),
+            "rows": sum(shard["rows"] for shard in made.shards),
+            "stages": dict(zip(self.schema.stage_names, reached, strict=False)),
+            "features": {name: summary.as_dict(self.schema.feature(name)) for name, summary in made.features.items()},
+            "shards": made.shards,
+        }
+
+    def _forget(self, reading: Reading) -> None:
+        for spill in (reading.facts, *reading.dimensions.values()):
+            spill.remove()
+
+
+    def _timed(self, what: str) -> Any:
+        return _Timed(self.seconds, what)
+
+
+class _Timed:
+    def __init__(self, seconds: dict[str, float], what: str) -> None:
+        self._seconds, self._what = seconds, what
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._what] = round(time.perf_counter() - self._begun, 3)

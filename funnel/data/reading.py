@@ -1,0 +1,312 @@
+"""The first pass over a split: every row is read once, checked, and put where its shard will find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from funnel.data.codes import Codes, CollisionError, mixed
+from funnel.data.columns import Columns, take
+from funnel.data.faults import Faults, Sieve
+from funnel.data.holdout import HoldOut, group_of
+from funnel.data.keyed import Keyed, parts_of, texts
+from funnel.data.labels import make_consistent
+from funnel.data.normalise import Normalised, key_role, label_role, normalise, wanted_columns
+from funnel.data.parallel import in_order
+from funnel.data.readers import Load, Place, find_files, read_files, read_frame
+from funnel.data.spill import BUCKET_SHIFT, DimensionSpill, FactSpill
+from funnel.errors import DataError, have, listed
+from funnel.schema.data import Held, SkipBadRows
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
+
+Split = Literal["train", "validation", "test"]
+POSITION, LABELS = "position", "labels"
+Watch = Callable[[Any], None]
+
+
+def row_role(dimension: str) -> str:
+    """The column of the facts that holds each one's row of a dimension."""
+    return f"row {dimension}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows are: a folder with files, or frames.
+
+    Attributes:
+        root: The folder that a schema's patterns start from, or None.
+        frames: By source: pandas or polars frames; used where there is no folder.
+    """
+
+    root: Path | None = None
+    frames: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return str(self.root) if self.root is not None else "the frames given"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long work is.
+
+    Attributes:
+        what: What is being done: `reading facts`.
+        done: How much of it.
+        total: Of how much.
+        unit: Of what: `B` (bytes) or `shards`.
+    """
+
+    what: str
+    done: int
+    total: int
+    unit: str
+
+
+@dataclass
+class Reading:
+    """All rows of a split, each checked.
+
+    Attributes:
+        facts: The facts: features, `row <dimension>`, `position`, and `labels` uint8 [n, stages] where they were wanted.
+        dimensions: By name.
+        texts: By table or key: ids that are not their own codes.
+        rows: Facts in the files, with those left out.
+        violations: By stage: facts that had it without its parent.
+        faults: By source: the rows left out.
+        held: Whether facts are held out, in the order in which they were read, or by dimension row; None where none are.
+        held_by: The dimension that says so.
+    """
+
+    facts: FactSpill
+    dimensions: dict[str, DimensionSpill]
+    texts: dict[str, Keyed]
+    rows: int = 0
+    violations: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, Faults] = field(default_factory=dict)
+    held: NDArray[np.bool_] | None = None
+    held_by: str | None = None
+
+    def held_out(self, facts: Columns) -> NDArray[np.bool_]:
+        """Whether some facts are held out: bool [n]."""
+        if self.held is None:
+            return np.zeros(len(facts[POSITION]), bool)
+        return np.asarray(self.held[facts[POSITION if self.held_by is None else row_role(self.held_by)]])
+
+    def require_injective(self, known: Mapping[str, pl.DataFrame]) -> None:
+        """Make sure that no two texts have one code.
+
+        Args:
+            known: By table: `code` and `text` of a vocabulary learnt elsewhere.
+
+        Raises:
+            CollisionError: Two do.
+        """
+        for name, gathered in self.texts.items():
+            if name in known:
+                gathered.add(known[name])
+            for (part,) in parts_of(gathered):
+                if part.height and part["code"].is_duplicated().any():
+                    raise CollisionError
+
+
+def read(
+    schema: FunnelSchema, origin: Origin, split: Split, folder: Path, *, labels: bool, seed: int = 0, watch: Watch | None = None
+) -> Reading:
+    """Read a split.
+
+    Args:
+        schema: The declaration.
+        origin: Where the rows are.
+        split: Which of them.
+        folder: For what does not fit in memory.
+        labels: Whether labels are needed.
+        seed: Of the codes' hash.
+        watch: Called with each Progress.
+
+    Raises:
+        DataError: The files or frames are not what the schema says.
+        OSError: The disk is full.
+    """
+    return _Reader(schema, origin, split, folder, labels, seed, watch or (lambda _: None)).run()
+
+
+@dataclass
+class _Reader:
+    schema: FunnelSchema
+    origin: Origin
+    split: Split
+    folder: Path
+    labels: bool
+    seed: int
+    watch: Watch
+    reading: Reading = field(init=False)
+
+    def run(self) -> Reading:
+        dimensions = {
+            dimension.name: DimensionSpill(self.folder / dimension.name, key_role(dimension.name))
+            for dimension in self.schema.data.dimensions
+        }
+        self.reading = Reading(FactSpill(self.folder / FACTS), dimensions, {})
+        for name, spill in dimensions.items():
+            self._dimension(name, spill)
+        self._facts()
+        return self.reading
+
+    def _dimension(self, name: str, spill: DimensionSpill) -> None:
+        for place, found in self._pieces(name):
+            spill.add_piece(found.rows, found.columns, place, found.places)
+        spill.finish()
+        again = spill.index()
+        if not len(again):
+            return
+        faults = self.reading.faults[name]
+        column = self.schema.dimension(name).key
+
+        def message(row: int) -> str:
+            return (
+                f"{spill.at(row)} column {column!r}: got a key of dimension {name!r} more than once ({len(again):,} rows repeat a "
+                "key), expected one row for each key. Keep one of them."
+            )
+
+        if not isinstance(self.schema.data.bad_rows, SkipBadRows):
+            raise DataError(message(int(again[0])))
+        faults.count("a key that was there before", len(again), [message(int(row)) for row in again[:3]])
+        faults.rows += len(again)
+        self._require_few(name)
+
+    def _facts(self) -> None:
+        schema, reading = self.schema, self.reading
+        hold_out = HoldOut(schema.data.validation if self.split == "train" and self.labels else None)
+        group = group_of(schema)
+        places: list[NDArray[np.int64]] = []
+        for place, found in self._pieces(FACTS):
+            position = reading.rows + found.places
+            reading.rows += found.read
+            found.columns[POSITION] = position
+            keys = {name: found.columns.pop(key_role(name)) for name in reading.dimensions}
+            columns, kept = self._joined(place, found, keys)
+            moments = found.moments
+            if kept is not None:
+                keys = {name: codes[kept] for name, codes in keys.items()}
+                moments = moments.gather(kept) if moments is not None else None
+            position = columns[POSITION]
+            hold_out.see(keys[group] if group else position, moments)
+            if moments is not None:
+                places.append(position)
+            first = next(iter(keys.values()), position)
+            columns["bucket"] = (mixed(first) >> BUCKET_SHIFT).astype(np.uint16)
+            reading.facts.add(len(position), columns)
+        reading.facts.finish()
+        if not reading.facts.rows:
+            raise DataError(f"{self.origin} ({self.split} rows): no row can be used, expected some. Correct the data.")
+        self._require_few(FACTS)
+        self._hold_out(hold_out, group, places)
+
+    def _hold_out(self, hold_out: HoldOut, group: str | None, places: list[NDArray[np.int64]]) -> None:
+        reading = self.reading
+        by_time = hold_out.decide()
+        if by_time is not None:
+            reading.held = np.zeros(reading.rows, bool)
+            reading.held[np.concatenate(places)] = by_time
+        elif hold_out.validation is not None:
+            reading.held_by = group
+            numbers = reading.dimensions[group].keys_by_row() if group else np.arange(reading.rows)
+            reading.held = hold_out.held(numbers)
+
+    def _joined(self, place: Place, found: Normalised, keys: dict[str, Codes]) -> tuple[Columns, NDArray[np.intp] | None]:
+        """Find each fact's dimension rows, and apply the labels' policy; where some facts go, also which stay."""
+        schema = self.schema
+        sieve = Sieve(found.rows, skip=isinstance(schema.data.bad_rows, SkipBadRows))
+        columns = found.columns
+        for name, codes in keys.items():
+            rows = self.reading.dimensions[name].find(codes)
+            columns[row_role(name)] = rows.astype(np.int32) if self.reading.dimensions[name].rows < 2**31 else rows
+            lost = rows < 0
+
+            def message(row: int, name: str = name, lost: NDArray[np.bool_] = lost) -> str:
+                column = schema.dimension(name).key_in_facts
+                return (
+                    f"{place.at(int(found.places[row]))} column {column!r}: {int(lost.sum()):,} of {found.rows:,} facts read with this "
+                    f"one have a key that the dimension {name!r} lacks; expected each to be there. Add the rows, or drop the facts."
+                )
+
+            sieve.refuse(lost, f"a key that dimension {name!r} lacks", message)
+        stays = sieve.kept
+        faults = self.reading.faults[FACTS]
+        sieve.faults.read = 0  # they were counted when they were read
+        faults.add(sieve.faults)
+        if self.labels:
+            stacked = np.stack([columns.pop(label_role(stage.name)) for stage in schema.stages], axis=1)
+            good = stacked if stays is None else stacked[stays]
+            at = found.places if stays is None else found.places[stays]
+            consistent = make_consistent(schema, good, lambda row: place.at(int(at[row])))
+            for stage, count in consistent.violations.items():
+                self.reading.violations[stage] = self.reading.violations.get(stage, 0) + count
+            if len(consistent.kept) < len(good):
+                stays = consistent.kept if stays is None else stays[consistent.kept]
+            columns = columns if stays is None else take(columns, stays)
+            columns[LABELS] = consistent.labels
+        elif stays is not None:
+            columns = take(columns, stays)
+        return columns, stays
+
+    def _pieces(self, source: str) -> Iterator[tuple[Place, Normalised]]:
+        labels = self.labels and source == FACTS
+        wanted = wanted_columns(self.schema, source, labels=labels)
+        total, what, loads = self._open(source, wanted)
+        faults = self.reading.faults.setdefault(source, Faults())
+        before, where, done = 0, "", 0
+
+        def work(load: Load) -> tuple[Place, int, Normalised]:
+            piece = load()
+            return piece.place, piece.done, normalise(self.schema, source, piece, labels=labels, seed=self.seed)
+
+        for place, reached, found in in_order(work, loads):
+            if place.where != where:
+                before, where = before + done, place.where
+            done = reached
+            self.watch(Progress(f"reading {source}", before + done, total, "B"))
+            faults.add(found.faults)
+            for name, frames in found.texts.items():
+                gathered = self.reading.texts.setdefault(name, texts(self.folder / f"texts of {name}"))
+                for frame in frames:
+                    gathered.add(frame)
+            yield place, found
+        if not faults.read:
+            raise DataError(f"{what}: got no rows, expected some. Is the file whole?")
+        self._require_few(source)
+
+    def _require_few(self, source: str) -> None:
+        bad_rows = self.schema.data.bad_rows
+        if isinstance(bad_rows, SkipBadRows):
+            self.reading.faults[source].require_few(f"{self.origin} ({source})", bad_rows.max_share)
+
+    def _open(self, source: str, wanted: Any) -> tuple[int, str, Iterator[Load]]:
+        """How many bytes there are, where, and the pieces."""
+        files = self.schema.files_of(source)
+        if self.origin.root is None:
+            frames = self.origin.frames or {}
+            if source not in frames:
+                raise DataError(f"got no frame for {source!r} {have(source, frames)} Give a mapping with one for each source.")
+            return 0, f"frame {source!r}", read_frame(frames[source], wanted, f"frame {source!r}", files)
+        patterns = patterns_of(self.schema, source, self.split)
+        if not patterns:
+            place = "data.facts" if source == FACTS else f"data.dimensions.{source}"
+            raise DataError(f"{place}: declares no {self.split} files, expected `{self.split}` or `files`. Name them in the schema.")
+        paths = find_files(self.origin.root, patterns, source)
+        size = sum(path.stat().st_size for path in paths)
+        return size, listed(paths, 3), read_files(files, paths, wanted, self.schema.data.bad_rows)
+
+
+def patterns_of(schema: FunnelSchema, source: str, split: Split) -> tuple[str, ...]:
+    """The patterns of the files that hold a split's rows of a source."""
+    validation = schema.data.validation
+    if split == "validation" and source == FACTS and isinstance(validation, Held):
+        return (validation.files,) if isinstance(validation.files, str) else tuple(validation.files)
+    return schema.files_of(source).patterns("test" if split == "test" else "train")

@@ -1,0 +1,173 @@
+"""The encoded store: all rows of some splits as shards of star batches, with all that is known about them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from funnel.data.arrays import checksum
+from funnel.data.origin import FORMAT, read_part
+from funnel.data.reading import Split
+from funnel.data.star import Star
+from funnel.data.vocabulary import Vocabulary
+from funnel.errors import DataError
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.learnt import Learnt, vocabulary_tables
+
+MANIFEST, LEARNT, VOCABULARY = "manifest.json", "learnt.json", "vocabulary"
+
+
+class Shards(Sequence[Star]):
+    """The shards of one split; each is opened, and its checksum compared, when it is first asked for.
+
+    Args:
+        folder: Where they are.
+        entries: What the manifest says of each.
+        sources: The facts and the dimensions.
+        owner: The store, which may be temporary: it stays as long as its rows are used.
+    """
+
+    def __init__(self, folder: Path, entries: Sequence[dict[str, Any]], sources: tuple[str, ...], owner: object = None) -> None:
+        self._folder, self._entries, self._sources, self._owner = folder, entries, sources, owner
+        self._open: dict[int, Star] = {}
+        self._lock = Lock()
+        self.sizes = np.array([entry["rows"] for entry in entries], np.int64)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, number: Any) -> Any:
+        with self._lock:
+            if number not in self._open:
+                self._open[number] = self._load(self._entries[number])
+            return self._open[number]
+
+    @property
+    def rows(self) -> int:
+        """Facts in all shards."""
+        return int(self.sizes.sum())
+
+    def once(self) -> Iterator[Star]:
+        """Each shard in turn, closed again afterwards: memory holds one at a time."""
+        for entry in self._entries:
+            yield self._load(entry)
+
+    def _load(self, entry: dict[str, Any]) -> Star:
+        path = self._folder / entry["file"]
+        try:
+            changed = checksum(path) != entry["sha256"]
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}. The store is not whole: remove it, and prepare again.") from None
+        if changed:
+            raise DataError(f"{path}: was changed after it was written, expected the checksum {entry['sha256'][:12]}... Remove the store, and prepare again.")
+        star, _ = Star.load(path, self._sources)
+        return star
+
+
+class Store:
+    """A folder with the encoded rows.
+
+    Args:
+        path: The folder.
+        schema: The declaration that it was, or could have been, prepared for.
+        owner: Another view of the same folder, which may be temporary and go with it.
+
+    Raises:
+        DataError: The folder is missing, not whole, or of another version.
+    """
+
+    def __init__(self, path: Path, schema: FunnelSchema, owner: Store | None = None) -> None:
+        self.path, self.schema, self._owner = path, schema, owner
+        manifest = manifest_of(path)
+        if manifest is None:
+            raise DataError(f"{path}: is no store, expected one that `funnel prepare` wrote. Correct the path.")
+        self.manifest = manifest
+        self._shards: weakref.WeakValueDictionary[str, Shards] = weakref.WeakValueDictionary()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def temporary(cls) -> tuple[Path, weakref.finalize[Any, Any]]:
+        """A place for a store that goes when its finalizer is called, or with the process."""
+        folder = Path(tempfile.mkdtemp(prefix="funnel-"))
+        return folder / "store", weakref.finalize(folder, shutil.rmtree, folder, ignore_errors=True)
+
+    def owns(self, finalizer: Any) -> Store:
+        """Keep a temporary place as long as this store."""
+        self._finalizer = finalizer
+        weakref.finalize(self, finalizer)
+        return self
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have rows."""
+        return list(self.manifest["splits"])
+
+    def shards(self, split: Split) -> Shards:
+        """The rows of a split."""
+        shards = self._shards.get(split)
+        if shards is None:
+            entries = self.manifest["splits"].get(split, {"shards": []})["shards"]
+            # Held weakly: it holds the store.
+            shards = self._shards[split] = Shards(self.path, entries, self.schema.sources, self)
+        return shards
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """What the training rows add to the declaration."""
+        learnt = Learnt.model_validate_json((self.path / LEARNT).read_text(encoding="utf-8"))
+        declared = {stage.name: stage.prior for stage in self.schema.stages}
+        priors = tuple(given or rate for given, rate in zip(declared.values(), learnt.priors, strict=True))
+        return learnt.model_copy(update={"priors": priors})
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The training rows' ids."""
+        return Vocabulary.load(self.path / VOCABULARY, vocabulary_tables(self.schema))
+
+
+    def vocabulary_files(self) -> dict[str, str]:
+        """By table: the file with its ids, one a line."""
+        return {table: str(self.path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(self.schema)}
+
+
+def store_of(schema: FunnelSchema, data: Any) -> Store | None:
+    """The store that a caller gave as data, or the folder of one; None where it is something else.
+
+    Raises:
+        DataError: It was prepared for a schema that reads or encodes rows in another way.
+    """
+    if isinstance(data, Store):
+        path = data.path
+    elif isinstance(data, str | Path) and manifest_of(Path(data)) is not None:
+        path = Path(data)
+    else:
+        return None
+    manifest = manifest_of(path)
+    wanted = read_part(schema)
+    differ = [key for key in wanted if manifest is None or manifest["schema"].get(key) != wanted[key]]
+    if differ:
+        raise DataError(
+            f"{path}: was prepared for another schema (another {', '.join(differ)}), expected one that reads and encodes rows in the "
+            "same way. Prepare again."
+        )
+    return data if isinstance(data, Store) and data.schema == schema else Store(path, schema, data if isinstance(data, Store) else None)
+
+
+def manifest_of(path: Path) -> dict[str, Any] | None:
+    """What a store says of itself; None where there is no whole store of this version."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None

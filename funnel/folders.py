@@ -1,0 +1,95 @@
+"""Folders that appear when they are whole: written beside their place, then renamed; what a killed process left is removed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from funnel.errors import FunnelError
+
+LOCK = ".lock"  # held, inside an unfinished folder, by the process that writes it
+
+
+def require_writable(path: Path, kind: type[FunnelError]) -> None:
+    """Find out before long work whether its result can be written.
+
+    Raises:
+        FunnelError: Of this kind: something is already there, or the folder around it cannot be written.
+    """
+    if path.exists():
+        raise kind(f"{path}: is already there, expected a new folder. Choose another, or remove it.")
+    _make_room(path, kind)
+
+
+@contextmanager
+def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) -> Iterator[Path]:
+    """A folder to write into that becomes `path` at the end, or is removed where anything fails.
+
+    Args:
+        path: Where it will be.
+        kind: Of error, where it cannot be.
+        replace: Whether a folder that is already there gives way, at the end.
+
+    Raises:
+        FunnelError: Something is already there, or it cannot be written (a full disk, say).
+    """
+    if replace:
+        _make_room(path, kind)
+    else:
+        require_writable(path, kind)
+    _remove_abandoned(path)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
+    except OSError as error:
+        raise kind(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
+    try:
+        with (folder / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+            (folder / LOCK).unlink()
+            folder.chmod(0o755)
+            _put(folder, path, replace=replace)
+    except OSError as error:
+        raise kind(f"{path}: cannot be written: {error.strerror or error}. Nothing was left behind.") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}-"
+
+
+def _make_room(path: Path, kind: type[FunnelError]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise kind(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def _put(folder: Path, path: Path, *, replace: bool) -> None:
+    if replace and path.exists():
+        # Renaming over a folder that holds something is refused: the old one steps aside first.
+        aside = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
+        os.rename(path, aside)
+        folder.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        folder.rename(path)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove unfinished folders whose process is gone: the lock of a living one is held."""
+    for left in path.parent.glob(f"{_prefix(path)}*"):
+        try:
+            with (left / LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue  # being written, or none of ours
