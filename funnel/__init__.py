@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "build": "funnel.api",
-    "check": "funnel.data.checks",
+    "check": "funnel.doctor.check",
     "dataset": "funnel.api",
     "evaluate": "funnel.api",
     "export": "funnel.api",

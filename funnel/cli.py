@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funnel.errors import FunnelError
-from funnel.terminal import Screen, say_violations, show_store, show_table
+from funnel.terminal import Screen, show_checkup, show_store, show_table
 
 if TYPE_CHECKING:
     from funnel.evaluation.report import Report
@@ -51,18 +51,25 @@ def main() -> None:
 
 @app.command()
 def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Check a schema, and its training rows."""
-    from funnel.data.checks import check as check_
+    """Look for what is wrong with a schema's rows, before any training; the exit code is 1 where there are errors."""
+    from funnel.doctor.check import check as check_
+    from funnel.schema.learnt import hashes
+    from funnel.schema.reader import load_schema
 
-    found = check_(schema, data, overrides or ())
+    declared = load_schema(schema, overrides or ())
+    if hashes(declared):
+        _load_tensorflow()
+    screen = Screen(quiet=as_json)
+    screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    with screen:
+        found = check_(schema, data, overrides or (), watch=screen.watch)
     if as_json:
-        print(json.dumps(found, indent=1))
-        return
-    print(f"{schema}: {' -> '.join([found['space'], *found['stages']])}, {found['features']} features: in order")
-    print(f"data: {found['data']}{_simulated(Path(found['data']))}: {found['rows']:,} training rows")
-    for stage, count in found["positives"].items():
-        print(f"  {stage}: {count:,} ({count / found['rows']:.3%})")
-    say_violations(found["inconsistent_labels"]["policy"], found["inconsistent_labels"]["rows"])
+        print(json.dumps(found.as_dict(), indent=1))
+    else:
+        print(f"data: {found.data}{_simulated(Path(found.data))}: {found.rows:,} training rows")
+        show_checkup(found)
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 @app.command()

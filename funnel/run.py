@@ -17,7 +17,7 @@ import funnel
 from funnel.data.origin import origin_of
 from funnel.data.preparation import Known, make_store
 from funnel.data.reading import Split
-from funnel.data.store import Shards, Store
+from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError
 from funnel.evaluation.predict import Predictor, columns, cumulative
@@ -111,9 +111,9 @@ class Run:
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
-        path, finalizer = Store.temporary()
-        origin = origin_of(self.schema, data)
-        return make_store(self.schema, {split: origin}, path, labels=labels, known=Known(self.learnt, self.vocabulary)).owns(finalizer)
+        folder, origin = TemporaryFolder(), origin_of(self.schema, data)
+        known = Known(self.learnt, self.vocabulary)
+        return make_store(self.schema, {split: origin}, folder.path / "store", labels=labels, known=known, owner=folder)
 
     def evaluate(self, data: Any = None, split: Split = "test") -> Report:
         """Judge every stage on a split of the schema's data, of another folder, or on frames.

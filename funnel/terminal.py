@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from funnel.data.reading import Progress
+    from funnel.doctor.checkup import Checkup
     from funnel.fitting import Prepared
     from funnel.training.loop import Epoch, Step
 
@@ -126,6 +127,38 @@ def show_store(manifest: dict[str, Any]) -> None:
             for reason, rows in skipped["reasons"].items():
                 print(f"  left out of {source}: {rows:,} rows: {reason}, such as {skipped['examples'][reason][0]}")
         say_violations("inconsistent labels", found["inconsistent_labels"]["rows"])
+
+
+def show_checkup(found: Checkup) -> None:
+    """The stages' counts, what was found, and how much of it."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    stages = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    stages.add_column("stage", no_wrap=True)
+    stages.add_column("on rows of", no_wrap=True)
+    for head in ("rows", "positives", "rate", "per batch"):
+        stages.add_column(head, justify="right", no_wrap=True)
+    for name, stage in found.by_stage.items():
+        rate = "undefined" if stage.rate is None else f"{stage.rate:.3%}"
+        stages.add_row(name, stage.given, f"{stage.rows:,}", f"{stage.positives:,}", rate, f"{stage.per_batch:,.1f}")
+    if found.by_stage:
+        console.print(stages)
+    findings = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    findings.add_column("level", no_wrap=True)
+    findings.add_column("about", max_width=24, overflow="fold")
+    findings.add_column("message", overflow="fold")
+    colours = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+    for finding in found.findings:
+        # As plain text: a path or a column may hold what rich takes for markup.
+        findings.add_row(Text(finding.level, colours[finding.level]), Text(finding.about), Text(finding.message))
+    if found.findings:
+        console.print(findings)
+    counts = [(found.count(level), level) for level in ("error", "warning", "note")]
+    print(", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in counts if count or level != "note"))
 
 
 def show_table(metrics: dict[str, Any], title: str) -> None:

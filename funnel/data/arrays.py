@@ -28,7 +28,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
-    ordered = sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize)
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     header, end = {}, 0
     for name, array in ordered:
         begin, end = end, end + array.nbytes
@@ -49,8 +49,11 @@ def read_arrays(path: Path) -> Arrays:
         ValueError: It is cut, or no such file.
     """
     with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length)) if length < path.stat().st_size else None
         begin = file.tell()
+    if not isinstance(header, dict):
+        raise ValueError("it is cut, or no file of arrays")
     ends = [place["data_offsets"][1] for place in header.values()]
     if path.stat().st_size != begin + max(ends, default=0):
         raise ValueError("its length is not what its header says")

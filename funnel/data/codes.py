@@ -107,7 +107,7 @@ def codes_of(ids: pl.Series, seed: int = 0) -> tuple[Codes, pl.DataFrame]:
         hashed = hashed_text(spelt, seed)
         below = spelt.cast(pl.Int64).to_numpy()
         order = np.argsort(below)
-        negative = (codes < 0) & (codes != MISSING_CODE)
+        negative = (numbers < 0).fill_null(value=False).to_numpy()  # the least int64 is an id too
         codes[negative] = hashed[order][np.searchsorted(below[order], codes[negative])]
         return codes, _texts(hashed, spelt)
     numbers = ids.cast(pl.Int64, strict=False)

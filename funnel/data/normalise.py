@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
@@ -184,12 +185,18 @@ class _Normaliser:
         repeated[found.rows[1:][found.rows[1:] == found.rows[:-1]]] = True
         wanted = "got more than one entry, expected at most one. Declare the feature as a bag."
         self.sieve.refuse(repeated, "two entries where one is expected", lambda row: f"{self.piece.at(row)} field {column!r}: {wanted}")
-        place = np.full(height, -1)
+        if kind != "id":
+            numbers = np.full(height, np.nan)
+            numbers[found.rows] = found.values
+            return pl.Series(column, numbers)
+        lacking = np.ones(height, bool)
+        lacking[found.rows] = False
+        place = np.zeros(height, np.int64)
         place[found.rows] = np.arange(len(found.rows))
-        if kind == "id":
-            return found.ids.gather(pl.Series(place).replace(-1, None)).rename(column)
-        numbers = np.where(place >= 0, found.values[place], np.nan)
-        return pl.Series(column, numbers)
+        if found.ids.dtype == pl.Int64:
+            ids = found.ids.to_numpy()[place]
+            return pl.Series(column, pl.from_arrow(pa.array(ids, mask=lacking)))
+        return found.ids.gather(pl.Series(pl.from_arrow(pa.array(place, mask=lacking)))).rename(column)
 
     def _codes(self, ids: pl.Series, name: str, rows: NDArray[Any] | None, column: str) -> Codes:
         """Codes of ids, their texts kept under a name. `rows` says whose the ids are, where they are entries of lists."""
@@ -409,7 +416,7 @@ class _Normaliser:
         if series.dtype.is_nested():
             raise DataError(f"{self.piece.where} column {series.name!r}: got a list as label, expected 0 or 1. Mend the column.")
         numbers = series.cast(pl.Float64, strict=False)
-        good = numbers.is_in([0.0, 1.0]).fill_null(value=False)
+        good = ((numbers == 0) | (numbers == 1)).fill_null(value=False)
         bad = int((~good).sum())
         wanted = f"as label, expected 0 or 1 ({bad:,} rows differ). Mend the column."
         self._refuse(~good, series.name, "a label that is not 0 or 1", lambda row: f"got {series[row]!r} {wanted}")

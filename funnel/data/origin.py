@@ -69,7 +69,8 @@ def files_of(schema: FunnelSchema, splits: Mapping[Split, Origin]) -> dict[str, 
         for source in schema.sources:
             for path in find_files(origin.root, patterns_of(schema, source, split), source):
                 status = path.stat()
-                name = f"{split} {source} {path.name}"
+                # Two folders may have a file of one name.
+                name = f"{split} {source} {path.relative_to(origin.root) if path.is_relative_to(origin.root) else path}"
                 found[name] = {"size": status.st_size, "changed": status.st_mtime_ns, "sample": _sample(path, status.st_size), "path": str(path)}
     return found
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 
 SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
+
+CODES = "codes of "  # before a table's name in a draft: tables may be called as sources are
 
 Watch = Callable[[Any], None]
 
@@ -64,6 +67,7 @@ def make_store(
     known: Known | None = None,
     verify: bool = False,
     watch: Watch | None = None,
+    owner: object = None,
 ) -> Store:
     """Prepare a store, or open the one that is there, where nothing that it depends on has changed.
 
@@ -75,6 +79,7 @@ def make_store(
         known: What a run has learnt, to encode with.
         verify: Whether the files' whole content is compared, rather than size, time and a sample.
         watch: Called with each Progress.
+        owner: Of a temporary folder around the store.
 
     Raises:
         DataError: The rows are not what the schema says, or the store cannot be written; nothing is left behind.
@@ -84,7 +89,7 @@ def make_store(
     there = manifest_of(path)
     hashes = hashes_of(files) if verify else {}
     if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
-        return Store(path, schema)
+        return Store(path, schema, owner)
     if there is None and path.exists():
         raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
     with whole_folder(path, DataError, replace=there is not None) as folder:
@@ -99,7 +104,7 @@ def make_store(
         manifest = {"format": FORMAT, "fingerprint": mark, "hashes": hashes, "files": files, "schema": read_part(schema), **found}
         manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return Store(path, schema)
+    return Store(path, schema, owner)
 
 
 @dataclass
@@ -148,7 +153,8 @@ class _Preparation:
             if split != "train" or self.known is not None:
                 self._encoded(split, origin)
         shutil.rmtree(self._work, ignore_errors=True)
-        return {"splits": {split: self._described(split) for split in self.made}, "seconds": self.seconds}
+        splits = [split for split in ("train", "validation", "test") if split in self.made]
+        return {"splits": {split: self._described(split) for split in splits}, "seconds": self.seconds}
 
     @property
     def _work(self) -> Path:
@@ -171,7 +177,7 @@ class _Preparation:
                     star = build(self.schema, reading, take(facts, np.flatnonzero(mask)), parts)
                     condensed = condense(self.schema, star, count=split == "train")
                     path = self._work / f"{split}-{number}.draft"
-                    condensed.star.save(path, **condensed.codes)
+                    condensed.star.save(path, **{CODES + table: codes for table, codes in condensed.codes.items()})
                     done.append((split, path, learner.see(condensed) if split == "train" else None))
             return done
 
@@ -189,7 +195,7 @@ class _Preparation:
 
         def finish(draft: tuple[str, Path]) -> tuple[str, Condensed]:
             star, codes = Star.load(draft[1], self.schema.sources)
-            return draft[0], Condensed(star, codes, {})
+            return draft[0], Condensed(star, {name.removeprefix(CODES): array for name, array in codes.items()}, {})
 
         with self._timed("encoding"):
             self._write((finish, drafts), len(drafts))
@@ -243,6 +249,7 @@ class _Preparation:
 
     def _write(self, work: tuple[Callable[[Any], tuple[str, Condensed]], Any], total: int) -> None:
         finish, items = work
+        numbers = count()  # several are written at once
 
         def write(item: Any) -> tuple[str, Star, dict[str, Any], dict[str, FeatureSummary]]:
             split, condensed = finish(item)
@@ -250,7 +257,7 @@ class _Preparation:
                 table: lookup(codes, self.lookups[table].codes, self.lookups[table].rows) for table, codes in condensed.codes.items()
             }
             star = encode(self.schema, condensed, rows, self.last_position)
-            part = self.folder / f"{split}-{id(item)}.part"
+            part = self.folder / f"{next(numbers)}.part"
             star.save(part)
             return split, star, {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)}, summarise(self.schema, star)
 

@@ -9,7 +9,7 @@ from typing import Any
 from funnel.data.origin import files_of, fingerprint, origin_of, splits_of
 from funnel.data.preparation import make_store
 from funnel.data.reading import Origin, Split
-from funnel.data.store import Store, store_of
+from funnel.data.store import Store, TemporaryFolder, store_of
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 
@@ -55,8 +55,8 @@ def prepare(
         splits["test"] = origin_of(declared, test, schema_file(schema))
     if out is not None:
         return make_store(declared, splits, Path(out), verify=verify, watch=watch)
-    path, finalizer = Store.temporary()
-    return make_store(declared, splits, path, verify=verify, watch=watch).owns(finalizer)
+    folder = TemporaryFolder()
+    return make_store(declared, splits, folder.path / "store", verify=verify, watch=watch, owner=folder)
 
 
 def default_store(schema: FunnelSchema, origin: Origin) -> Path:

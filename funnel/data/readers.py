@@ -27,6 +27,10 @@ from funnel.schema.data import Csv, FeatureList, SkipBadRows, Source
 
 PIECE_BYTES = 16 << 20
 LONGEST_ROW = 256 << 20
+CACHED = 1 << 18
+LINE_BREAK = ord("\n")
+
+Block = NDArray[np.uint8]
 PIECE_ROWS = 1 << 18
 
 Wanted = Iterable[tuple[str, Kind]]
@@ -170,53 +174,55 @@ class Text:
             names = [*dict.fromkeys([*plain, files.list, *([files.count] if files.count else [])])]
         self._names = list(names)
         self._columns = list(files.columns) if files.columns is not None else []
+        self._line = 1
 
     def loads(self) -> Iterator[Load]:
         """The pieces."""
-        line, header = 1, self._files.columns is None
+        header = self._files.columns is None
         for text, done in self._blocks():
             block = text
             if header:
                 header = False
                 end = _end_of_line(block, self._quote)
-                self._columns = self._header(block[:end])
-                block, line = block[end:], line + count_lines(block[:end])
-            if line == 1 or not self._columns:
+                self._columns = self._header(block[:end].tobytes())
+                block = block[end:]
+                self._line += count_lines(text[:end])
                 _require(self._names, self._columns, str(self._path))
-            yield partial(self._parse, block, line, done)
-            line += count_lines(block)
+            elif self._line == 1:
+                _require(self._names, self._columns, str(self._path))
+            yield partial(self._parse, block, self._line, done)
+            self._line += count_lines(block)
 
-    def _blocks(self) -> Iterator[tuple[bytes, int]]:
+    def _blocks(self) -> Iterator[tuple[Block, int]]:
         """Whole rows, about PIECE_BYTES of them at a time, and how far the file was read."""
         packing = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}.get(self._path.suffix)
         with pa.OSFile(str(self._path)) as file:
             stream = pa.CompressedInputStream(file, packing) if packing else file
-            rest, lines, whole = b"", 0, False
+            rest, whole = np.zeros(0, np.uint8), False
             while not whole:
                 try:
-                    read = stream.read(PIECE_BYTES)
+                    read = np.frombuffer(stream.read(PIECE_BYTES), np.uint8)
                 except OSError as error:
-                    raise DataError(_unreadable(self._path, self._files.format, error, lines)) from None
-                whole = not read
-                text = rest + read if rest else read
+                    raise DataError(_unreadable(self._path, self._files.format, error, self._line - 1)) from None
+                whole = not len(read)
+                text = np.concatenate([rest, read]) if len(rest) else read
                 end = len(text) if whole else _end_of_rows(text, self._quote)
                 rest = text[end:]
                 if len(rest) > LONGEST_ROW:
+                    line = self._line + count_lines(text[:end]) - 1
                     raise DataError(
-                        f"{self._path}: the row after line {lines + count_lines(text[:end]):,} is longer than {LONGEST_ROW >> 20} MiB, expected a "
-                        "shorter one. Is a quote left open, or is it another format?"
+                        f"{self._path}: the row after line {line:,} is longer than {LONGEST_ROW >> 20} MiB, expected a shorter one. "
+                        "Is a quote left open, or is it another format?"
                     )
                 if end:
-                    text = text[:end] if rest else text
-                    lines += count_lines(text)
-                    yield text, file.tell()
+                    yield text[:end], file.tell()
 
     def _header(self, line: bytes) -> list[str]:
         parse = pa_csv.ParseOptions(delimiter=self._files.separator, quote_char='"')
         # An older Excel begins files with a mark of the byte order, which Arrow takes away.
         return list(pa_csv.read_csv(pa.py_buffer(line), parse_options=parse).column_names) if line.strip() else []
 
-    def _parse(self, text: bytes, line: int, done: int) -> Piece:
+    def _parse(self, text: Block, line: int, done: int) -> Piece:
         cuts: list[tuple[int, int, int]] = []
         skip = self._skip
 
@@ -247,7 +253,7 @@ class Text:
                 raise DataError(self._cut(_lines_of(text, line, self._quote), cuts[0])) from None
             raise DataError(_unreadable(self._path, self._files.format, error, line - 1)) from None
         numbers = None
-        if cuts or table.num_rows != count_lines(text) + (not text.endswith(b"\n")):
+        if cuts or table.num_rows != count_lines(text) + (text[-1] != LINE_BREAK):
             numbers = _lines_of(text, line, self._quote)
         messages = [self._cut(numbers, cut) for cut in cuts] if numbers is not None else []
         if numbers is not None and cuts:
@@ -267,40 +273,49 @@ def _frame(table: pa.Table, rows: int) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(table)) if table.num_columns else pl.DataFrame({"": pl.repeat(None, rows, eager=True)})
 
 
-def count_lines(text: bytes) -> int:
+def count_lines(text: Block) -> int:
     """How many line breaks there are."""
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+    # In parts that stay in the cache.
+    return sum(int(np.count_nonzero(text[at : at + CACHED] == LINE_BREAK)) for at in range(0, len(text), CACHED))
 
 
-def _row_ends(text: bytes, quote: bytes | None) -> NDArray[np.int64]:
+def _quoted(text: Block, quote: bytes | None) -> bool:
+    return quote is not None and any((text[at : at + CACHED] == quote[0]).any() for at in range(0, len(text), CACHED))
+
+
+def _row_ends(text: Block, quote: bytes | None) -> NDArray[np.int64]:
     """The line breaks that end rows: those with an even number of quotes before them."""
-    array = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(array == ord("\n"))
-    if quote is None or quote not in text:
+    ends = np.flatnonzero(text == LINE_BREAK)
+    if quote is None or not _quoted(text, quote):
         return ends
-    return ends[np.searchsorted(np.flatnonzero(array == quote[0]), ends) % 2 == 0]
+    return ends[np.searchsorted(np.flatnonzero(text == quote[0]), ends) % 2 == 0]
 
 
-def _end_of_rows(text: bytes, quote: bytes | None) -> int:
+def _end_of_rows(text: Block, quote: bytes | None) -> int:
     """Where the last whole row ends; 0 where none does."""
-    if quote is None or quote not in text:
-        return text.rfind(b"\n") + 1
-    ends = _row_ends(text, quote)
-    return int(ends[-1]) + 1 if len(ends) else 0
+    if _quoted(text, quote):
+        ends = _row_ends(text, quote)
+        return int(ends[-1]) + 1 if len(ends) else 0
+    for at in range(len(text), 0, -CACHED):
+        begin = max(0, at - CACHED)
+        ends = np.flatnonzero(text[begin:at] == LINE_BREAK)
+        if len(ends):
+            return begin + int(ends[-1]) + 1
+    return 0
 
 
-def _end_of_line(text: bytes, quote: bytes | None) -> int:
+def _end_of_line(text: Block, quote: bytes | None) -> int:
     ends = _row_ends(text[: 1 << 20], quote)
     return int(ends[0]) + 1 if len(ends) else len(text)
 
 
-def _lines_of(text: bytes, line: int, quote: bytes | None) -> NDArray[np.int64]:
+def _lines_of(text: Block, line: int, quote: bytes | None) -> NDArray[np.int64]:
     """The line on which each row begins; empty lines are no rows."""
-    breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
     begins = np.concatenate([[0], _row_ends(text, quote) + 1])
     begins = begins[begins < len(text)]
-    filled = np.array([text[begin : begin + 1] not in (b"\n", b"") and text[begin : begin + 2] != b"\r\n" for begin in begins.tolist()], bool)
-    return line + np.searchsorted(breaks, begins[filled])
+    second = text[np.minimum(begins + 1, len(text) - 1)]
+    empty = (text[begins] == LINE_BREAK) | ((text[begins] == ord("\r")) & (second == LINE_BREAK))
+    return line + np.searchsorted(np.flatnonzero(text == LINE_BREAK), begins[~empty])
 
 
 def _require(names: Sequence[str], there: Sequence[str], where: str) -> None:

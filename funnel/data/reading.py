@@ -26,7 +26,7 @@ from funnel.schema.data import Held, SkipBadRows
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 Split = Literal["train", "validation", "test"]
-POSITION, LABELS = "position", "labels"
+POSITION, LABELS = "fact position", "fact labels"  # no feature has a space in its name
 Watch = Callable[[Any], None]
 
 
@@ -165,6 +165,7 @@ class _Reader:
         again = spill.index()
         if not len(again):
             return
+        self.reading.require_injective({})  # two keys with one code are no key that repeats
         faults = self.reading.faults[name]
         column = self.schema.dimension(name).key
 
@@ -200,7 +201,7 @@ class _Reader:
             if moments is not None:
                 places.append(position)
             first = next(iter(keys.values()), position)
-            columns["bucket"] = (mixed(first) >> BUCKET_SHIFT).astype(np.uint16)
+            columns["fact bucket"] = (mixed(first) >> BUCKET_SHIFT).astype(np.uint16)
             reading.facts.add(len(position), columns)
         reading.facts.finish()
         if not reading.facts.rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,7 @@ class Range:
     Attributes:
         first: The first bucket.
         last: The one after the last.
-        most: Facts of a shard, at most: where one group is larger than that, it is cut.
+        most: Facts of a shard, at most.
     """
 
     first: int
@@ -43,12 +44,14 @@ def ranges(schema: FunnelSchema, reading: Reading) -> list[Range]:
     if reading.dimensions:
         first = next(iter(reading.dimensions.values()))
         work += DIMENSION_ROW * first.sizes_of_buckets() * (work > 0)
-    wanted = schema.data.shard_rows
+    wanted, facts = schema.data.shard_rows, reading.facts.sizes
     total = np.cumsum(work)
     shards = max(1, -(-int(total[-1]) // wanted))
     cuts = np.searchsorted(total, total[-1] * np.arange(1, shards) / shards, side="left") + 1
-    bounds = [0, *np.unique(cuts).tolist(), len(work)]
-    return [Range(a, b, 2 * wanted) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if reading.facts.sizes[a:b].any()]
+    # A bucket that fills a shard by itself is alone in its range, and cut where it fills several.
+    full = np.flatnonzero(facts > wanted)
+    bounds = np.unique(np.concatenate([[0, len(work)], cuts, full, full + 1])).tolist()
+    return [Range(a, b, wanted if b == a + 1 else int(facts[a:b].sum())) for a, b in pairwise(bounds) if facts[a:b].any()]
 
 
 def build(schema: FunnelSchema, reading: Reading, facts: Columns, parts: Mapping[str, pl.DataFrame]) -> Star:
@@ -61,9 +64,11 @@ def build(schema: FunnelSchema, reading: Reading, facts: Columns, parts: Mapping
         parts: By feature that crosses need: `code` and `text`.
     """
     names = list(reading.dimensions)
+    # In the order in which they were read, but the facts of one row together, where the row is first used.
+    order = np.argsort(facts[POSITION], kind="stable")
     if names:
-        # The facts of one row together, in the order in which the rows are first used.
-        facts = take(facts, _grouped(facts[row_role(names[0])]))
+        order = order[_grouped(facts[row_role(names[0])][order])]
+    facts = take(facts, order)
     index: dict[str, NDArray[np.int32]] = {}
     sources: dict[str, Columns] = {FACTS: {}}
     for name in names:

@@ -101,8 +101,8 @@ class FactSpill(Spill):
         self.sizes = np.zeros(BUCKETS, np.int64)
 
     def arranged(self, columns: Columns) -> Columns:
-        """Sorted by the column `bucket`, which goes."""
-        buckets = columns.pop("bucket")
+        """Sorted by the column `fact bucket`, which goes."""
+        buckets = columns.pop("fact bucket")
         order = np.argsort(buckets, kind="stable")
         starts = np.searchsorted(buckets[order], np.arange(BUCKETS + 1))
         self._starts.append(starts)

@@ -13,7 +13,8 @@ from funnel.data.arrays import Arrays, read_arrays, write_arrays
 from funnel.data.columns import Columns
 from funnel.schema.funnel_schema import FACTS
 
-INDEX, LABELS, POSITION, GROUPS = "index", "labels", "position", "groups"
+INDEX, LABELS, POSITION = "index", "labels", "position"
+GROUPS = "groups of"  # a dimension may be called `groups`, but its name has no space
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,15 @@ class Star:
         others: Arrays = {}
         for name, array in arrays.items():
             first, _, rest = name.partition("/")
-            if first in found:
-                found[first][rest] = array
-            elif first == INDEX:
+            if name in (LABELS, POSITION):
+                continue  # a dimension may be called so, too
+            if first == INDEX:
                 index[rest] = array
             elif first == GROUPS:
                 groups, grouped_by = array, rest
-            elif name not in (LABELS, POSITION):
+            elif first in found:
+                found[first][rest] = array
+            else:
                 others[name] = array
         ordered = {source: index[source] for source in sources if source in index}
         return cls(found, ordered, arrays[POSITION], arrays.get(LABELS), groups, grouped_by), others

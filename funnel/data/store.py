@@ -73,20 +73,28 @@ class Shards(Sequence[Star]):
         return star
 
 
+class TemporaryFolder:
+    """A folder that goes with its last user, or with the process."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="funnel-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class Store:
     """A folder with the encoded rows.
 
     Args:
         path: The folder.
         schema: The declaration that it was, or could have been, prepared for.
-        owner: Another view of the same folder, which may be temporary and go with it.
+        owner: A temporary folder around it, which goes with the last store that holds it.
 
     Raises:
         DataError: The folder is missing, not whole, or of another version.
     """
 
-    def __init__(self, path: Path, schema: FunnelSchema, owner: Store | None = None) -> None:
-        self.path, self.schema, self._owner = path, schema, owner
+    def __init__(self, path: Path, schema: FunnelSchema, owner: object = None) -> None:
+        self.path, self.schema, self.owner = path, schema, owner
         manifest = manifest_of(path)
         if manifest is None:
             raise DataError(f"{path}: is no store, expected one that `funnel prepare` wrote. Correct the path.")
@@ -95,18 +103,6 @@ class Store:
 
     def __str__(self) -> str:
         return str(self.path)
-
-    @classmethod
-    def temporary(cls) -> tuple[Path, weakref.finalize[Any, Any]]:
-        """A place for a store that goes when its finalizer is called, or with the process."""
-        folder = Path(tempfile.mkdtemp(prefix="funnel-"))
-        return folder / "store", weakref.finalize(folder, shutil.rmtree, folder, ignore_errors=True)
-
-    def owns(self, finalizer: Any) -> Store:
-        """Keep a temporary place as long as this store."""
-        self._finalizer = finalizer
-        weakref.finalize(self, finalizer)
-        return self
 
     @property
     def splits(self) -> list[str]:
@@ -161,7 +157,7 @@ def store_of(schema: FunnelSchema, data: Any) -> Store | None:
             f"{path}: was prepared for another schema (another {', '.join(differ)}), expected one that reads and encodes rows in the "
             "same way. Prepare again."
         )
-    return data if isinstance(data, Store) and data.schema == schema else Store(path, schema, data if isinstance(data, Store) else None)
+    return Store(path, schema, data.owner if isinstance(data, Store) else None)
 
 
 def manifest_of(path: Path) -> dict[str, Any] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,25 @@ import polars as pl
 import pyarrow as pa
 import tensorflow as tf
 
-from funnel.data.encode import Star, encode
-from funnel.data.raw_star import Origin, RawStar, read_star
-from funnel.data.statistics import learn
+from funnel.data import reading as reading_module
+from funnel.data.codes import spelt
+from funnel.data.columns import OFFSETS, WEIGHTS, names_of, take
+from funnel.data.keyed import parts_of
+from funnel.data.normalise import code_role
+from funnel.data.preparation import make_store
+from funnel.data.reading import POSITION, Origin, Reading
+from funnel.data.shards import build, condense, encode, lookup
+from funnel.data.spill import BUCKETS
+from funnel.data.star import Star
+from funnel.data.statistics import Learner
+from funnel.data.store import Store
+from funnel.data.vocabulary import Vocabulary
+from funnel.schema.features import Cross
 from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.learnt import Learnt
 from funnel.schema.reader import load_schema
+
+NOWHERE = Path("/nowhere/at/all")  # for what stays in memory: writing there fails
 
 # A weighted bag is a list of (id, weight); None is a missing value.
 USERS = [
@@ -134,13 +150,16 @@ def write(folder: Path, name: str, text: str) -> None:
     match Path(name).suffix:
         case ".gz":
             (folder / name).write_bytes(gzip.compress(text.encode()))
+        case ".bz2":
+            (folder / name).write_bytes(bz2.compress(text.encode()))
         case ".zst":
             (folder / name).write_bytes(pa.compress(text.encode(), codec="zstd", asbytes=True))
         case _:
             (folder / name).write_bytes(text.encode())
 
 
-FORMS = ["parquet", "csv", "csv.gz", "csv.zst", "feature_list", "feature_list.gz", "feature_list.zst", "pandas", "polars"]
+TEXT_FORMS = [f"{kind}{packed}" for kind in ("csv", "feature_list") for packed in ("", ".gz", ".bz2", ".zst")]
+FORMS = ["parquet", *TEXT_FORMS, "pandas", "polars"]
 
 
 def placed(form: str, folder: Path, facts: list[dict], users: list[dict]) -> tuple[FunnelSchema, Origin]:
@@ -165,11 +184,63 @@ def placed(form: str, folder: Path, facts: list[dict], users: list[dict]) -> tup
     return load_schema(mapping(kind, ending)), Origin(root=folder)
 
 
-def star_of(schema: FunnelSchema, origin: Origin, rows: list[int] | None = None) -> Star:
-    """Read, learnt from some rows (all unless named), and encoded."""
-    raw = read_star(schema, origin, "train")
-    chosen = np.arange(raw.facts.rows) if rows is None else np.array(rows, np.int64)
-    return encode(schema, raw, learn(schema, raw, chosen)[1])
+def store_of(schema: FunnelSchema, origin: Origin, folder: Path, **options: object) -> Store:
+    """A store of training rows."""
+    return make_store(schema, {"train": origin}, folder / "store", **options)
+
+
+def read(schema: FunnelSchema, origin: Origin, split: str = "train", *, labels: bool = True, seed: int = 0) -> Reading:
+    """Rows of a split, none of them on disk."""
+    return reading_module.read(schema, origin, split, NOWHERE, labels=labels, seed=seed)
+
+
+def facts_of(reading: Reading, rows: Sequence[int] | None = None) -> dict[str, np.ndarray]:
+    """All facts, or those that stood at some places, in the order in which they were read."""
+    (facts,) = reading.facts.read(0, BUCKETS, 1 << 40)
+    facts = take(facts, np.argsort(facts[POSITION]))
+    if rows is None:
+        return facts
+    return take(facts, np.searchsorted(facts[POSITION], np.array(rows, np.int64)))
+
+
+def spellings(reading: Reading, name: str) -> pl.DataFrame:
+    """`code` and `text` of ids that are not their own codes."""
+    parts = [part for (part,) in parts_of(reading.texts[name]) if part.height] if name in reading.texts else []
+    return pl.concat([pl.DataFrame(schema={"code": pl.Int64, "text": pl.String}), *parts])
+
+
+def ids_of(reading: Reading, codes: np.ndarray, name: str) -> list[str | None]:
+    """The ids behind codes."""
+    return spelt(codes, spellings(reading, name)).to_list()
+
+
+def built(schema: FunnelSchema, reading: Reading, rows: Sequence[int] | None = None) -> Star:
+    """The star of facts that stood at some places (all unless named), with codes as ids."""
+    crossed = {name for feature in schema.features if isinstance(feature, Cross) for name in feature.of}
+    parts = {name: spellings(reading, code_role(name)) for name in crossed}
+    return build(schema, reading, facts_of(reading, rows), parts)
+
+
+def learn(
+    schema: FunnelSchema, reading: Reading, rows: Sequence[int] | None = None, cuts: Sequence[int] = ()
+) -> tuple[Learnt, Vocabulary]:
+    """What some facts (all unless named) teach, as one star or cut into several."""
+    places = facts_of(reading, rows)[POSITION]
+    stars = [built(schema, reading, some) for some in np.split(places, cuts) if len(some)]
+    learner = Learner(schema, NOWHERE)
+    for star in stars:
+        learner.add(learner.see(condense(schema, star, count=True)), star)
+    return learner.learnt(reading.texts, lambda: stars)
+
+
+def encoded(schema: FunnelSchema, reading: Reading, vocabulary: Vocabulary, rows: Sequence[int] | None = None) -> Star:
+    """The star of some facts (all unless named), with rows of tables as ids."""
+    condensed = condense(schema, built(schema, reading, rows), count=False)
+    found = {}
+    for table, codes in condensed.codes.items():
+        known = vocabulary.lookup(table, 0)
+        found[table] = lookup(codes, known.codes, known.rows)
+    return encode(schema, condensed, found, max(0, reading.rows - 1))
 
 
 def farm(text: str, buckets: int) -> int:
@@ -216,37 +287,46 @@ def expected(facts: list[dict], users: list[dict], training: list[int] | None = 
     return rows
 
 
-def source_rows(source: str, columns, row: int) -> dict:
-    found = {f"{source}/{name}": int(ids[row]) for name, ids in columns.ids.items()}
-    for name, numbers in columns.numbers.items():
-        found[f"{source}/{name}"] = None if np.isnan(numbers[row]) else float(numbers[row])
-    for name, lists in columns.lists.items():
-        entries = range(lists.offsets[row], lists.offsets[row + 1])
-        found[f"{source}/{name}"] = [
-            (int(lists.values[e]), float(lists.weights[e])) if lists.weights is not None else int(lists.values[e])
-            for e in entries
-        ]
+def source_rows(source: str, columns: dict[str, np.ndarray], row: int) -> dict:
+    found = {}
+    for name in names_of(columns):
+        if name + OFFSETS in columns:
+            entries = range(*columns[name + OFFSETS][row : row + 2].tolist())
+            ids, weights = columns[name], columns.get(name + WEIGHTS)
+            found[f"{source}/{name}"] = [int(ids[e]) if weights is None else (int(ids[e]), float(weights[e])) for e in entries]
+        elif columns[name].dtype.kind == "f":
+            number = float(columns[name][row])
+            found[f"{source}/{name}"] = None if np.isnan(number) else number
+        else:
+            found[f"{source}/{name}"] = int(columns[name][row])
     return found
 
 
-def joined(star: Star) -> list[dict]:
-    """Each fact's features, with its dimension rows' beside them."""
+def joined(*stars: Star) -> list[dict]:
+    """Each fact's features, with its dimension rows' beside them, in the order in which the facts were read."""
+    return [row for _, row in placed_rows(stars)]
+
+
+def placed_rows(stars: Iterable[Star]) -> list[tuple[int, dict]]:
+    """As `joined`, each with its position."""
     rows = []
-    for fact in range(star.rows):
-        row = source_rows("facts", star.facts, fact)
-        for name, columns in star.dimensions.items():
-            row |= source_rows(name, columns, int(star.index[name][fact]))
-        rows.append(row | ({} if star.labels is None else {"labels": star.labels[fact].tolist()}))
-    return rows
+    for star in stars:
+        for fact in range(star.rows):
+            row = source_rows("facts", star.sources["facts"], fact)
+            for name, index in star.index.items():
+                row |= source_rows(name, star.sources[name], int(index[fact]))
+            labels = {} if star.labels is None else {"labels": star.labels[fact].tolist()}
+            rows.append((int(star.position[fact]), row | labels))
+    return sorted(rows, key=lambda placed: placed[0])
 
 
-def small(features: list[dict], facts: dict, *, dimension: dict | None = None, **parts) -> tuple[FunnelSchema, RawStar]:
-    """A declaration of some features, and its star of frames; one stage `click`, all 0 unless given."""
+def small(features: list[dict], facts: dict, *, dimension: dict | None = None, **parts) -> tuple[FunnelSchema, Reading]:
+    """A declaration of some features, and its rows, read from frames; one stage `click`, all 0 unless given."""
     frames = {"facts": pl.DataFrame({"click": [0] * len(next(iter(facts.values()))), **facts})}
-    data = {"facts": {"format": "parquet", "train": "x"}, "validation": parts.pop("validation", None)}
+    data = {"facts": {"format": "parquet", "train": "x"}, "validation": parts.pop("validation", None), **parts.pop("data", {})}
     if dimension is not None:
         frames["user"] = pl.DataFrame(dimension)
         data["dimensions"] = [{"name": "user", "key": "user_id", "format": "parquet", "files": "y"}]
     stages = parts.pop("stages", [{"name": "click", "label": "click"}])
     schema = load_schema({"name": "small", "stages": stages, "data": data, "features": features, **parts})
-    return schema, read_star(schema, Origin(frames=frames), "train")
+    return schema, read(schema, Origin(frames=frames))

@@ -1,0 +1,1 @@
+"""What is wrong with the data, told before any training: `funnel check`."""

@@ -1,0 +1,70 @@
+"""Rows that cannot be used, and labels that contradict the order of the stages: from the manifest of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from funnel.data.reading import patterns_of
+from funnel.data.store import Store
+from funnel.doctor.finding import Finding, Level
+from funnel.schema.data import Held, SkipBadRows
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
+
+
+def rows_findings(schema: FunnelSchema, store: Store) -> Iterator[Finding]:
+    """What every row was checked for.
+
+    Args:
+        schema: As it was declared.
+        store: The rows that were left, prepared leniently.
+    """
+    for split, found in read_splits(schema, store).items():
+        for source, skipped in found["skipped"].items():
+            if split == "train" or not _shared(schema, source, split):
+                yield from _skipped(schema, split, source, skipped)
+        yield from _contradictions(schema, split, found)
+
+
+def read_splits(schema: FunnelSchema, store: Store) -> dict[Any, dict[str, Any]]:
+    """What the manifest says of each split that was read by itself: validation rows are mostly training rows held out."""
+    alone = isinstance(schema.data.validation, Held)
+    return {split: found for split, found in store.manifest["splits"].items() if split != "validation" or alone}
+
+
+def _shared(schema: FunnelSchema, source: str, split: Any) -> bool:
+    """Whether a dimension's files are those of the training rows, of which all was said."""
+    return source != FACTS and patterns_of(schema, source, split) == patterns_of(schema, source, "train")
+
+
+def _skipped(schema: FunnelSchema, split: str, source: str, skipped: dict[str, Any]) -> Iterator[Finding]:
+    bad_rows = schema.data.bad_rows
+    level: Level = "error"
+    if not isinstance(bad_rows, SkipBadRows):
+        then = "A fit stops at the first (data.bad_rows: error)."
+    elif skipped["rows"] > bad_rows.max_share * skipped["of"]:
+        then = f"A fit stops: at most {bad_rows.max_share:.3%} may be left out (data.bad_rows.max_share)."
+    else:
+        level, then = "warning", "A fit leaves them out (data.bad_rows: skip)."
+    for reason, rows in skipped["reasons"].items():
+        example = skipped["examples"][reason][0]
+        message = f"{rows:,} of {skipped['of']:,} {split} rows cannot be used: {reason}. {then} For example: {example}"
+        yield Finding(level, f"source {source}", message)
+
+
+def _contradictions(schema: FunnelSchema, split: str, found: dict[str, Any]) -> Iterator[Finding]:
+    policy = schema.inconsistent_labels
+    then = {
+        "error": "A fit refuses them. Mend the labels, or declare `inconsistent_labels: drop`, `and` or `promote`.",
+        "drop": "They are left out (inconsistent_labels: drop).",
+        "and": "The later label is taken away (inconsistent_labels: and).",
+        "promote": "The earlier stage is added (inconsistent_labels: promote).",
+    }[policy]
+    for stage, parent in zip(schema.stages, schema.parents, strict=True):
+        if parent >= 0 and (rows := found["inconsistent_labels"]["rows"].get(stage.name)):
+            before = schema.stages[parent]
+            message = (
+                f"{rows:,} of {found['read']:,} {split} rows have {stage.label} = 1 with {before.label} = 0, expected "
+                f"{stage.name} only after {before.name}. {then}"
+            )
+            yield Finding("error" if policy == "error" else "note", f"stage {stage.name}", message)
