@@ -16,6 +16,7 @@ from funnel.schema.training import ByGroup, ByRow, ByWindow
 Rows = NDArray[np.int64]
 Places = list[tuple[int, Rows]]  # shard and rows in it
 
+ROUNDS = 8  # of the permutation: after four, where two things go still depends a little on where they stood
 KEPT = 4  # shards whose order is remembered: a step, or a window, touches few
 
 
@@ -41,7 +42,7 @@ class Epoch:
     worker: int = 0
     workers: int = 1
     _orders: OrderedDict[int, Rows] = field(default_factory=OrderedDict)
-    _window: tuple[int, Places] = (-1, [])
+    _window: tuple[int, Rows, Rows] = (-1, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         if not 0 <= self.worker < self.workers:
@@ -72,8 +73,9 @@ class Epoch:
         size = -(-self.shuffle.rows // self.batch_size) * self.batch_size
         window = begin // size
         if self._window[0] != window:
-            self._window = (window, self._run(window * size, min((window + 1) * size, self.rows)))
-        return self._mixed(window, begin - window * size, end - window * size)
+            self._window = (window, *self._mixed(window, self._run(window * size, min((window + 1) * size, self.rows))))
+        _, shards, rows = self._window
+        return _by_shard(shards[begin - window * size : end - window * size], rows[begin - window * size : end - window * size])
 
     def _run(self, begin: int, end: int) -> Places:
         """The facts from begin to end in the order of the groups."""
@@ -100,12 +102,12 @@ class Epoch:
                 self._orders.popitem(last=False)
         return self._orders[shard]
 
-    def _mixed(self, window: int, begin: int, end: int) -> Places:
-        places = self._window[1]
+    def _mixed(self, window: int, places: Places) -> tuple[Rows, Rows]:
+        """The shards and rows of a window's facts, in random order."""
         shards = np.repeat([shard for shard, _ in places], [len(rows) for _, rows in places])
         rows = np.concatenate([rows for _, rows in places])
-        chosen = np.random.default_rng([self.seed, self.epoch, window, len(rows)]).permutation(len(rows))[begin:end]
-        return _by_shard(shards[chosen], rows[chosen])
+        order = np.random.default_rng([self.seed, self.epoch, self.worker, window]).permutation(len(rows))
+        return shards[order], rows[order]
 
     def _placed(self, numbers: Rows) -> Places:
         place = np.searchsorted(self._ends, numbers, side="right")
@@ -124,7 +126,7 @@ def _by_shard(shards: Rows, rows: Rows) -> Places:
 def permuted(numbers: Rows, count: int, seed: int, epoch: int) -> Rows:
     """Where a random permutation of `count` things takes some of them, without the others being looked at.
 
-    A Feistel network of four rounds over the next power of four (Luby & Rackoff, 1988), walked until it lands below `count` (Black &
+    A Feistel network of several rounds over the next power of four (Luby & Rackoff, 1988), walked until it lands below `count` (Black &
     Rogaway, 2002).
 
     Args:
@@ -135,7 +137,7 @@ def permuted(numbers: Rows, count: int, seed: int, epoch: int) -> Rows:
     """
     half = max(1, (max(1, count - 1).bit_length() + 1) // 2)
     mask = np.int64((1 << half) - 1)
-    keys = mixed(np.arange(4) + 4 * epoch, seed + 1)
+    keys = mixed(np.arange(ROUNDS) + ROUNDS * epoch, seed + 1)
     found = numbers.astype(np.int64)
     outside = np.arange(len(found))
     while len(outside):

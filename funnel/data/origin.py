@@ -116,8 +116,11 @@ def read_part(schema: FunnelSchema) -> dict[str, Any]:
 def _sample(path: Path, size: int) -> str:
     """A hash of the first, middle and last bytes."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for place in (0, size // 2, max(0, size - SAMPLE)):
-            file.seek(place)
-            digest.update(file.read(SAMPLE))
+    try:
+        with path.open("rb") as file:
+            for place in (0, size // 2, max(0, size - SAMPLE)):
+                file.seek(place)
+                digest.update(file.read(SAMPLE))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}. Make it readable, or correct the pattern.") from None
     return digest.hexdigest()

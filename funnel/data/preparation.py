@@ -26,7 +26,7 @@ from funnel.data.reading import Origin, Progress, Reading, Split, read
 from funnel.data.shards import Condensed, Range, build, condense, encode, lookup, ranges
 from funnel.data.star import Star
 from funnel.data.statistics import Learner, Seen
-from funnel.data.store import LEARNT, MANIFEST, VOCABULARY, Store, manifest_of
+from funnel.data.store import LEARNT, MANIFEST, VOCABULARY, Store, manifest_of, parts_besides_shards
 from funnel.data.summary import FeatureSummary, summarise
 from funnel.data.vocabulary import Lookup, Vocabulary
 from funnel.errors import DataError
@@ -102,6 +102,7 @@ def make_store(
         else:
             raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
         manifest = {"format": FORMAT, "fingerprint": mark, "hashes": hashes, "files": files, "schema": read_part(schema), **found}
+        manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
         manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return Store(path, schema, owner)

@@ -63,12 +63,7 @@ class Shards(Sequence[Star]):
 
     def _load(self, entry: dict[str, Any]) -> Star:
         path = self._folder / entry["file"]
-        try:
-            changed = checksum(path) != entry["sha256"]
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}. The store is not whole: remove it, and prepare again.") from None
-        if changed:
-            raise DataError(f"{path}: was changed after it was written, expected the checksum {entry['sha256'][:12]}... Remove the store, and prepare again.")
+        require_checksum(path, entry["sha256"])
         star, _ = Star.load(path, self._sources)
         return star
 
@@ -121,6 +116,7 @@ class Store:
     @cached_property
     def learnt(self) -> Learnt:
         """What the training rows add to the declaration."""
+        self._require_unchanged()
         learnt = Learnt.model_validate_json((self.path / LEARNT).read_text(encoding="utf-8"))
         declared = {stage.name: stage.prior for stage in self.schema.stages}
         priors = tuple(given or rate for given, rate in zip(declared.values(), learnt.priors, strict=True))
@@ -129,12 +125,35 @@ class Store:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The training rows' ids."""
+        self._require_unchanged()
         return Vocabulary.load(self.path / VOCABULARY, vocabulary_tables(self.schema))
 
+    def _require_unchanged(self) -> None:
+        for part, wanted in self.manifest["sums"].items():
+            require_checksum(self.path / part, wanted)
 
     def vocabulary_files(self) -> dict[str, str]:
         """By table: the file with its ids, one a line."""
         return {table: str(self.path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(self.schema)}
+
+
+def parts_besides_shards(folder: Path) -> list[Path]:
+    """What else a store's checksums cover: what was learnt, and the vocabularies."""
+    return [Path(LEARNT), *sorted(path.relative_to(folder) for path in (folder / VOCABULARY).iterdir())]
+
+
+def require_checksum(path: Path, wanted: str) -> None:
+    """Refuse a file that is not as it was written.
+
+    Raises:
+        DataError: It was changed, or cannot be read.
+    """
+    try:
+        changed = checksum(path) != wanted
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}. The store is not whole: remove it, and prepare again.") from None
+    if changed:
+        raise DataError(f"{path}: was changed after it was written, expected the checksum {wanted[:12]}... Remove the store, and prepare again.")
 
 
 def store_of(schema: FunnelSchema, data: Any) -> Store | None:

@@ -50,7 +50,7 @@ def check(
     declared = load_schema(schema, overrides)
     where = str(data) if isinstance(data, str | Path) else declared.data.root
     try:
-        store = store_of(declared, data)
+        store = store_of(declared, data) if test is None else None
         if store is not None:
             return _examined(declared, store, store.manifest["data"], [])
         origin = origin_of(declared, data, schema_file(schema))

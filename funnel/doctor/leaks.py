@@ -33,7 +33,7 @@ def _of_feature(sample: Sample, feature: Any) -> Iterator[Finding]:
         stage = schema.stages[equal]
         message = (
             f"it equals the label of {stage.name} (column {stage.label}), or its opposite, in all {sample.rows:,} rows looked "
-            f"at; expected what is known before the {schema.space}. A model that sees its label learns nothing: remove the feature."
+            f"at; expected what is known before the {schema.space}. A model that sees its label learns nothing: remove it."
         )
         yield Finding("error", about, message)
         return
