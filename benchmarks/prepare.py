@@ -8,6 +8,7 @@ slow minute then hits all of them. What is shown is the median. The first turn w
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -15,18 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prepare_page import FEED_GOALS, NAMES, plot, raw_bytes, raw_files, report
+
 ROOT = Path(__file__).resolve().parents[1]
-SPLITS = ("train", "test")
 BYTES_PER_IMPRESSION = 461  # of simulated train text
 TEST_IMPRESSIONS = 2_000  # about 1 MB: it must be there, and should not weigh
-FULL_BYTES, FULL_IMPRESSIONS = 19_500_000_000, 42_300_135  # the real train split
 HEAD_BYTES = 60_000_000  # what the baselines get: they are slow
-GOALS = {"per_row": 12.0, "pandas": 4.0}  # times as fast as this way, at least
-NAMES = {"per_row": "per-row Python parser", "pandas": "pandas, as in the notebooks"}
+FEED_IMPRESSIONS = {57.9: 1_000_000, 2.3: 100_000}
+SCHEMA = "schemas/aliccp.yaml"
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,6 @@ class Series:
         return [self.label, *figures, f"{self.peak / 1e6:,.0f}", f"{stored / self.raw:.3f}"]
 
 
-def raw_bytes(folder: Path) -> int:
-    """Size of the raw text of both splits."""
-    return sum(path.stat().st_size for split in SPLITS for path in raw_files(folder, split))
-
-
-def raw_files(folder: Path, split: str) -> tuple[Path, Path]:
-    """The skeleton file and the common file."""
-    return folder / f"sample_skeleton_{split}.csv", folder / f"common_features_{split}.csv"
-
-
 def measure(command: list[str], store: Path) -> Measured:
     """Run a command that writes a folder, then remove the folder.
 
@@ -112,13 +102,12 @@ def measure(command: list[str], store: Path) -> Measured:
     return Measured(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), stored)
 
 
-def simulate(work: Path, size: float) -> Path:
-    """Make a data set with so many GB of train text, or take the one an earlier run made."""
-    impressions = round(size * 1e9 / BYTES_PER_IMPRESSION)
-    folder = work / f"raw-{impressions}"
+def simulate(work: Path, impressions: int, shared: float = 57.9) -> Path:
+    """Make a data set of so many training impressions, or take the one an earlier run made."""
+    folder = work / f"raw-{impressions}-{shared:g}"
     if not (folder / "README.txt").is_file():  # the simulator moves it into place last
         script = ROOT / "examples/aliccp/simulate.py"
-        counts = f"--impressions={impressions}", f"--test-impressions={TEST_IMPRESSIONS}"
+        counts = f"--impressions={impressions}", f"--test-impressions={TEST_IMPRESSIONS}", f"--impressions-per-row={shared}"
         subprocess.run([sys.executable, script, f"--out={folder}", *counts], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         shutil.rmtree(folder / "truth")
     return folder
@@ -146,97 +135,36 @@ def cut_head(data: Path, work: Path) -> Path:
     return folder
 
 
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A markdown table, its first column to the left and the others to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+@dataclass
+class Feed:
+    """How fast batches come out of the store of one data set: measurements by way of shuffling."""
 
+    shared: float
+    data: Path
+    runs: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
-def ratios(baselines: dict[str, Series], middle: Series, head: Series) -> str:
-    """How many times as fast as the baselines, beside the goals."""
-    rows = []
-    for way, series in baselines.items():
-        times = middle.rate / series.rate
-        verdict = "reached" if times >= GOALS[way] else "missed"
-        rows.append([NAMES[way], f"{times:.1f}x", f"{GOALS[way]:g}x, {verdict}", f"{head.rate / series.rate:.1f}x"])
-    at_middle, at_head = (f"{series.raw / 1e6:,.1f} MB" for series in (middle, head))
-    return table(["against", f"funnel prepare on {at_middle}", "goal", f"funnel prepare on {at_head} too"], rows)
+    def measure(self, store: Path) -> None:
+        """Prepare, feed, and remove the store."""
+        program = str(Path(sys.executable).with_name("funnel"))
+        command = [program, "prepare", SCHEMA, "--json", "--data", str(self.data), "--out", str(store)]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603 - our own commands
+        command = [sys.executable, str(ROOT / "benchmarks/feeding.py"), SCHEMA, str(store)]
+        said = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout  # noqa: S603 - as above
+        for way, found in json.loads(said).items():
+            self.runs.setdefault(way, []).append(found)
+            print(f"feeding, {self.shared:g} a row, {way}: {found['rate']:,.0f} impressions/s", flush=True)
+        shutil.rmtree(store)
 
-
-def projection(sizes: list[Series]) -> str:
-    """Time and peak memory of the full data set, by the least-squares line through the measured sizes."""
-    raw = [series.raw / 1e9 for series in sizes]
-    measured = {"time, s": [series.seconds for series in sizes], "peak memory, GB": [series.peak / 1e9 for series in sizes]}
-    rows = []
-    for label, values in measured.items():
-        slope, intercept = statistics.linear_regression(raw, values)
-        residual = max(abs(intercept + slope * x - y) for x, y in zip(raw, values, strict=True))
-        figures = intercept + slope * FULL_BYTES / 1e9, intercept, slope, residual
-        rows.append([label, *(f"{figure:,.2f}" for figure in figures)])
-    return table(["of the full train split", "projected", "at size 0", "per GB of raw text", "greatest residual"], rows)
-
-
-def feeding() -> None:
-    """To be written: how fast rows come out of a store into training. Nothing calls this yet."""
-    raise NotImplementedError
-
-
-def report(baselines: dict[str, Series], sizes: list[Series], head: Series, repeats: int) -> str:
-    """All figures as markdown."""
-    middle = sizes[len(sizes) // 2]
-    columns = ["way", "raw MB", "seconds", "from .. to", "MB/s", "peak MB", "stored / raw"]
-    parts = [
-        "# Speed of `funnel prepare`\n",
-        f"Simulated Ali-CCP text at real list lengths, {os.cpu_count()} cores, medians of {repeats} interleaved runs, each a "
-        "process of its own from start to end. Raw is the text of train and of a test split of about 1 MB, all of it read; "
-        "1 MB is 10^6 bytes. The baselines run in one thread, as they are usually written.\n",
-        table(columns, [series.row() for series in (*baselines.values(), head, *sizes)]),
-        f"The baselines are slow, so they get a head of the data ({head.raw / 1e6:,.1f} MB). The goals are for the rate of "
-        f"`funnel prepare` at {middle.raw / 1e6:,.1f} MB; on the head itself its fixed costs weigh more.\n",
-        ratios(baselines, middle, head),
-    ]
-    if len({series.raw for series in sizes}) > 1:
-        beyond = FULL_BYTES / max(series.raw for series in sizes)
-        parts += [
-            f"The full train split ({FULL_BYTES / 1e9:g} GB, {FULL_IMPRESSIONS:,} impressions) by a straight line through the "
-            f"sizes measured; it is {beyond:.1f} times the largest of them.\n",
-            projection(sizes),
-        ]
-    return "\n".join(parts)
-
-
-def plot(baselines: dict[str, Series], sizes: list[Series], path: Path) -> None:
-    """Draw the rates, and time and peak memory over size with the lines of the projection."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - not needed to measure, and measuring wants a small parent
-    except ImportError:
-        print("no plot: matplotlib is not installed")
-        return
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, (rates, *others) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained", width_ratios=[1.3, 1, 1])
-    everything = [*reversed(sizes), *baselines.values()]
-    bars = rates.barh(
-        [f"{series.label}\n{series.raw / 1e6:,.0f} MB" for series in everything],
-        [series.rate / 1e6 for series in everything],
-        color=["C0"] * len(sizes) + ["gray"] * len(baselines),
-    )
-    rates.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
-    rates.tick_params(axis="y", labelsize=8)
-    rates.set_xlabel("raw text, MB/s")
-    rates.margins(x=0.15)
-    raw = [series.raw / 1e9 for series in sizes]
-    panels = ("seconds", [series.seconds for series in sizes]), ("peak memory, GB", [series.peak / 1e9 for series in sizes])
-    for axis, (label, values) in zip(others, panels, strict=True):
-        axis.plot(raw, values, "o")
-        if len(set(raw)) > 1:
-            slope, intercept = statistics.linear_regression(raw, values)
-            axis.axline((0, intercept), slope=slope, linewidth=1, alpha=0.5)
-        axis.set(xlabel="raw text, GB", ylabel=label, xlim=(0, 1.1 * max(raw)), ylim=(0, 1.15 * max(values)))
-    figure.suptitle("funnel prepare on simulated Ali-CCP text", fontsize=10)
-    figure.savefig(path)
-    print(f"plot: {path}")
+    def rows(self) -> list[list[str]]:
+        """Lines of the table."""
+        impressions = f"{raw_bytes(self.data) / 1e6:,.1f}"
+        return [
+            [
+                way, f"{self.shared:g}", impressions, f"{statistics.median(run['shared'] for run in runs):.1f}",
+                f"{statistics.median(run['rate'] for run in runs):,.0f}", f"{FEED_GOALS[self.shared]:,}",
+            ]
+            for way, runs in self.runs.items()
+        ]  # fmt: skip
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -258,22 +186,23 @@ def main(argv: list[str] | None = None) -> None:
     """Make the data, measure all ways in turn, and write what came out."""
     flags = parse(argv)
     flags.work.mkdir(parents=True, exist_ok=True)
-    folders = [simulate(flags.work, size) for size in sorted(flags.sizes)]
+    folders = [simulate(flags.work, round(size * 1e9 / BYTES_PER_IMPRESSION)) for size in sorted(flags.sizes)]
     small = cut_head(folders[len(folders) // 2], flags.work)
 
     def prepare(data: Path) -> Series:
         program = str(Path(sys.executable).with_name("funnel"))  # of the environment that runs this script
-        command = [program, "prepare", "schemas/aliccp.yaml", "--json", "--data", str(data), "--out"]
+        command = [program, "prepare", SCHEMA, "--json", "--data", str(data), "--out"]
         return Series("funnel prepare", data, command)
 
     script = str(ROOT / "benchmarks/baselines.py")
     baselines = {way: Series(NAMES[way], small, [sys.executable, script, way, str(small)]) for way in NAMES}
     head, sizes = prepare(small), [prepare(folder) for folder in folders]
+    feeds = [Feed(shared, simulate(flags.work, count, shared)) for shared, count in FEED_IMPRESSIONS.items()]
     for _ in range(flags.repeats):
-        for series in (*baselines.values(), head, *sizes):
+        for series in (*baselines.values(), head, *sizes, *feeds):
             series.measure(flags.work / "store")
     shutil.rmtree(small)
-    text = report(baselines, sizes, head, flags.repeats)
+    text = report(baselines, sizes, head, feeds, flags.repeats)
     print("", text, sep="\n")
     flags.out.parent.mkdir(parents=True, exist_ok=True)
     flags.out.write_text(text, encoding="utf-8", newline="\n")

@@ -1,6 +1,6 @@
 """What each way of shuffling costs, and what it does to convergence.
 
-    python benchmarks/shuffling.py schemas/aliccp.yaml --data DIR --work DIR [--set train.epochs=2 ...] [--seeds 3] [--out FILE.md]
+    python benchmarks/shuffling.py schemas/aliccp.yaml --data DIR --work DIR [--set PATH=VALUE ...] [--seeds 3] [--out FILE]
 
 Every way is fitted with several seeds, in turn, on one store. The scores are those of the validation rows.
 """
@@ -23,9 +23,9 @@ from funnel.schema.reader import load_schema
 
 WAYS = {
     "group": "{kind: group}",
-    "window of 4 batches": "{kind: window, rows: 4}",
-    "window of 16 batches": "{kind: window, rows: 16}",
-    "window of 64 batches": "{kind: window, rows: 64}",
+    "window of 4 batches": "{kind: window, batches: 4}",
+    "window of 16 batches": "{kind: window, batches: 16}",
+    "window of 64 batches": "{kind: window, batches: 64}",
     "row": "{kind: row}",
 }
 
@@ -39,11 +39,7 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for seed in range(flags.seeds):
         for way, shuffle in WAYS.items():
-            rows = shuffle
-            if "window" in way:
-                batches_of = int(shuffle.split("rows: ")[1].rstrip("}"))
-                rows = f"{{kind: window, rows: {batches_of * base.train.batch_size}}}"
-            overrides = [*flags.overrides, f"train.shuffle={rows}", f"train.seed={seed}", "train.early_stopping=null"]
+            overrides = [*flags.overrides, f"train.shuffle={shuffle}", f"train.seed={seed}", "train.early_stopping=null"]
             one = fitted(flags.schema, store, overrides)
             one["feed"], one["facts"] = fed(store, load_schema(flags.schema, overrides))
             found[way].append(one)

@@ -23,6 +23,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import declared_only
 from funnel.schema.reader import load_schema
 
+
 def _rows(declared: FunnelSchema, data: Any, schema: SchemaLike) -> Any:
     """What was given as data, or the schema's own folder, which is looked for near the schema's file."""
     return data if data is not None else origin_of(declared, None, schema_file(schema))
@@ -33,8 +34,8 @@ def build(schema: SchemaLike, data: Any = None) -> FunnelModel:
 
     Args:
         schema: A file, a mapping, or a schema.
-        data: What vocabularies and scales are learnt from: a folder, frames, or a store. Not needed where the schema declares all sizes
-            (`buckets`, and the mean and std, or boundaries, of numbers).
+        data: What vocabularies and scales are learnt from: a folder, frames, or a store. Not needed where the schema declares
+            all sizes (`buckets`, and the mean and std, or boundaries, of numbers).
 
     Raises:
         SchemaError: The schema is not right, or something must be learnt and there are no data.
@@ -102,7 +103,8 @@ def fit(
 
     Args:
         schema: A file, a mapping, or a schema.
-        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own folder.
+        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
+            folder.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
         out: Where to save the run; None does not.
         store: Where to keep the encoded rows, for the next fit to find. Default: nowhere.

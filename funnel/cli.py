@@ -33,6 +33,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machin
 SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="Which rows of the folder.")]
 
 
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
+
+
 def main() -> None:
     """Run a command; a user's mistake becomes one message and the exit code 1."""
     try:
@@ -40,9 +43,10 @@ def main() -> None:
     except FunnelError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; nothing was left behind", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as exit_:
+        if exit_.code == INTERRUPTED:
+            print("stopped; nothing was left behind", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # Whoever read our answer has left: also when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,7 +81,9 @@ def prepare(
     schema: SchemaFile,
     data: DataFolder = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="STORE", help="Folder for the store [stores/NAME-...].")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare the files' whole content, not size, time and a sample.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the files' whole content, not size, time and a sample.")
+    ] = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,7 +115,9 @@ def fit(
     schema: SchemaFile,
     data: DataFolder = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
-    store: Annotated[Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -77,7 +76,7 @@ def _put(folder: Path, path: Path, *, replace: bool) -> None:
     if replace and path.exists():
         # Renaming over a folder that holds something is refused: the old one steps aside first.
         aside = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-        os.rename(path, aside)
+        path.rename(aside)
         folder.rename(path)
         shutil.rmtree(aside, ignore_errors=True)
     else:

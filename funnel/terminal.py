@@ -120,7 +120,10 @@ def show_store(manifest: dict[str, Any]) -> None:
     for split, found in manifest["splits"].items():
         stages = ", ".join(f"{count:,} {stage}" for stage, count in found["stages"].items())
         size = sum(shard["bytes"] for shard in found["shards"])
-        print(f"{split}: {found['rows']:,} rows in {len(found['shards'])} shards, {size / 1e6:,.1f} MB" + (f"; {stages}" if stages else ""))
+        print(
+            f"{split}: {found['rows']:,} rows in {len(found['shards'])} shards, {size / 1e6:,.1f} MB"
+            + (f"; {stages}" if stages else "")
+        )
         if split == "validation":
             continue  # held out of the training rows, of which all else was said
         for source, skipped in found["skipped"].items():

@@ -66,7 +66,7 @@ BAD: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "float ids": (lambda f: change(f, item=pl.lit(1.5)), ["'item'", "float cannot hold"]),
     "empty file": (lambda f: (f / "train.parquet").write_bytes(b""), ["train.parquet", "cannot be read"]),
     "no rows": (lambda f: pl.read_parquet(f / "train.parquet").head(0).write_parquet(f / "train.parquet"), ["no rows"]),
-    "missing key": (lambda f: break_users(f, lambda u: u.tail(50)), ["'user'", "have a key", "lacks"]),
+    "missing key": (lambda f: break_users(f, lambda u: u.tail(50)), ["got the key 'u", "dimension 'user' lacks"]),
     "key twice": (lambda f: break_users(f, lambda u: pl.concat([u, u.head(1)])), ["'u0'", "more than once"]),
     "label of 2": (lambda f: change(f, click=pl.lit(2)), ["row 1", "'click'", "expected 0 or 1"]),
     "no label": (lambda f: change(f, click=pl.lit(None, pl.Int64)), ["None as label"]),

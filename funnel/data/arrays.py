@@ -1,7 +1,7 @@
 """Named arrays in one file, memory-mapped when read.
 
-The layout is that of safetensors: the length of a header (8 bytes, little-endian), the header as JSON (each array's type, shape and
-place), and the arrays one after the other. Wider types come first, so that each array is aligned.
+The layout is that of safetensors: the length of a header (8 bytes, little-endian), the header as JSON (each array's type,
+shape and place), and the arrays one after the other. Wider types come first, so that each array is aligned.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def read_arrays(path: Path) -> Arrays:
         first, last = place["data_offsets"]
         dtype, shape = np.dtype(_TYPES[place["dtype"]]), place["shape"]
         # A plain array over the map: slices of np.memmap are an order of magnitude slower to make.
-        found[name] = np.frombuffer(whole, dtype, math.prod(shape), begin + first).reshape(shape) if last > first else np.zeros(shape, dtype)
+        found[name] = (
+            np.frombuffer(whole, dtype, math.prod(shape), begin + first).reshape(shape)
+            if last > first
+            else np.zeros(shape, dtype)
+        )
     return found
 
 

@@ -28,8 +28,8 @@ Parts = Sequence[tuple[Star, NDArray[np.int64]]]
 def star_batch(parts: Parts) -> Batch:
     """The features of some facts of some stars.
 
-    A dimension row stands once for each star that the facts come from: a store keeps the facts of one row of the first dimension
-    together, so for that one this is once a batch.
+    A dimension row stands once for each star that the facts come from: a store keeps the facts of one row of the first
+    dimension together, so for that one this is once a batch.
     """
     batch: Batch = {}
     sources = [_sources(star, rows) for star, rows in parts]

@@ -1,7 +1,8 @@
 """Ids as whole numbers: what is counted, joined and looked up before an id has a row of its own.
 
-An id that is a whole number of at least 0, in its usual decimal form, is its own code. Any other text is a hash of its bytes below 0,
-and its text is kept, so that two texts with one code are found out (`Texts.require_injective`), and the vocabulary can spell it.
+An id that is a whole number of at least 0, in its usual decimal form, is its own code. Any other text is a hash of its bytes
+below 0, and its text is kept, so that two texts with one code are found out (`Texts.require_injective`), and the vocabulary
+can spell it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ Codes = NDArray[np.int64]
 
 MISSING_CODE = int(np.iinfo(np.int64).min)  # no id at all
 LARGEST_CODE = int(np.iinfo(np.int64).max)
-
 
 
 class CollisionError(Exception):
@@ -98,7 +98,7 @@ def codes_of(ids: pl.Series, seed: int = 0) -> tuple[Codes, pl.DataFrame]:
     """
     if ids.dtype.is_integer():
         numbers = ids.cast(pl.Int64)
-        if not ids.null_count() and (ids.min() or 0) >= 0:
+        if not ids.null_count() and not (numbers < 0).any():
             return numbers.to_numpy(), _texts(np.zeros(0, np.int64), pl.Series("text", [], pl.String))
         codes = numbers.fill_null(MISSING_CODE).to_numpy(writable=True)
         spelt = ids.filter(numbers < 0).unique().cast(pl.String) if (numbers < 0).any() else pl.Series("text", [], pl.String)

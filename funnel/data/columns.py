@@ -1,7 +1,8 @@
 """Columns of some rows, as flat arrays; the one form that everything has between a file and a batch.
 
-A column of numbers or ids is one array [rows] under its name. A column of lists is its entries [entries] under its name, beside them
-`NAME/offsets` [rows + 1], so that row r holds the entries from offsets[r] to offsets[r + 1], and maybe `NAME/weights` [entries].
+A column of numbers or ids is one array [rows] under its name. A column of lists is its entries [entries] under its name,
+beside them `NAME/offsets` [rows + 1], so that row r holds the entries from offsets[r] to offsets[r + 1], and maybe
+`NAME/weights` [entries].
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def entries_of(offsets: NDArray[Any], rows: Positions) -> tuple[NDArray[np.int64
         rows: Positions in [0, n), any order, any number of times: [rows].
 
     Returns:
-        Positions of the entries, row after row: int64 [entries]; and the offsets of the new lists [rows + 1], int32 where they fit.
+        Positions of the entries, row after row: int64 [entries]; and the offsets of the new lists [rows + 1], int32 where they
+        fit.
     """
     begins = offsets[rows]
     lengths = offsets[rows + 1] - begins

@@ -1,7 +1,7 @@
 """The entries of feature lists, taken apart: many lists at once, each entry a field, an id and a value.
 
-Three ways, each slower and less particular than the one before: whole numbers and short texts out of 64-bit words; Polars' CSV reader,
-for which entries are lines of three columns; and splitting texts, which also says what is wrong with an entry.
+Three ways, each slower and less particular than the one before: whole numbers and short texts out of 64-bit words; Polars' CSV
+reader, for which entries are lines of three columns; and splitting texts, which also says what is wrong with an entry.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ class Sieve:
 
     def __init__(self, rows: int, *, skip: bool) -> None:
         self._skip = skip
+        self._seen: dict[str, NDArray[np.bool_]] = {}
         self.bad = np.zeros(rows, bool)
         self.faults = Faults(read=rows)
 
@@ -93,7 +94,10 @@ class Sieve:
             return
         if not self._skip:
             raise DataError(message(int(found[0])))
-        self.bad[found] = True
+        seen = self._seen.setdefault(reason, np.zeros(len(self.bad), bool))
+        # A row counts once for a reason, however many features find it.
+        found = found[~seen[found]]
+        seen[found] = self.bad[found] = True
         self.faults.count(reason, len(found), [message(int(row)) for row in found[:EXAMPLES]])
 
     @property

@@ -64,7 +64,7 @@ def spread(lists: Any, counts: pl.Series | None, files: FeatureList, sieve: Siev
     if not len(rows):
         return {}
     if parsed is None:
-        parsed = _parse_one_by_one(present, sizes, rows, files, sieve, at)
+        parsed = _parse_one_by_one(present, files, sieve, sizes=sizes, rows=rows, at=at)
     return _by_field(parsed, rows, sieve)
 
 
@@ -80,7 +80,7 @@ def _check_counts(counts: pl.Series, lengths: NDArray[np.int64], sieve: Sieve, a
 
 
 def _parse_one_by_one(
-    lists: Any, sizes: NDArray[np.int64], rows: NDArray[np.int32], files: FeatureList, sieve: Sieve, at: At
+    lists: Any, files: FeatureList, sieve: Sieve, *, sizes: NDArray[np.int64], rows: NDArray[np.int32], at: At
 ) -> Parsed:
     """Entries of which some may be malformed; their rows are sorted out."""
     entries = split(lists, files)

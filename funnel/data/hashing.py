@@ -10,7 +10,15 @@ from funnel.schema.learnt import FIRST, MISSING
 
 
 def hashed(ids: pl.Series, buckets: int) -> NDArray[np.int32]:
-    """Rows by FarmHash64 of the text, as TensorFlow has it in graphs: MISSING for null. Text or whole numbers [n] -> int32 [n]."""
+    """Rows by FarmHash64 of the text, as TensorFlow has it in graphs: MISSING for null.
+
+    Args:
+        ids: Text, or whole numbers: [n].
+        buckets: How many there are.
+
+    Returns:
+        int32 [n].
+    """
     import tensorflow as tf  # noqa: PLC0415  # takes seconds; only hashing needs it
 
     distinct = ids.drop_nulls().unique()

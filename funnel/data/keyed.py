@@ -8,11 +8,13 @@ from threading import Lock
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from funnel.data.codes import mixed
+from funnel.data.codes import Codes, mixed
 
 LIMIT = 2_000_000  # rows held in memory: about 40 MB
 PARTS = 64
+REACH = 1 << 23  # codes counted in an array: 64 MB
 
 
 class Keyed:
@@ -34,6 +36,11 @@ class Keyed:
     def spilled(self) -> bool:
         """Whether some are on disk."""
         return self._files > 0
+
+    @property
+    def gathered(self) -> bool:
+        """Whether there are any rows."""
+        return self.spilled or bool(self._pending)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Some more rows."""
@@ -79,9 +86,49 @@ class Keyed:
         self._pending, self._rows = [], 0
 
 
-def tally(folder: Path, limit: int = LIMIT) -> Keyed:
-    """Gathers `code` and `count`: the counts of a code add up."""
-    return Keyed(folder, lambda rows: rows.group_by("code").agg(pl.col("count").sum()), limit)
+class Tally(Keyed):
+    """How often each code is seen: `code` and `count`.
+
+    Codes of 0 and above that lie close together are counted in an array, which is never sorted nor merged; others as rows.
+    """
+
+    def __init__(self, folder: Path, limit: int = LIMIT, reach: int = REACH) -> None:
+        super().__init__(folder, lambda rows: rows.group_by("code").agg(pl.col("count").sum()), limit)
+        self._reach, self._array_lock = reach, Lock()
+        self._least, self._array = 0, np.zeros(0, np.int64)
+
+    def count(self, codes: Codes, counts: NDArray[np.int64]) -> None:
+        """Some more: codes ascending, each once: int64 [n]; and how often each is seen: int64 [n]."""
+        if not len(codes):
+            return
+        with self._array_lock:
+            if self._holds(int(codes[0]), int(codes[-1])):
+                self._array[codes - self._least] += counts
+                return
+        self.add(pl.DataFrame({"code": codes, "count": counts}))
+
+    def parts(self, parts: int = 1) -> Iterator[pl.DataFrame]:
+        """Merged rows; part k holds the codes that hash to k."""
+        counted = np.flatnonzero(self._array)
+        rows = pl.DataFrame({"code": counted + self._least, "count": self._array[counted]})
+        self._array = np.zeros(0, np.int64)
+        if parts == 1 and not self.gathered:
+            yield rows
+            return
+        self.add(rows)
+        yield from super().parts(parts)
+
+    def _holds(self, least: int, most: int) -> bool:
+        """Make the array reach from one code to another, where that is not too far."""
+        if len(self._array):
+            least, most = min(least, self._least), max(most, self._least + len(self._array) - 1)
+        if least < 0 or most - least >= self._reach:
+            return False
+        before, after = self._least - least if len(self._array) else 0, most - least + 1 - len(self._array)
+        if before or after > before:
+            self._array = np.pad(self._array, (before, after - before))
+        self._least = least
+        return True
 
 
 def texts(folder: Path, limit: int = LIMIT) -> Keyed:

@@ -65,8 +65,8 @@ def _message(schema: FunnelSchema, wrong: dict[int, NDArray[np.bool_]], at: Call
     child, parent = schema.stages[stage], schema.stages[schema.parents[stage]]
     counts = ", ".join(f"{rows.sum():,} {schema.stages[s].name}" for s, rows in wrong.items() if rows.any())
     return (
-        f"{at(int(np.argmax(wrong[stage])))}: got {child.label} = 1 with {parent.label} = 0 (without the earlier stage: {counts} of "
-        f"{len(wrong[stage]):,} rows read with this one), expected {child.name} only after {parent.name}. Declare "
+        f"{at(int(np.argmax(wrong[stage])))}: got {child.label} = 1 with {parent.label} = 0 (without the earlier stage: "
+        f"{counts} of {len(wrong[stage]):,} rows read with this one), expected {child.name} only after {parent.name}. Declare "
         "`inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier one), or mend the labels."
     )
 

@@ -51,8 +51,8 @@ class Normalised:
         rows: How many.
         read: Rows of the piece, with those left out.
         places: Where they stood in the piece: int64 [rows].
-        columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe weights;
-            float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys, uint8 labels.
+        columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe
+            weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys, uint8 labels.
         texts: By table or key: `code` and `text` of ids that are not their own codes.
         moments: What validation by time compares, [rows]; None where it does not.
         faults: The rows left out.
@@ -184,7 +184,9 @@ class _Normaliser:
         repeated = np.zeros(height, bool)
         repeated[found.rows[1:][found.rows[1:] == found.rows[:-1]]] = True
         wanted = "got more than one entry, expected at most one. Declare the feature as a bag."
-        self.sieve.refuse(repeated, "two entries where one is expected", lambda row: f"{self.piece.at(row)} field {column!r}: {wanted}")
+        self.sieve.refuse(
+            repeated, "two entries where one is expected", lambda row: f"{self.piece.at(row)} field {column!r}: {wanted}"
+        )
         if kind != "id":
             numbers = np.full(height, np.nan)
             numbers[found.rows] = found.values
@@ -228,8 +230,8 @@ class _Normaliser:
         def message(row: int) -> str:
             place = row if rows is None else int(places[np.flatnonzero(rows[places] == row)[0]])
             return (
-                f"{self._place(row, column)}: got the id {ids[place]}, expected at most {LARGEST_CODE}, the largest whole number of "
-                "64 bits. Write larger ones in hexadecimal, or with a letter in front."
+                f"{self._place(row, column)}: got the id {ids[place]}, expected at most {LARGEST_CODE}, the largest whole "
+                "number of 64 bits. Write larger ones in hexadecimal, or with a letter in front."
             )
 
         self.sieve.refuse(bad, "an id beyond int64", message)
@@ -291,8 +293,10 @@ class _Normaliser:
             missing,
             feature.column_name,
             "a missing value",
-            lambda _: f"got no value for the feature {feature.name!r}, which declares `missing: error` ({int(missing.sum()):,} rows "
-            "have none). Mend the data, or declare what missing means.",
+            lambda _: (
+                f"got no value for the feature {feature.name!r}, which declares `missing: error` ({int(missing.sum()):,} rows "
+                "have none). Mend the data, or declare what missing means."
+            ),
         )
 
     def _numeric(self, feature: Numeric) -> None:
@@ -304,7 +308,9 @@ class _Normaliser:
             message = f"got {series.dtype}, expected numbers. Correct the column, or the feature's kind."
             raise DataError(f"{self.piece.where} column {column!r}: {message}")
         values = series.cast(pl.Float64, strict=False)
-        bad = (values.is_null() & series.is_not_null()) | (values.is_not_nan() & (values.abs() > LARGEST)).fill_null(value=False)
+        bad = (values.is_null() & series.is_not_null()) | (values.is_not_nan() & (values.abs() > LARGEST)).fill_null(
+            value=False
+        )
         wanted = "expected a finite number. Mend the row, or declare the feature categorical."
         self._refuse(bad, column, "not a number", lambda row: f"got {series[row]!r}, {wanted}")
         values = values.fill_nan(None)
@@ -368,7 +374,9 @@ class _Normaliser:
         return _flat(series, lengths), self._as_weights(_flat(weights, lengths), feature, sizes), sizes
 
     def _as_weights(self, flat: Any, feature: Bag, lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        numbers = flat if isinstance(flat, np.ndarray) else flat.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        numbers = (
+            flat if isinstance(flat, np.ndarray) else flat.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        )
         # NaN is no number either.
         bad = ~(np.abs(numbers) <= LARGEST)
         if bad.any():
@@ -401,7 +409,7 @@ class _Normaliser:
     # What is no feature.
 
     def _plain(self, role: str, series: pl.Series) -> None:
-        match role.split()[0]:
+        match role.split(maxsplit=1)[0]:
             case "key":
                 ids = self._as_ids(series, series.name)
                 wanted = "got no key, expected one in every row. Mend the row."
@@ -414,7 +422,9 @@ class _Normaliser:
 
     def _label(self, series: pl.Series) -> NDArray[np.uint8]:
         if series.dtype.is_nested():
-            raise DataError(f"{self.piece.where} column {series.name!r}: got a list as label, expected 0 or 1. Mend the column.")
+            raise DataError(
+                f"{self.piece.where} column {series.name!r}: got a list as label, expected 0 or 1. Mend the column."
+            )
         numbers = series.cast(pl.Float64, strict=False)
         good = ((numbers == 0) | (numbers == 1)).fill_null(value=False)
         bad = int((~good).sum())
@@ -431,7 +441,6 @@ class _Normaliser:
 
 
 _NARROW = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)  # whole numbers that fit int64
-
 
 
 def _flat(lists: pl.Series, lengths: pl.Series) -> pl.Series:

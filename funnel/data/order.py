@@ -17,6 +17,8 @@ Rows = NDArray[np.int64]
 Places = list[tuple[int, Rows]]  # shard and rows in it
 
 ROUNDS = 8  # of the permutation: after four, where two things go still depends a little on where they stood
+# First numbers of seeds: [seed, epoch] and [seed, epoch, 0] would be one seed to NumPy.
+OF_SHARDS, OF_GROUPS, OF_WINDOWS = 1, 2, 3
 KEPT = 4  # shards whose order is remembered: a step, or a window, touches few
 
 
@@ -49,7 +51,7 @@ class Epoch:
             raise ValueError(f"got worker {self.worker} of {self.workers}, expected one from 0 to {self.workers - 1}.")
         everything = np.arange(len(self.shards))
         if self.shuffle is not None:
-            everything = np.random.default_rng([self.seed, self.epoch]).permutation(everything)
+            everything = np.random.default_rng([OF_SHARDS, self.seed, self.epoch]).permutation(everything)
         self._mine: Sequence[int] = everything[self.worker :: self.workers].tolist()
         self._ends = np.cumsum(self.shards.sizes[list(self._mine)]) if self._mine else np.zeros(0, np.int64)
 
@@ -70,7 +72,7 @@ class Epoch:
             return self._placed(permuted(np.arange(begin, end), self.rows, self.seed, self.epoch))
         if not isinstance(self.shuffle, ByWindow):
             return self._run(begin, end)
-        size = -(-self.shuffle.rows // self.batch_size) * self.batch_size
+        size = self.shuffle.batches * self.batch_size
         window = begin // size
         if self._window[0] != window:
             self._window = (window, *self._mixed(window, self._run(window * size, min((window + 1) * size, self.rows))))
@@ -85,7 +87,11 @@ class Epoch:
             start = int(self._ends[first - 1]) if first else 0
             stop = min(end, int(self._ends[first]))
             shard = self._mine[first]
-            rows = np.arange(begin - start, stop - start) if self.shuffle is None else self._order(shard)[begin - start : stop - start]
+            rows = (
+                np.arange(begin - start, stop - start)
+                if self.shuffle is None
+                else self._order(shard)[begin - start : stop - start]
+            )
             found.append((shard, rows))
             begin, first = stop, first + 1
         return found
@@ -94,7 +100,7 @@ class Epoch:
         """The facts of a shard: its groups in random order, each as it stands."""
         if shard not in self._orders:
             starts = self.shards[shard].group_starts()
-            groups = np.random.default_rng([self.seed, self.epoch, shard]).permutation(len(starts) - 1)
+            groups = np.random.default_rng([OF_GROUPS, self.seed, self.epoch, shard]).permutation(len(starts) - 1)
             sizes = np.diff(starts)[groups]
             begins = np.cumsum(sizes) - sizes
             self._orders[shard] = np.arange(sizes.sum()) + np.repeat(starts[groups] - begins, sizes)
@@ -106,7 +112,7 @@ class Epoch:
         """The shards and rows of a window's facts, in random order."""
         shards = np.repeat([shard for shard, _ in places], [len(rows) for _, rows in places])
         rows = np.concatenate([rows for _, rows in places])
-        order = np.random.default_rng([self.seed, self.epoch, self.worker, window]).permutation(len(rows))
+        order = np.random.default_rng([OF_WINDOWS, self.seed, self.epoch, self.worker, window]).permutation(len(rows))
         return shards[order], rows[order]
 
     def _placed(self, numbers: Rows) -> Places:
@@ -126,8 +132,8 @@ def _by_shard(shards: Rows, rows: Rows) -> Places:
 def permuted(numbers: Rows, count: int, seed: int, epoch: int) -> Rows:
     """Where a random permutation of `count` things takes some of them, without the others being looked at.
 
-    A Feistel network of several rounds over the next power of four (Luby & Rackoff, 1988), walked until it lands below `count` (Black &
-    Rogaway, 2002).
+    A Feistel network of several rounds over the next power of four (Luby & Rackoff, 1988), walked until it lands below `count`
+    (Black & Rogaway, 2002).
 
     Args:
         numbers: int64 [n], each in [0, count).

@@ -71,7 +71,12 @@ def files_of(schema: FunnelSchema, splits: Mapping[Split, Origin]) -> dict[str, 
                 status = path.stat()
                 # Two folders may have a file of one name.
                 name = f"{split} {source} {path.relative_to(origin.root) if path.is_relative_to(origin.root) else path}"
-                found[name] = {"size": status.st_size, "changed": status.st_mtime_ns, "sample": _sample(path, status.st_size), "path": str(path)}
+                found[name] = {
+                    "size": status.st_size,
+                    "changed": status.st_mtime_ns,
+                    "sample": _sample(path, status.st_size),
+                    "path": str(path),
+                }
     return found
 
 
@@ -81,7 +86,12 @@ def hashes_of(files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def fingerprint(
-    schema: FunnelSchema, splits: Mapping[Split, Origin], files: Mapping[str, Mapping[str, Any]], *, labels: bool, known: str = ""
+    schema: FunnelSchema,
+    splits: Mapping[Split, Origin],
+    files: Mapping[str, Mapping[str, Any]],
+    *,
+    labels: bool,
+    known: str = "",
 ) -> str | None:
     """A hash of all that a store depends on; None for frames.
 

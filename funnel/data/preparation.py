@@ -101,7 +101,14 @@ def make_store(
                 continue
         else:
             raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
-        manifest = {"format": FORMAT, "fingerprint": mark, "hashes": hashes, "files": files, "schema": read_part(schema), **found}
+        manifest = {
+            "format": FORMAT,
+            "fingerprint": mark,
+            "hashes": hashes,
+            "files": files,
+            "schema": read_part(schema),
+            **found,
+        }
         manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
         manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -191,7 +198,9 @@ class _Preparation:
         self._forget(reading)
         with self._timed("vocabulary"):
             training = [path for split, path in drafts if split == "train"]
-            learnt, vocabulary = learner.learnt(reading.texts, lambda: (Star.load(path, self.schema.sources)[0] for path in training))
+            learnt, vocabulary = learner.learnt(
+                reading.texts, lambda: (Star.load(path, self.schema.sources)[0] for path in training)
+            )
             self._look_up_in(vocabulary)
 
         def finish(draft: tuple[str, Path]) -> tuple[str, Condensed]:
@@ -255,12 +264,18 @@ class _Preparation:
         def write(item: Any) -> tuple[str, Star, dict[str, Any], dict[str, FeatureSummary]]:
             split, condensed = finish(item)
             rows = {
-                table: lookup(codes, self.lookups[table].codes, self.lookups[table].rows) for table, codes in condensed.codes.items()
+                table: lookup(codes, self.lookups[table].codes, self.lookups[table].rows)
+                for table, codes in condensed.codes.items()
             }
             star = encode(self.schema, condensed, rows, self.last_position)
             part = self.folder / f"{next(numbers)}.part"
             star.save(part)
-            return split, star, {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)}, summarise(self.schema, star)
+            return (
+                split,
+                star,
+                {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)},
+                summarise(self.schema, star),
+            )
 
         for done, (split, star, entry, summary) in enumerate(in_order(write, items), 1):
             made = self.made.setdefault(split, _Split())
@@ -288,7 +303,6 @@ class _Preparation:
     def _forget(self, reading: Reading) -> None:
         for spill in (reading.facts, *reading.dimensions.values()):
             spill.remove()
-
 
     def _timed(self, what: str) -> Any:
         return _Timed(self.seconds, what)

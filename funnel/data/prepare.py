@@ -37,7 +37,8 @@ def prepare(
 
     Args:
         schema: A file, a mapping, or a schema.
-        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own folder.
+        data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
+            folder.
         out: The store's folder. Default: a temporary one, which goes with the store that is returned.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
         overrides: `path=value` texts, such as `data.bad_rows=skip`.
@@ -60,7 +61,7 @@ def prepare(
 
 
 def default_store(schema: FunnelSchema, origin: Origin) -> Path:
-    """Where the command line keeps a store: one folder for each state of schema and files, so that they do not replace each other."""
+    """Where the command line keeps a store: one folder for each state of schema and files, so that none replaces another."""
     splits = splits_of(schema, origin)
     mark = fingerprint(schema, splits, files_of(schema, splits), labels=True) or "frames"
     return Path("stores") / f"{schema.name}-{mark[:12]}"

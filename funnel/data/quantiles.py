@@ -14,8 +14,8 @@ _SIGN = np.uint32(0x80000000)
 class Quantiles:
     """Boundaries between buckets of equal weight.
 
-    The first pass counts the upper 16 bits of each number; the second looks only at the numbers of those bins in which a boundary
-    falls.
+    The first pass counts the upper 16 bits of each number; the second looks only at the numbers of those bins in which a
+    boundary falls.
 
     Args:
         buckets: How many are wanted.
@@ -100,4 +100,6 @@ def _counted(
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     kept = near[bits >> np.uint32(16)]
     distinct, place = np.unique(bits[kept], return_inverse=True)
-    return distinct, np.bincount(place, weights=None if weights is None else weights[kept], minlength=len(distinct)).astype(np.float64)
+    return distinct, np.bincount(place, weights=None if weights is None else weights[kept], minlength=len(distinct)).astype(
+        np.float64
+    )

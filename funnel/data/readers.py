@@ -211,8 +211,8 @@ class Text:
                 if len(rest) > LONGEST_ROW:
                     line = self._line + count_lines(text[:end]) - 1
                     raise DataError(
-                        f"{self._path}: the row after line {line:,} is longer than {LONGEST_ROW >> 20} MiB, expected a shorter one. "
-                        "Is a quote left open, or is it another format?"
+                        f"{self._path}: the row after line {line:,} is longer than {LONGEST_ROW >> 20} MiB, expected a "
+                        "shorter one. Is a quote left open, or is it another format?"
                     )
                 if end:
                     yield text[:end], file.tell()
@@ -266,7 +266,8 @@ class Text:
     def _cut(self, lines: NDArray[np.int64], cut: tuple[int, int, int]) -> str:
         number, got, expected = cut
         wanted = f"{expected} ({', '.join(self._columns)})"
-        return f"{self._path}:{lines[number - 1]} got {got} columns, expected {wanted}. Mend the line, or correct `columns` or `separator`."
+        mend = "Mend the line, or correct `columns` or `separator`."
+        return f"{self._path}:{lines[number - 1]} got {got} columns, expected {wanted}. {mend}"
 
 
 def _frame(table: pa.Table, rows: int) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from funnel.data.codes import Codes, CollisionError, mixed
 from funnel.data.columns import Columns, take
-from funnel.data.faults import Faults, Sieve
+from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.holdout import HoldOut, group_of
 from funnel.data.keyed import Keyed, parts_of, texts
 from funnel.data.labels import make_consistent
@@ -162,24 +162,32 @@ class _Reader:
         for place, found in self._pieces(name):
             spill.add_piece(found.rows, found.columns, place, found.places)
         spill.finish()
-        again = spill.index()
+        again, keys = spill.index()
         if not len(again):
             return
         self.reading.require_injective({})  # two keys with one code are no key that repeats
         faults = self.reading.faults[name]
         column = self.schema.dimension(name).key
 
-        def message(row: int) -> str:
+        def message(number: int) -> str:
+            key = self._spelt(key_role(name), int(keys[number]))
             return (
-                f"{spill.at(row)} column {column!r}: got a key of dimension {name!r} more than once ({len(again):,} rows repeat a "
-                "key), expected one row for each key. Keep one of them."
+                f"{spill.at(int(again[number]))} column {column!r}: got the key {key!r} of dimension {name!r} more than once "
+                f"({len(again):,} rows repeat a key), expected one row for each key. Keep one of them."
             )
 
         if not isinstance(self.schema.data.bad_rows, SkipBadRows):
-            raise DataError(message(int(again[0])))
-        faults.count("a key that was there before", len(again), [message(int(row)) for row in again[:3]])
+            raise DataError(message(0))
+        faults.count("a key that was there before", len(again), [message(number) for number in range(len(again))[:EXAMPLES]])
         faults.rows += len(again)
         self._require_few(name)
+
+    def _spelt(self, role: str, code: int) -> str:
+        """The text of a key."""
+        if code >= 0:
+            return str(code)
+        found = (part.filter(pl.col("code") == code) for (part,) in parts_of(self.reading.texts[role]) if part.height)
+        return next(rows["text"][0] for rows in found if rows.height)
 
     def _facts(self) -> None:
         schema, reading = self.schema, self.reading
@@ -230,11 +238,13 @@ class _Reader:
             columns[row_role(name)] = rows.astype(np.int32) if self.reading.dimensions[name].rows < 2**31 else rows
             lost = rows < 0
 
-            def message(row: int, name: str = name, lost: NDArray[np.bool_] = lost) -> str:
+            def message(row: int, name: str = name, lost: NDArray[np.bool_] = lost, codes: Codes = codes) -> str:
                 column = schema.dimension(name).key_in_facts
                 return (
-                    f"{place.at(int(found.places[row]))} column {column!r}: {int(lost.sum()):,} of {found.rows:,} facts read with this "
-                    f"one have a key that the dimension {name!r} lacks; expected each to be there. Add the rows, or drop the facts."
+                    f"{place.at(int(found.places[row]))} column {column!r}: got the key "
+                    f"{self._spelt(key_role(name), int(codes[row]))!r}, which the dimension {name!r} lacks (as do "
+                    f"{int(lost.sum()):,} of {found.rows:,} facts read with this one), expected each to be there. Add the rows, "
+                    "or drop the facts."
                 )
 
             sieve.refuse(lost, f"a key that dimension {name!r} lacks", message)
@@ -299,7 +309,9 @@ class _Reader:
         patterns = patterns_of(self.schema, source, self.split)
         if not patterns:
             place = "data.facts" if source == FACTS else f"data.dimensions.{source}"
-            raise DataError(f"{place}: declares no {self.split} files, expected `{self.split}` or `files`. Name them in the schema.")
+            raise DataError(
+                f"{place}: declares no {self.split} files, expected `{self.split}` or `files`. Name them in the schema."
+            )
         paths = find_files(self.origin.root, patterns, source)
         size = sum(path.stat().st_size for path in paths)
         return size, listed(paths, 3), read_files(files, paths, wanted, self.schema.data.bad_rows)

@@ -74,7 +74,9 @@ def build(schema: FunnelSchema, reading: Reading, facts: Columns, parts: Mapping
     for name in names:
         used, index[name] = _by_first_use(facts[row_role(name)])
         sources[name] = reading.dimensions[name].take(used)
-    sources[FACTS] = {key: array for key, array in facts.items() if key not in (LABELS, POSITION, *(row_role(d) for d in names))}
+    sources[FACTS] = {
+        key: array for key, array in facts.items() if key not in (LABELS, POSITION, *(row_role(d) for d in names))
+    }
     star = Star(sources, index, facts[POSITION], facts.get(LABELS))
     for feature in schema.features:
         if isinstance(feature, Cross):
@@ -170,7 +172,9 @@ def condense(schema: FunnelSchema, star: Star, *, count: bool) -> Condensed:
     return Condensed(replace(star, sources=sources), found, counts)
 
 
-def _weights(schema: FunnelSchema, feature: Categorical | Bag, star: Star, uses: Mapping[str, NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+def _weights(
+    schema: FunnelSchema, feature: Categorical | Bag, star: Star, uses: Mapping[str, NDArray[np.int64] | None]
+) -> NDArray[np.int64] | None:
     source = schema.source_of(feature)
     own = uses[source]
     if own is None or not isinstance(feature, Bag):
@@ -178,7 +182,9 @@ def _weights(schema: FunnelSchema, feature: Categorical | Bag, star: Star, uses:
     return np.repeat(own, np.diff(star.sources[source][feature.name + OFFSETS]))
 
 
-def _counted(places: NDArray[np.int32], weights: list[NDArray[np.int64] | None], lengths: list[int], ids: int) -> NDArray[np.int64]:
+def _counted(
+    places: NDArray[np.int32], weights: list[NDArray[np.int64] | None], lengths: list[int], ids: int
+) -> NDArray[np.int64]:
     if all(one is None for one in weights):
         return np.bincount(places, minlength=ids)
     whole = np.concatenate([np.ones(n, np.int64) if one is None else one for one, n in zip(weights, lengths, strict=True)])

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.arrays import read_arrays, write_arrays
-from funnel.data.columns import Columns, Positions, concat, part, take
 from funnel.data.codes import Codes, mixed
+from funnel.data.columns import Columns, Positions, concat, part, take
 from funnel.data.readers import Place
 
 BUFFER_BYTES = 64 << 20
@@ -150,18 +150,19 @@ class DimensionSpill(Spill):
         """The keys, ascending: int64 [rows]."""
         return self._sorted
 
-    def index(self) -> NDArray[np.int64]:
+    def index(self) -> tuple[NDArray[np.int64], Codes]:
         """Sort the keys.
 
         Returns:
-            The rows, from the second, that repeat a key; they are never found.
+            The rows, from the second, that repeat a key, and their keys; they are never found.
         """
         keys = np.concatenate(self._keys) if self._keys else np.zeros(0, np.int64)
         self._keys = []
         order = np.argsort(keys, kind="stable")
         first = np.concatenate([np.ones(min(len(keys), 1), bool), np.diff(keys[order]) != 0])
         self._sorted, self._places = keys[order[first]], order[first].astype(np.int32 if len(keys) < 2**31 else np.int64)
-        return np.sort(order[~first])
+        again = np.sort(order[~first])
+        return again, keys[again]
 
     def find(self, keys: Codes) -> NDArray[np.int64]:
         """The rows of keys, -1 where there is none: int64 [n]."""

@@ -22,12 +22,13 @@ class Star:
     """Some facts. The facts of one row of the first dimension stand together.
 
     Attributes:
-        sources: By source, the facts first: its columns. Ids are rows of embedding tables, int32; numbers float32, NaN where missing.
+        sources: By source, the facts first: its columns. Ids are rows of embedding tables, int32; numbers float32, NaN where
+            missing.
         index: By dimension: each fact's row, int32 [facts].
         position: Where each fact stood among those that were read: int64 [facts].
         labels: uint8 [facts, stages]; None where none were read.
-        groups: The facts' groups for the evaluation, int64: [facts], or [rows] of the dimension `grouped_by`; None where none are
-            declared.
+        groups: The facts' groups for the evaluation, int64: [facts], or [rows] of the dimension `grouped_by`; None where none
+            are declared.
         grouped_by: The source whose rows `groups` describes.
     """
 
@@ -63,7 +64,9 @@ class Star:
         Raises:
             OSError: The disk is full.
         """
-        arrays: Arrays = {f"{source}/{name}": array for source, columns in self.sources.items() for name, array in columns.items()}
+        arrays: Arrays = {
+            f"{source}/{name}": array for source, columns in self.sources.items() for name, array in columns.items()
+        }
         arrays |= {f"{INDEX}/{name}": array for name, array in self.index.items()} | {POSITION: self.position}
         if self.labels is not None:
             arrays[LABELS] = self.labels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns
-from funnel.data.keyed import Keyed, tally, texts
+from funnel.data.keyed import Keyed, Tally, texts
 from funnel.data.labels import rates
 from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
@@ -76,7 +76,7 @@ class Learner:
 
     def __init__(self, schema: FunnelSchema, folder: Path) -> None:
         self._schema, self._folder = schema, folder
-        self._tallies = {table: tally(folder / f"counts of {table}") for table in vocabulary_tables(schema)}
+        self._tallies = {table: Tally(folder / f"counts of {table}") for table in vocabulary_tables(schema)}
         self._quantiles = {
             feature.name: Quantiles(feature.transform.buckets)
             for feature in schema.features
@@ -86,13 +86,11 @@ class Learner:
 
     def see(self, condensed: Condensed) -> Seen:
         """Count the ids of a star, and measure its numbers. May be called by several threads."""
-        import polars as pl  # noqa: PLC0415  # only here
-
         for table, codes in condensed.codes.items():
             counts = condensed.counts[table]
             used = counts > 0
             used[:1] &= codes[:1] != np.iinfo(np.int64).min  # no id comes first
-            self._tallies[table].add(pl.DataFrame({"code": codes[used], "count": counts[used]}))
+            self._tallies[table].count(codes[used], counts[used])
         star = condensed.star
         labels = star.labels if star.labels is not None else np.zeros([0, len(self._schema.stages)], np.uint8)
         reached = labels.sum(axis=0, dtype=np.int64)
@@ -165,8 +163,8 @@ class Learner:
     def _require_some(self, feature: Numeric, some: bool) -> None:
         if not some:
             raise DataError(
-                f"column {feature.column_name!r}: no training row has a number for the feature {feature.name!r}, expected some. "
-                "Remove the feature, or correct its column."
+                f"column {feature.column_name!r}: no training row has a number for the feature {feature.name!r}, expected "
+                "some. Remove the feature, or correct its column."
             )
 
     def _numbers(self, feature: Numeric, star: Star) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:

@@ -151,9 +151,14 @@ def require_checksum(path: Path, wanted: str) -> None:
     try:
         changed = checksum(path) != wanted
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}. The store is not whole: remove it, and prepare again.") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. The store is not whole: remove it, and prepare again."
+        ) from None
     if changed:
-        raise DataError(f"{path}: was changed after it was written, expected the checksum {wanted[:12]}... Remove the store, and prepare again.")
+        raise DataError(
+            f"{path}: was changed after it was written, expected the checksum {wanted[:12]}... Remove the store, "
+            "and prepare again."
+        )
 
 
 def store_of(schema: FunnelSchema, data: Any) -> Store | None:
@@ -173,8 +178,8 @@ def store_of(schema: FunnelSchema, data: Any) -> Store | None:
     differ = [key for key in wanted if manifest is None or manifest["schema"].get(key) != wanted[key]]
     if differ:
         raise DataError(
-            f"{path}: was prepared for another schema (another {', '.join(differ)}), expected one that reads and encodes rows in the "
-            "same way. Prepare again."
+            f"{path}: was prepared for another schema (another {', '.join(differ)}), expected one that reads and encodes rows "
+            "in the same way. Prepare again."
         )
     return Store(path, schema, data.owner if isinstance(data, Store) else None)
 

@@ -43,7 +43,9 @@ class FeatureSummary:
         self.missing += other.missing
         self.oov += other.oov
         size = max(len(self.lengths), len(other.lengths))
-        self.lengths = np.pad(self.lengths, (0, size - len(self.lengths))) + np.pad(other.lengths, (0, size - len(other.lengths)))
+        self.lengths = np.pad(self.lengths, (0, size - len(self.lengths))) + np.pad(
+            other.lengths, (0, size - len(other.lengths))
+        )
 
     def as_dict(self, feature: Any) -> dict[str, Any]:
         """For the manifest: shares of the facts, or of their entries, and for bags the quantiles of their lengths."""
@@ -53,9 +55,7 @@ class FeatureSummary:
         if isinstance(feature, Bag):
             below = np.cumsum(self.lengths)
             found["entries"] = self.entries
-            found["lengths"] = {
-                f"p{100 * q:g}": int(np.searchsorted(below, q * below[-1], side="left")) for q in QUANTILES
-            }
+            found["lengths"] = {f"p{100 * q:g}": int(np.searchsorted(below, q * below[-1], side="left")) for q in QUANTILES}
         return found
 
 

@@ -100,19 +100,36 @@ def choose_terms(counts: Keyed, texts: Keyed, table: str, min_count: int, max_ro
     Raises:
         DataError: An id holds a line break.
     """
-    chosen = [pl.DataFrame(schema={"text": pl.String, "count": pl.Int64})]
+    chosen = [pl.DataFrame(schema={"code": pl.Int64, "count": pl.Int64})]
+    spellings = [_or_none(pl.DataFrame())]
     for part, spelling in parts_of(counts, texts):
         # Only ids seen often enough are held in memory, as their rows in the network will be.
-        often = part.filter(pl.col("count") >= max(1, min_count)) if part.height else part
-        if often.height:
-            chosen.append(often.select(spelt(often["code"].to_numpy(), _or_none(spelling)), "count"))
-    terms = pl.concat(chosen).sort("count", "text", descending=[True, False])["text"]
+        if part.height:
+            chosen.append(part.filter(pl.col("count") >= max(1, min_count)).select("code", "count"))
+            spellings.append(_or_none(spelling).join(chosen[-1], on="code", how="semi"))
+    terms = _in_order(pl.concat(chosen), pl.concat(spellings))
     terms = terms if max_rows is None else terms.head(max_rows)
     broken = terms.str.contains("[\r\n]")
     if broken.any():
         found = terms.filter(broken)[0]
         raise DataError(f"table {table!r}: the id {found!r} holds a line break, expected none. Clean the column.")
     return terms.rename(table)
+
+
+def _in_order(chosen: pl.DataFrame, spellings: pl.DataFrame) -> pl.Series:
+    """Texts of ids, by descending count, then by text."""
+    codes = chosen["code"].to_numpy()
+    if spellings.height:
+        return chosen.with_columns(text=spelt(codes, spellings)).sort("count", "text", descending=[True, False])["text"]
+    # The order of decimal texts without making them: by their digits from the left, and the shorter first where these are
+    # equal.
+    digits = np.maximum(np.searchsorted(_POWERS, codes, side="right"), 1)
+    aligned = codes.astype(np.uint64) * _POWERS[19 - digits].astype(np.uint64)
+    keys = chosen.with_columns(aligned=pl.Series(aligned), digits=pl.Series(digits))
+    return keys.sort("count", "aligned", "digits", descending=[True, False, False])["code"].cast(pl.String)
+
+
+_POWERS = np.concatenate([[1], 10 ** np.arange(1, 19)])  # of ten, as far as int64 holds them
 
 
 def _or_none(texts: pl.DataFrame) -> pl.DataFrame:

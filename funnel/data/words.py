@@ -1,7 +1,8 @@
 """Short texts inside a long one, eight bytes at a time: whole numbers, and texts of which there are few different ones.
 
-A text of up to eight bytes is one 64-bit word, and all digits of a number are turned into its value at once, by three multiplications
-(Lemire, 2022, "Parse eight digits in SWAR"). Places are positions in the long text; a range is where a short text begins and ends.
+A text of up to eight bytes is one 64-bit word, and all digits of a number are turned into its value at once, by three
+multiplications (Lemire, 2022, "Parse eight digits in SWAR"). Places are positions in the long text; a range is where a short
+text begins and ends.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from funnel.data.origin import origin_of, splits_of
 from funnel.data.prepare import SchemaLike, schema_file
+from funnel.data.reading import Watch
 from funnel.data.store import Store, store_of
 from funnel.doctor.checkup import Checkup
 from funnel.doctor.drift import drift_findings
@@ -29,7 +30,7 @@ def check(
     overrides: Sequence[str] = (),
     *,
     test: Any = None,
-    watch: Callable[[Any], None] | None = None,
+    watch: Watch = lambda _: None,
 ) -> Checkup:
     """Check a schema and its rows, and report all problems at once. Nothing is trained, and nothing is kept.
 
@@ -52,7 +53,7 @@ def check(
     try:
         store = store_of(declared, data) if test is None else None
         if store is not None:
-            return _examined(declared, store, store.manifest["data"], [])
+            return _examined(declared, store, store.manifest["data"], [], watch)
         origin = origin_of(declared, data, schema_file(schema))
         splits = splits_of(declared, origin)
         if test is not None:
@@ -60,7 +61,9 @@ def check(
     except DataError as error:
         return _unread(declared, where, [Finding("error", "data", str(error))])
     store, problems = open_rows(declared, splits, watch)
-    return _unread(declared, str(origin), problems) if store is None else _examined(declared, store, str(origin), problems)
+    return (
+        _unread(declared, str(origin), problems) if store is None else _examined(declared, store, str(origin), problems, watch)
+    )
 
 
 def _unread(schema: FunnelSchema, data: str, problems: list[Finding]) -> Checkup:
@@ -68,7 +71,7 @@ def _unread(schema: FunnelSchema, data: str, problems: list[Finding]) -> Checkup
     return Checkup(schema.space, stages, len(schema.features), data, 0, policy, {}, {}, 0, sort(problems))
 
 
-def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Finding]) -> Checkup:
+def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Finding], watch: Watch) -> Checkup:
     if not store.shards("train").rows:
         message = f"{store}: has no training rows, expected some. Prepare a store with them."
         return _unread(schema, data, [Finding("error", "data", message)])
@@ -78,9 +81,9 @@ def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Find
         *problems,
         *rows_findings(schema, store),
         *stage_findings(schema, store, by_stage),
-        *leak_findings(sample),
+        *leak_findings(sample, watch),
         *feature_findings(schema, store, sample),
-        *drift_findings(schema, store, sample, by_stage),
+        *drift_findings(schema, store, sample, by_stage, watch),
     ]
     if sample.rows < sample.of:
         message = (

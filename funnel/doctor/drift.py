@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.holdout import group_of
+from funnel.data.reading import Progress, Watch
 from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import Finding, differ
@@ -25,14 +26,17 @@ SHARE, INDEX, FACTOR = 0.1, 0.25, 2.0
 BINS, IDS = 10, 62  # of numbers; the most frequent ids, the rest being one
 
 
-def drift_findings(schema: FunnelSchema, store: Store, train: Sample, by_stage: dict[str, StageRows]) -> Iterator[Finding]:
+def drift_findings(
+    schema: FunnelSchema, store: Store, train: Sample, by_stage: dict[str, StageRows], watch: Watch
+) -> Iterator[Finding]:
     """Compare the test rows with the training rows; nothing where there are none."""
     test = store.manifest["splits"].get("test")
     if test is None:
         return
     learnt_from = store.manifest["splits"]["train"]
     drawn = Sample(schema, store, "test")
-    for feature in schema.features:
+    for done, feature in enumerate(schema.features, 1):
+        watch(Progress("comparing with the test rows", done, len(schema.features), "features"))
         changes = [*_shares(schema, feature, learnt_from, test), *_moved(feature, train, drawn)]
         if changes:
             message = (

@@ -48,7 +48,7 @@ def feature_findings(schema: FunnelSchema, store: Store, sample: Sample) -> Iter
 def _unknown(schema: FunnelSchema, feature: Any, about: str, share: float) -> Iterator[Finding]:
     if share <= MOST_OOV:
         return
-    among = ", missing ones among them" if getattr(feature, "missing", None) == "oov" else ""
+    among = ", missing ones among them," if getattr(feature, "missing", None) == "oov" else ""
     message = (
         f"{share:.0%} of its ids{among} in the training rows share the row for unknown ones (table {feature.table_name}, "
         f"{_limits(schema, feature.table_name)}), expected at most {MOST_OOV:.0%}. Lower min_count, raise max_rows, hash them "

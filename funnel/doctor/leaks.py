@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from funnel.data.reading import Progress, Watch
 from funnel.doctor.finding import Finding
 from funnel.doctor.sample import Sample
 from funnel.doctor.tallies import Entries, Tally, tallies
@@ -18,10 +19,12 @@ LEAK = 0.95
 LEAST_EQUAL = 5  # of each kind: fewer rows may be equal by chance
 
 
-def leak_findings(sample: Sample) -> Iterator[Finding]:
+def leak_findings(sample: Sample, watch: Watch) -> Iterator[Finding]:
     """For each feature, whether it alone tells a stage; and whether two stages are one."""
-    for feature in sample.schema.features:
+    features = sample.schema.features
+    for done, feature in enumerate(features, 1):
         yield from _of_feature(sample, feature)
+        watch(Progress("looking for leaks", done, len(features), "features"))
     yield from _identical(sample)
 
 

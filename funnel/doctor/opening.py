@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from funnel.data.preparation import make_store
-from funnel.data.reading import Origin, Split
+from funnel.data.reading import Origin, Split, Watch
 from funnel.data.store import Store, TemporaryFolder
 from funnel.doctor.finding import Finding
 from funnel.errors import DataError
 from funnel.schema.data import SkipBadRows
 from funnel.schema.funnel_schema import FunnelSchema
-
-Watch = Callable[[Any], None]
 
 
 def lenient(schema: FunnelSchema) -> FunnelSchema:
@@ -23,9 +20,7 @@ def lenient(schema: FunnelSchema) -> FunnelSchema:
     return schema.model_copy(update={"data": data, "inconsistent_labels": policy})
 
 
-def open_rows(
-    schema: FunnelSchema, splits: Mapping[Split, Origin], watch: Watch | None = None
-) -> tuple[Store | None, list[Finding]]:
+def open_rows(schema: FunnelSchema, splits: Mapping[Split, Origin], watch: Watch) -> tuple[Store | None, list[Finding]]:
     """Prepare what can be prepared, in a temporary place.
 
     Args:
@@ -49,7 +44,7 @@ def open_rows(
     return store, [Finding("error", "data", problem) for problem in problems]
 
 
-def _try(schema: FunnelSchema, splits: Mapping[Split, Origin], problems: dict[str, None], watch: Watch | None) -> Store | None:
+def _try(schema: FunnelSchema, splits: Mapping[Split, Origin], problems: dict[str, None], watch: Watch) -> Store | None:
     folder = TemporaryFolder()
     try:
         return make_store(schema, splits, folder.path / "store", watch=watch, owner=folder)

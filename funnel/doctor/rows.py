@@ -48,7 +48,10 @@ def _skipped(schema: FunnelSchema, split: str, source: str, skipped: dict[str, A
         level, then = "warning", "A fit leaves them out (data.bad_rows: skip)."
     for reason, rows in skipped["reasons"].items():
         example = skipped["examples"][reason][0]
-        message = f"{rows:,} of {skipped['of']:,} {split} rows cannot be used: {reason}. {then} For example: {example}"
+        counted = f"{reason} ({rows:,})"
+        message = (
+            f"{skipped['rows']:,} of {skipped['of']:,} {split} rows cannot be used: {counted}. {then} For example: {example}"
+        )
         yield Finding(level, f"source {source}", message)
 
 

@@ -1,36 +1,68 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.batches import batches, dataset, shuffled, star_batch
-from funnel.data.encode import Columns, IdLists, Star
+from funnel.data.batches import batches, dataset, element, in_order, star_batch
+from funnel.data.order import Epoch
+from funnel.data.star import Star
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.training import ByGroup, ByRow, ByWindow
+
+SHUFFLES = [None, ByGroup(kind="group"), ByRow(kind="row"), ByWindow(kind="window", batches=2)]
 
 
-def tell_apart(facts=23, users=5, seed=0, labels=True) -> Star:
+def tell_apart(facts=23, users=5, seed=0, labels=True, first=0, offsets=np.int32) -> Star:
     """A star in which every value says where it is from: fact f has id f, and its user u has id 100 + u."""
     random = np.random.default_rng(seed)
 
-    def columns(rows: int, first: int) -> Columns:
+    def columns(rows: int, begin: int):
         lengths = random.integers(0, 4, rows)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        values = np.repeat(np.arange(first, first + rows), lengths).astype(np.int32)
-        bag = IdLists(values, offsets, (values / 2).astype(np.float32))
-        plain = IdLists(values, offsets, None)
-        ids = np.arange(first, first + rows, dtype=np.int32)
-        return Columns(rows, {"id": ids}, {"bag": bag, "plain": plain}, {"number": ids.astype(np.float32) + 0.5})
+        ends = np.concatenate([[0], np.cumsum(lengths)]).astype(offsets)
+        values = np.repeat(np.arange(begin, begin + rows), lengths).astype(np.int32)
+        ids = np.arange(begin, begin + rows, dtype=np.int32)
+        bag = {"bag": values, "bag/offsets": ends, "bag/weights": (values / 2).astype(np.float32)}
+        return {"id": ids, "number": ids.astype(np.float32) + 0.5, "plain": values, "plain/offsets": ends} | bag
 
-    index = {"user": random.integers(0, users, facts), "item": np.arange(facts)[::-1]}
+    index = {
+        "user": np.sort(random.integers(0, users, facts)).astype(np.int32),
+        "item": np.arange(facts, dtype=np.int32)[::-1],
+    }
     found = np.stack([np.arange(facts) % 2, np.arange(facts) % 4 == 1], 1).astype(np.uint8) if labels else None
-    return Star(columns(facts, 0), {"user": columns(users, 100), "item": columns(facts, 1000)}, index, found, None)
+    sources = {"facts": columns(facts, first), "user": columns(users, 10_000 + first), "item": columns(facts, 20_000 + first)}
+    return Star(sources, index, np.arange(first, first + facts, dtype=np.uint32), found)
 
 
-def of_row(star_columns: Columns, row: int) -> list[int]:
-    offsets = star_columns.lists["bag"].offsets
-    return star_columns.lists["bag"].values[offsets[row] : offsets[row + 1]].tolist()
+class Shards(Sequence):
+    """Some stars, as the shards of a store."""
+
+    def __init__(self, *stars: Star) -> None:
+        self.stars = stars
+        self.sizes = np.array([star.rows for star in stars], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.stars)
+
+    def __getitem__(self, number: int) -> Star:
+        return self.stars[number]
+
+    @property
+    def rows(self) -> int:
+        return int(self.sizes.sum())
+
+
+def three(labels=True) -> Shards:
+    sizes = ((23, 5), (1, 1), (12, 7))
+    return Shards(*(tell_apart(f, u, seed, labels, 100 * seed) for seed, (f, u) in enumerate(sizes)))
+
+
+def of_row(columns, row: int) -> list[int]:
+    return columns["bag"][columns["bag/offsets"][row] : columns["bag/offsets"][row + 1]].tolist()
 
 
 def bag(batch, key, row):
@@ -39,74 +71,106 @@ def bag(batch, key, row):
     return batch[key][begin:end].tolist()
 
 
-def check(star: Star, rows, batch) -> None:
+def check(parts, batch) -> None:
     """Every fact has its own values, and is led to its own dimension rows."""
-    assert batch["facts/id"].tolist() == list(rows)
-    assert (batch["facts/number"] == np.array(rows) + 0.5).all()
-    for position, fact in enumerate(rows):
-        assert bag(batch, "facts/bag", position) == of_row(star.facts, fact)
-        for name, first in (("user", 100), ("item", 1000)):
-            own = star.index[name][fact]
+    facts = [(star, int(row)) for star, rows in parts for row in rows]
+    assert batch["facts/id"].tolist() == [star.sources["facts"]["id"][row] for star, row in facts]
+    assert (batch["facts/number"] == batch["facts/id"] + 0.5).all()
+    for position, (star, row) in enumerate(facts):
+        assert bag(batch, "facts/bag", position) == of_row(star.sources["facts"], row)
+        for name in ("user", "item"):
+            own = star.index[name][row]
             at = batch[f"index/{name}"][position]
-            assert batch[f"{name}/id"][at] == first + own
-            assert batch[f"{name}/number"][at] == first + own + 0.5
-            assert bag(batch, f"{name}/bag", at) == of_row(star.dimensions[name], own)
+            assert batch[f"{name}/id"][at] == star.sources[name]["id"][own]
+            assert batch[f"{name}/number"][at] == star.sources[name]["number"][own]
+            assert bag(batch, f"{name}/bag", at) == of_row(star.sources[name], own)
+    for name in ("user", "item"):
+        rows = {(id(star), int(star.index[name][row])) for star, row in facts}
+        assert len(batch[f"{name}/id"]) == len(rows)  # each dimension row once for each star
 
 
 @given(rows=st.lists(st.integers(0, 22), min_size=1, max_size=12), seed=st.integers(0, 100))
 def test_a_batch_holds_each_facts_own_rows(rows, seed):
-    star = tell_apart(seed=seed)
-    batch = star_batch(star, np.array(rows))
-    check(star, rows, batch)
-    assert len(batch["user/id"]) == len({star.index["user"][row] for row in rows})  # each dimension row once
+    parts = [(tell_apart(seed=seed), np.array(rows))]
+    batch = star_batch(parts)
+    check(parts, batch)
     assert "facts/plain/weights" not in batch
 
 
-def test_a_batch_has_the_types_that_the_network_takes():
-    batch = star_batch(tell_apart(), np.arange(4))
-    kinds = {key: (value.dtype, value.ndim) for key, value in batch.items()}
-    assert kinds["facts/id"] == kinds["user/bag"] == kinds["user/bag/offsets"] == kinds["index/user"] == (np.int32, 1)
-    assert kinds["facts/number"] == kinds["user/bag/weights"] == (np.float32, 1)
-    assert {key.split("/")[0] for key in batch} == {"facts", "user", "item", "index"}
+@given(st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 11), max_size=6)), min_size=1, max_size=5))
+def test_a_batch_of_several_stars_holds_each_facts_own_rows(chosen):
+    shards = [tell_apart(12, users, seed, first=100 * seed) for seed, users in enumerate((3, 1, 9))]
+    parts = [(shards[number], np.array(rows, np.int64)) for number, rows in chosen]
+    batch = star_batch(parts)
+    facts = [(star, int(row)) for star, rows in parts for row in rows]
+    assert batch["facts/id"].tolist() == [star.sources["facts"]["id"][row] for star, row in facts]
+    for position, (star, row) in enumerate(facts):
+        for name in ("user", "item"):
+            at = batch[f"index/{name}"][position]
+            assert batch[f"{name}/id"][at] == star.sources[name]["id"][star.index[name][row]]
+            assert bag(batch, f"{name}/bag", at) == of_row(star.sources[name], star.index[name][row])
 
 
-@pytest.mark.parametrize(("size", "sizes"), [(10, [10, 10, 3]), (23, [23]), (100, [23]), (1, [1] * 23)])
-def test_every_fact_comes_once_and_the_last_batch_may_be_smaller(size, sizes):
-    star = tell_apart()
-    order = shuffled(np.arange(23), 0, 0)
-    found = list(batches(star, order, size))
-    assert [len(labels) for _, labels in found] == sizes
-    assert np.concatenate([batch["facts/id"] for batch, _ in found]).tolist() == order.tolist()
-    labels = np.concatenate([labels for _, labels in found])
+@pytest.mark.parametrize("offsets", [np.int32, np.int64])
+def test_a_batch_has_the_types_that_the_network_takes(offsets):
+    for parts in ([(tell_apart(offsets=offsets), np.arange(4))], [(star, np.arange(1)) for star in three()]):
+        batch = star_batch(parts)
+        kinds = {key: (value.dtype, value.ndim) for key, value in batch.items()}
+        assert kinds["facts/id"] == kinds["user/bag"] == kinds["user/bag/offsets"] == kinds["index/user"] == (np.int32, 1)
+        assert kinds["facts/number"] == kinds["user/bag/weights"] == (np.float32, 1)
+        assert {key.split("/")[0] for key in batch} == {"facts", "user", "item", "index"}
+
+
+def test_labels_are_those_of_the_facts():
+    shards = three()
+    parts = [(shards[0], np.array([5, 1])), (shards[2], np.array([0]))]
+    batch, labels = element(parts)
     assert labels.dtype == np.float32
-    assert (labels == star.labels[order]).all()
-
-
-def test_rows_may_be_some_of_the_facts():
-    found = list(batches(tell_apart(), np.array([5, 3, 20]), 2))
-    assert [batch["facts/id"].tolist() for batch, _ in found] == [[5, 3], [20]]
+    assert labels.tolist() == [[1, 1], [1, 1], [0, 0]]
+    assert batch["facts/id"].tolist() == [5, 1, 200]
 
 
 def test_without_labels_a_batch_stands_alone():
-    (batch,) = batches(tell_apart(labels=False), np.arange(23), 50)
-    assert isinstance(batch, dict)
+    assert isinstance(element([(tell_apart(labels=False), np.arange(23))]), dict)
 
 
-def test_an_order_is_a_pure_function_of_seed_and_epoch():
-    rows = np.arange(1000)
-    orders = {(seed, epoch): tuple(shuffled(rows, seed, epoch)) for seed in range(3) for epoch in range(3)}
-    assert len(set(orders.values())) == 9
-    for (seed, epoch), order in orders.items():
-        assert sorted(order) == rows.tolist()
-        assert tuple(shuffled(rows, seed, epoch)) == order
-    assert (rows == np.arange(1000)).all()
+@pytest.mark.parametrize("shuffle", SHUFFLES)
+@pytest.mark.parametrize(("size", "sizes"), [(10, [10, 10, 10, 6]), (36, [36]), (100, [36]), (1, [1] * 36)])
+def test_every_fact_comes_once_with_its_own_rows_and_the_last_batch_may_be_smaller(shuffle, size, sizes):
+    shards = three()
+    epoch = Epoch(shards, size, shuffle, 3, 1)
+    found = list(batches(epoch))
+    assert [len(labels) for _, labels in found] == sizes
+    for number, (batch, labels) in enumerate(found):
+        parts = [(shards[shard], rows) for shard, rows in epoch.step(number)]
+        check(parts, batch)
+        assert (labels == np.concatenate([star.labels[rows] for star, rows in parts])).all()
+    ids = sorted(one for batch, _ in found for one in batch["facts/id"].tolist())
+    assert ids == sorted(one for star in shards.stars for one in star.sources["facts"]["id"].tolist())
 
 
-@pytest.fixture
-def star_and_schema(tmp_path):
-    facts = [{**oracle.FACTS[row % 5]} for row in range(12)]
-    schema, origin = oracle.placed("polars", tmp_path, facts, oracle.USERS)
-    return oracle.star_of(schema, origin), schema
+def test_a_row_of_the_first_dimension_stands_once_in_a_batch_by_group():
+    """Facts of one row are in one shard, and together."""
+    shards = three()
+    for batch, _ in batches(Epoch(shards, 6, ByGroup(kind="group"), 0, 0)):
+        assert len(set(batch["user/id"].tolist())) == len(batch["user/id"])
+
+
+@pytest.mark.parametrize("shuffle", SHUFFLES)
+@pytest.mark.parametrize("first", [0, 1, 3, 5, 6])
+def test_batches_begin_at_any_step(shuffle, first):
+    whole = list(batches(Epoch(three(), 7, shuffle, 3, 1)))
+    rest = list(batches(Epoch(three(), 7, shuffle, 3, 1), first))
+    assert same(rest, whole[first:])
+
+
+@pytest.mark.parametrize("size", [1, 5, 23, 100])
+def test_all_facts_of_a_star_come_as_they_stand(size):
+    star = tell_apart()
+    found = list(in_order(star, size))
+    assert [len(batch["facts/id"]) for batch in found] == [min(size, 23 - begin) for begin in range(0, 23, size)]
+    for begin, batch in zip(range(0, 23, size), found, strict=True):
+        check([(star, np.arange(begin, min(begin + size, 23)))], batch)
 
 
 def elements(data):
@@ -120,24 +184,53 @@ def same(first, second):
     )
 
 
-def test_a_dataset_gives_the_batches(star_and_schema):
-    star, schema = star_and_schema
-    rows = np.array([7, 1, 2, 9, 0])
-    data = dataset(schema, star, rows, batch_size=2, shuffle=False)
-    assert same(elements(data), list(batches(star, rows, 2)))
-    assert same(elements(data), list(batches(star, rows, 2)))
+@pytest.fixture
+def store(tmp_path):
+    facts = [{**oracle.FACTS[row % 5]} for row in range(60)]
+    schema, origin = oracle.placed("polars", tmp_path, facts, oracle.USERS)
+    schema = FunnelSchema.model_validate(schema.model_dump() | {"data": schema.data.model_dump() | {"shard_rows": 9}})
+    store = oracle.store_of(schema, origin, tmp_path)
+    assert len(store.shards("train")) > 3
+    return store
 
 
-def test_each_pass_over_a_shuffled_dataset_is_the_next_epoch(star_and_schema):
-    star, schema = star_and_schema
-    rows = np.arange(12)
-    data = dataset(schema, star, rows, batch_size=5, shuffle=True)
-    for epoch in range(3):
-        assert same(elements(data), list(batches(star, shuffled(rows, schema.train.seed, epoch), 5)))
+@pytest.mark.parametrize("shuffle", SHUFFLES)
+def test_each_pass_over_a_dataset_is_the_next_epoch(store, shuffle):
+    shards, seed = store.shards("train"), store.schema.train.seed
+    data = dataset(store.schema, shards, batch_size=7, shuffle=shuffle)
+    passes = [elements(data) for _ in range(3)]
+    for number, found in enumerate(passes):
+        assert same(found, list(batches(Epoch(shards, 7, shuffle, seed, number))))
+    assert same(passes[0], passes[1]) == (shuffle is None)
 
 
-def test_a_dataset_without_labels_gives_batches_alone(star_and_schema):
-    star, schema = star_and_schema
-    bare = Star(star.facts, star.dimensions, star.index, None, None)
-    (batch,) = dataset(schema, bare, np.arange(12), batch_size=50, shuffle=False)
-    assert batch["facts/item_id"].shape == (12,)
+@pytest.mark.parametrize("shuffle", SHUFFLES)
+def test_a_dataset_goes_on_where_another_left_off(store, shuffle):
+    shards, seed = store.shards("train"), store.schema.train.seed
+    data = dataset(store.schema, shards, batch_size=7, shuffle=shuffle, first_epoch=2, first_step=3)
+    assert same(elements(data), list(batches(Epoch(shards, 7, shuffle, seed, 2)))[3:])
+    assert same(elements(data), list(batches(Epoch(shards, 7, shuffle, seed, 3))))
+
+
+def test_workers_share_out_the_facts(store):
+    shards = store.shards("train")
+    ids = []
+    for worker in range(2):
+        data = dataset(store.schema, shards, batch_size=7, shuffle=SHUFFLES[1], worker=worker, workers=2)
+        epoch = Epoch(shards, 7, SHUFFLES[1], store.schema.train.seed, 0, worker, 2)
+        found = elements(data)
+        assert same(found, list(batches(epoch)))
+        ids += [labels for _, labels in found]
+    assert sum(map(len, ids)) == 60
+
+
+def test_a_dataset_without_labels_gives_batches_alone(store):
+    schema = store.schema
+    bare = Shards(*(Star(star.sources, star.index, star.position) for star in store.shards("train")))
+    (batch,) = dataset(schema, bare, batch_size=60, shuffle=None)
+    assert batch["facts/item_id"].shape == (60,)
+
+
+def test_no_rows_make_no_dataset(store):
+    with pytest.raises(ValueError, match="got no rows, expected some to make batches of"):
+        dataset(store.schema, store.shards("test"), batch_size=1, shuffle=None)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.labels import make_consistent, priors
+from funnel.data.labels import make_consistent, rates
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -20,6 +20,10 @@ def funnel(policy="error", parents=(-1, 0, 1)):
     return load_schema({"name": "a", "stages": stages, "data": data, "features": features, "inconsistent_labels": policy})
 
 
+def at(row):
+    return f"f.csv:{row + 10}"
+
+
 def table(*rows):
     return np.array(rows, np.uint8)
 
@@ -30,7 +34,7 @@ COUNTS = {"s1": 2, "s2": 2}
 
 @pytest.mark.parametrize("policy", ["error", "drop", "and", "promote"])
 def test_labels_without_contradiction_stay(policy):
-    found = make_consistent(funnel(policy), CHAIN[:3], "here")
+    found = make_consistent(funnel(policy), CHAIN[:3], at)
     assert found.labels.tolist() == CHAIN[:3].tolist()
     assert found.kept.tolist() == [0, 1, 2]
     assert found.violations == {"s1": 0, "s2": 0}
@@ -38,34 +42,45 @@ def test_labels_without_contradiction_stay(policy):
 
 def test_error_counts_and_points_at_the_first():
     with pytest.raises(DataError) as caught:
-        make_consistent(funnel(), CHAIN, "here")
-    message = str(caught.value)
-    assert message.startswith(
-        "here: got l1 = 1 with l0 = 0 (row 4 is the first; without the earlier stage: 2 s1, 2 s2 of 7 rows)"
+        make_consistent(funnel(), CHAIN, at)
+    assert str(caught.value) == (
+        "f.csv:13: got l1 = 1 with l0 = 0 (without the earlier stage: 2 s1, 2 s2 of 7 rows read with this one), expected s1 only "
+        "after s0. Declare `inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier one), or "
+        "mend the labels."
     )
-    assert "Declare `inconsistent_labels: drop`, `and`" in message
+
+
+def test_error_points_at_the_first_stage_that_is_wrong():
+    with pytest.raises(DataError, match=r"^f\.csv:11: got l2 = 1 with l1 = 0 \(without the earlier stage: 1 s2 of 2 rows"):
+        make_consistent(funnel(), table([1, 1, 1], [1, 0, 1]), at)
 
 
 def test_drop_leaves_the_rows_out():
-    found = make_consistent(funnel("drop"), CHAIN, "here")
+    found = make_consistent(funnel("drop"), CHAIN, at)
     assert found.kept.tolist() == [0, 1, 2]
     assert found.labels.tolist() == CHAIN[:3].tolist()
     assert found.violations == COUNTS
 
 
-def test_drop_of_every_row_is_refused():
-    with pytest.raises(DataError, match="every row has a later stage without the earlier one"):
-        make_consistent(funnel("drop"), CHAIN[3:], "here")
+def test_drop_may_leave_no_row():
+    found = make_consistent(funnel("drop"), CHAIN[3:], at)
+    assert (found.kept.tolist(), found.labels.shape, found.violations) == ([], (0, 3), COUNTS)
+
+
+@pytest.mark.parametrize("policy", ["error", "drop", "and", "promote"])
+def test_no_rows_have_no_contradiction(policy):
+    found = make_consistent(funnel(policy), np.zeros([0, 3], np.uint8), at)
+    assert (found.kept.tolist(), found.labels.shape, found.violations) == ([], (0, 3), {"s1": 0, "s2": 0})
 
 
 def test_and_takes_later_labels_away():
-    found = make_consistent(funnel("and"), CHAIN, "here")
+    found = make_consistent(funnel("and"), CHAIN, at)
     assert found.labels[3:].tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert (found.violations, len(found.kept)) == (COUNTS, 7)
 
 
 def test_promote_adds_earlier_labels():
-    found = make_consistent(funnel("promote"), CHAIN, "here")
+    found = make_consistent(funnel("promote"), CHAIN, at)
     assert found.labels[3:].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]]
     assert (found.violations, len(found.kept)) == (COUNTS, 7)
 
@@ -83,7 +98,7 @@ BRANCHES = table([1, 1, 0, 0], [1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 0, 1], [0, 0, 
     ],
 )
 def test_branches_are_independent(policy, labels):
-    found = make_consistent(funnel(policy, TREE), BRANCHES, "here")
+    found = make_consistent(funnel(policy, TREE), BRANCHES, at)
     assert found.labels.tolist() == labels
     assert found.violations == {"s1": 1, "s2": 0, "s3": 2}
 
@@ -91,7 +106,7 @@ def test_branches_are_independent(policy, labels):
 def test_the_callers_labels_are_not_changed():
     before = CHAIN.copy()
     for policy in ("drop", "and", "promote"):
-        make_consistent(funnel(policy), CHAIN, "here")
+        make_consistent(funnel(policy), CHAIN, at)
     assert (before == CHAIN).all()
 
 
@@ -122,7 +137,7 @@ def oracle(policy, parents, row):
 def test_any_labels_of_any_tree_are_resolved_as_the_slow_way_does(data, parents, policy):
     row = st.lists(st.integers(0, 1), min_size=len(parents), max_size=len(parents))
     rows = [[0] * len(parents), *data.draw(st.lists(row, max_size=8))]
-    found = make_consistent(funnel(policy, parents), table(*rows), "here")
+    found = make_consistent(funnel(policy, parents), table(*rows), at)
     wanted = [(at, new) for at, old in enumerate(rows) if (new := oracle(policy, parents, old)) is not None]
     assert found.kept.tolist() == [at for at, _ in wanted]
     assert found.labels.tolist() == [new for _, new in wanted]
@@ -132,7 +147,20 @@ def test_any_labels_of_any_tree_are_resolved_as_the_slow_way_does(data, parents,
             assert found.violations[f"s{stage}"] == sum(old[stage] > old[parent] for old in rows)
 
 
-def test_priors_are_rates_given_the_parent_drawn_to_a_half():
+def counted(labels, parents):
+    reached = labels.sum(axis=0, dtype=np.int64)
+    return reached, np.array([reached[parent] if parent >= 0 else len(labels) for parent in parents])
+
+
+def test_rates_are_given_the_parent_and_drawn_to_a_half():
     labels = table([1, 1, 0, 0], [1, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0])
-    assert priors(labels, TREE) == (3.5 / 5, 1.5 / 4, 1.5 / 4, 1.5 / 2)
-    assert priors(labels[3:], TREE) == (0.25, 0.5, 0.5, 0.5)
+    assert rates(*counted(labels, TREE)) == (3.5 / 5, 1.5 / 4, 1.5 / 4, 1.5 / 2)
+    assert rates(*counted(labels[3:], TREE)) == (0.25, 0.5, 0.5, 0.5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**62)).map(sorted), min_size=1, max_size=4))
+def test_no_rate_is_none_or_all(pairs):
+    found = rates(np.array([low for low, _ in pairs]), np.array([high for _, high in pairs]))
+    for rate, (low, high) in zip(found, pairs, strict=True):
+        assert 0 < rate <= 1
+        assert rate == pytest.approx((low + 0.5) / (high + 1), rel=1e-12)

@@ -7,11 +7,13 @@ import numpy as np
 import oracle
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from funnel.data.feature_list import field_column
-from funnel.data.normalise import key_role, label_role, normalise, plain_columns, wanted_columns
-from funnel.data.readers import Piece
+from funnel.data.codes import LARGEST_CODE, MISSING_CODE, spelt
+from funnel.data.normalise import code_role, coded_features, key_role, label_role, normalise, plain_columns, wanted_columns
+from funnel.data.readers import Piece, Place
+from funnel.data.reading import LABELS
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -29,11 +31,21 @@ def schema_of(feature, facts=None, **data):
     )
 
 
-def chunk_of(feature, values, facts=None, first=0, labels=(), **columns):
+def piece_of(frame, where="f.csv", first=0, lists=None, **more):
+    return Piece(Place(where, first, **more), frame, lists)
+
+
+def found_of(feature, values, facts=None, first=0, labels=(), data=None, lined=False, **columns):
     frame = pl.DataFrame({"x": values, "click": [0] * len(values) if not len(labels) else labels, **columns})
-    return normalise(schema_of(feature, facts), "facts", Piece("f.csv", first, frame), labels=True)
+    return normalise(schema_of(feature, facts, **(data or {})), "facts", piece_of(frame, first=first, lined=lined), labels=True)
 
 
+def ids_of(found, name="x"):
+    texts = pl.concat([pl.DataFrame(schema={"code": pl.Int64, "text": pl.String}), *found.texts.get(name, [])])
+    return spelt(found.columns[name], texts).to_list()
+
+
+SKIP = {"bad_rows": {"kind": "skip", "max_share": 1}}
 CATEGORICAL = {"kind": "categorical"}
 
 
@@ -42,7 +54,10 @@ CATEGORICAL = {"kind": "categorical"}
     [
         (["7", "", None, " 7"], ["7", None, None, " 7"]),
         ([7, None, -1], ["7", None, "-1"]),
-        (pl.Series([2**64 - 1], dtype=pl.UInt64), ["18446744073709551615"]),
+        (pl.Series([2**63 - 1, 0], dtype=pl.UInt64), ["9223372036854775807", "0"]),
+        ([-(2**63), 2**63 - 1], ["-9223372036854775808", "9223372036854775807"]),
+        (pl.Series([300, None], dtype=pl.Int16), ["300", None]),
+        (["007", "+7", "-7", "7"], ["007", "+7", "-7", "7"]),
         ([True, False, None], ["1", "0", None]),
         (pl.Series(["b", "a", None], dtype=pl.Categorical), ["b", "a", None]),
         (pl.Series([None, None], dtype=pl.Float64), [None, None]),
@@ -50,20 +65,56 @@ CATEGORICAL = {"kind": "categorical"}
         ([dt.date(2024, 1, 2)], ["2024-01-02"]),
     ],
 )
-def test_ids_become_text(values, texts):
-    assert chunk_of(CATEGORICAL, values).ids["x"].to_list() == texts
+def test_ids_become_codes_that_spell_them(values, texts):
+    found = found_of(CATEGORICAL, values)
+    assert ids_of(found) == texts
+    assert found.columns["x"].dtype == np.int64
+    assert ((found.columns["x"] == MISSING_CODE) == np.array([one is None for one in texts])).all()
+
+
+BEYOND = [pl.Series([1, 2**64 - 1], dtype=pl.UInt64), ["1", str(2**63)], ["1", "9" * 30], ["1", str(-(2**63) - 1)]]
+
+
+@pytest.mark.parametrize("values", BEYOND)
+def test_ids_beyond_int64_are_refused_or_skipped(values):
+    with pytest.raises(DataError, match=rf"^f\.csv, row 2 column 'x': got the id {values[1]}, expected at most {LARGEST_CODE}"):
+        found_of(CATEGORICAL, values)
+    found = found_of(CATEGORICAL, values, data=SKIP)
+    assert ids_of(found) == ["1"]
+    assert found.faults.reasons == {"an id beyond int64": 1}
+
+
+@pytest.mark.parametrize("values", BEYOND)
+def test_ids_beyond_int64_are_refused_in_bags_too(values):
+    lists = pl.Series([[values[0]], [values[0], values[1]]], dtype=pl.List(pl.Series(values).dtype))
+    with pytest.raises(DataError, match=rf"^f\.csv, row 2 column 'x': got the id {values[1]}, expected at most"):
+        found_of({"kind": "bag"}, lists)
+    with pytest.raises(DataError, match=rf"^f\.csv, row 2 column 'x': got the id {values[1]}, expected at most"):
+        found_of({"kind": "categorical", "buckets": 3}, values)
+
+
+def test_long_digits_among_letters_are_text():
+    ids = ["9" * 32, "a" * 32]
+    assert ids_of(found_of(CATEGORICAL, ids)) == ids
+
+
+def test_ids_that_hash_are_rows_at_once():
+    found = found_of({"kind": "categorical", "buckets": 5}, ["a", None, "7"])
+    assert found.columns["x"].tolist() == [oracle.farm("a", 5), 0, oracle.farm("7", 5)]
+    assert found.texts == {}
+    assert found_of({"kind": "categorical", "buckets": 5}, [7]).columns["x"].tolist() == [oracle.farm("7", 5)]
 
 
 def test_float_ids_are_refused():
     with pytest.raises(DataError, match=r"f\.csv column 'x': got ids as Float64.*\.astype\('Int64'\)"):
-        chunk_of(CATEGORICAL, [7.0, None])
+        found_of(CATEGORICAL, [7.0, None])
 
 
 @pytest.mark.parametrize("feature", [CATEGORICAL, {"kind": "bag"}])
 def test_float_ids_are_refused_in_bags_and_keys_too(feature):
     values = [1.5] if feature is CATEGORICAL else [[1.5]]
     with pytest.raises(DataError, match="got ids as Float64"):
-        chunk_of(feature, values)
+        found_of(feature, values)
     with pytest.raises(DataError, match="got ids as Float64"):
         oracle.small([CATEGORICAL | {"name": "x"}], {"x": ["a"], "user_id": [1.0]}, dimension={"user_id": [1]})
 
@@ -71,25 +122,25 @@ def test_float_ids_are_refused_in_bags_and_keys_too(feature):
 @pytest.mark.parametrize("kind", ["Int64", "UInt8", "int32", "string", "category", "object"])
 def test_ids_of_pandas_columns_are_the_same_text(kind):
     column = pd.Series(["7", "12"] if kind in ("string", "category", "object") else [7, 12], dtype=kind)
-    _schema, raw = oracle.small([{"name": "x", "kind": "categorical"}], {"x": pl.from_pandas(column)})
-    assert raw.facts.ids["x"].to_list() == ["7", "12"]
+    _, reading = oracle.small([{"name": "x", "kind": "categorical"}], {"x": pl.from_pandas(column)})
+    assert oracle.facts_of(reading)["x"].tolist() == [7, 12]
 
 
 def test_nullable_integers_of_pandas_keep_what_is_missing():
     frame = pd.DataFrame({"x": pd.array([2**60 + 1, None], dtype="Int64"), "click": pd.array([1, 0], dtype="Int64")})
-    star = oracle.read_star(schema_of(CATEGORICAL), oracle.Origin(frames={"facts": frame}), "train")
-    assert star.facts.ids["x"].to_list() == [str(2**60 + 1), None]
-    assert star.labels.tolist() == [[1], [0]]
+    facts = oracle.facts_of(oracle.read(schema_of(CATEGORICAL, validation=None), oracle.Origin(frames={"facts": frame})))
+    assert facts["x"].tolist() == [2**60 + 1, MISSING_CODE]
+    assert facts[LABELS].tolist() == [[1], [0]]
 
 
 def test_a_list_where_an_id_belongs_is_refused():
     with pytest.raises(DataError, match=r"column 'x': got lists .* Declare the feature as a bag"):
-        chunk_of(CATEGORICAL, [["a"]])
+        found_of(CATEGORICAL, [["a"]])
 
 
 def test_bytes_that_are_no_text_are_refused():
     with pytest.raises(DataError, match="column 'x': got Binary, expected text or whole numbers"):
-        chunk_of(CATEGORICAL, [b"\xff"])
+        found_of(CATEGORICAL, [b"\xff"])
 
 
 @pytest.mark.parametrize(
@@ -102,11 +153,12 @@ def test_bytes_that_are_no_text_are_refused():
 )
 def test_what_is_missing_is_refused_where_declared_an_error(feature, values):
     with pytest.raises(DataError, match=r"^f\.csv, row 13 column 'x': got no value for the feature 'x'.*\(2 rows have none\)"):
-        chunk_of(feature | {"missing": "error"}, values, first=10)
+        found_of(feature | {"missing": "error"}, values, first=10)
 
 
 def test_missing_ids_are_filled_where_declared():
-    assert chunk_of(CATEGORICAL | {"missing": {"fill": 0}}, [7, None]).ids["x"].to_list() == ["7", "0"]
+    for values in ([7, None], ["7", ""]):
+        assert found_of(CATEGORICAL | {"missing": {"fill": 0}}, values).columns["x"].tolist() == [7, 0]
 
 
 @pytest.mark.parametrize(
@@ -121,43 +173,44 @@ def test_missing_ids_are_filled_where_declared():
     ],
 )
 def test_numbers_become_floats(values, numbers):
-    found = chunk_of({"kind": "numeric"}, values).numbers["x"]
+    found = found_of({"kind": "numeric"}, values).columns["x"]
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, np.array(numbers, np.float64))
 
 
 def test_missing_numbers_are_filled_where_declared():
-    found = chunk_of({"kind": "numeric", "missing": {"fill": -1}}, ["1", ""])
-    assert found.numbers["x"].tolist() == [1, -1]
+    found = found_of({"kind": "numeric", "missing": {"fill": -1}}, ["1", ""])
+    assert found.columns["x"].tolist() == [1, -1]
 
 
 @pytest.mark.parametrize("value", ["x", "1,5", "inf", "1e39", "0x10"])
 def test_text_that_is_no_finite_number_is_refused(value):
     with pytest.raises(DataError, match=rf"^f\.csv, row 2 column 'x': got '{value}', expected a finite number"):
-        chunk_of({"kind": "numeric"}, ["1", value, None])
+        found_of({"kind": "numeric"}, ["1", value, None])
 
 
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), 1e300])
 def test_a_number_too_large_for_the_network_is_refused(value):
     with pytest.raises(DataError, match="expected a finite number"):
-        chunk_of({"kind": "numeric"}, [value])
+        found_of({"kind": "numeric"}, [value])
 
 
 @pytest.mark.parametrize("value", [[1.0], dt.date(2024, 1, 1)])
 def test_lists_and_dates_are_no_numbers(value):
     with pytest.raises(DataError, match=r"column 'x': got .*, expected numbers"):
-        chunk_of({"kind": "numeric"}, [value])
+        found_of({"kind": "numeric"}, [value])
 
 
 def lists_of(feature, values, facts=None, **columns):
-    lists = chunk_of({"kind": "bag"} | feature, values, facts, **columns).lists["x"]
-    begins = lists.offsets
-    ids = [lists.values[int(a) : int(b)].to_list() for a, b in itertools.pairwise(begins)]
-    if lists.weights is None:
+    found = found_of({"kind": "bag"} | feature, values, facts, **columns)
+    offsets, flat = found.columns["x/offsets"].tolist(), ids_of(found)
+    ids = [flat[a:b] for a, b in itertools.pairwise(offsets)]
+    weights = found.columns.get("x/weights")
+    if weights is None:
         return ids
-    assert lists.weights.dtype == np.float32
-    weights = [lists.weights[a:b].tolist() for a, b in itertools.pairwise(begins)]
-    return [list(zip(*pair, strict=True)) for pair in zip(ids, weights, strict=True)]
+    assert weights.dtype == np.float32
+    parts = [weights[a:b].tolist() for a, b in itertools.pairwise(offsets)]
+    return [list(zip(*pair, strict=True)) for pair in zip(ids, parts, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -215,19 +268,19 @@ WEIGHTED = {"kind": "bag", "weighted": True, "weights": "w"}
 )
 def test_weights_that_do_not_fit_are_refused(ids, weights, said):
     with pytest.raises(DataError, match=said):
-        chunk_of(WEIGHTED, ids, w=weights)
+        found_of(WEIGHTED, ids, w=weights)
 
 
 @pytest.mark.parametrize("values", [["a", "b"], [1, 2]])
 def test_a_bag_on_a_scalar_column_is_refused(values):
     with pytest.raises(DataError, match=r"column 'x': got one .* a row for the bag 'x', expected lists"):
-        chunk_of({"kind": "bag"}, values)
+        found_of({"kind": "bag"}, values)
 
 
 @pytest.mark.parametrize("labels", [[1, 0], ["1", "0"], [True, False], [1.0, 0.0], pl.Series(["1", "0"], dtype=pl.Categorical)])
 def test_labels_may_be_numbers_texts_or_truth_values(labels):
-    label = chunk_of(CATEGORICAL, ["a", "b"], labels=labels).plain[label_role("click")]
-    assert (label.dtype, label.to_list()) == (pl.UInt8, [1, 0])
+    label = found_of(CATEGORICAL, ["a", "b"], labels=labels).columns[label_role("click")]
+    assert (label.dtype, label.tolist()) == (np.uint8, [1, 0])
 
 
 @pytest.mark.parametrize(
@@ -245,12 +298,12 @@ def test_other_labels_are_refused_where_they_are(labels, said):
     with pytest.raises(
         DataError, match=rf"^f\.csv, row 2 column 'click': got {said} as label, expected 0 or 1 \(1 rows differ\)"
     ):
-        chunk_of(CATEGORICAL, ["a", "b"], labels=labels)
+        found_of(CATEGORICAL, ["a", "b"], labels=labels)
 
 
 def test_a_label_of_lists_is_refused():
-    with pytest.raises(DataError, match=r"expected 0 or 1 \(2 rows differ\)"):
-        chunk_of(CATEGORICAL, ["a", "b"], labels=[[1], [0]])
+    with pytest.raises(DataError, match=r"^f\.csv column 'click': got a list as label, expected 0 or 1"):
+        found_of(CATEGORICAL, ["a", "b"], labels=[[1], [0]])
 
 
 USER = [{"name": "user", "key": "id", "fact_key": "uid", "format": "parquet", "files": "u"}]
@@ -260,9 +313,9 @@ def test_a_missing_key_is_refused_where_it_is():
     schema = schema_of(CATEGORICAL, dimensions=USER)
     frame = pl.DataFrame({"x": ["a", "b"], "click": [0, 0], "uid": ["7", ""]})
     with pytest.raises(DataError, match=r"^f, row 2 column 'uid': got no key"):
-        normalise(schema, "facts", Piece("f", 0, frame), labels=True)
+        normalise(schema, "facts", piece_of(frame, "f"), labels=True)
     with pytest.raises(DataError, match=r"^u, row 1 column 'id': got no key"):
-        normalise(schema, "user", Piece("u", 0, pl.DataFrame({"id": [None, 1]})), labels=False)
+        normalise(schema, "user", piece_of(pl.DataFrame({"id": [None, 1]}), "u"), labels=False)
 
 
 @pytest.mark.parametrize("times", [["2024", ""], [1.0, float("nan")], [1, None]])
@@ -270,7 +323,7 @@ def test_a_missing_time_is_refused(times):
     schema = schema_of(CATEGORICAL, validation={"kind": "time", "column": "ts"})
     frame = pl.DataFrame({"x": ["a", "b"], "click": [0, 0], "ts": times}, strict=False)
     with pytest.raises(DataError, match=r"^f, row 2 column 'ts': got no time"):
-        normalise(schema, "facts", Piece("f", 0, frame), labels=True)
+        normalise(schema, "facts", piece_of(frame, "f"), labels=True)
 
 
 def test_only_columns_that_are_needed_are_read():
@@ -288,7 +341,134 @@ def test_only_columns_that_are_needed_are_read():
     assert wanted_columns(schema, "facts", labels=False) == [("uid", "id"), ("ids", "bag"), ("w", "weights")]
 
 
-def test_a_field_is_found_under_the_way_it_is_read():
-    files = {"format": "feature_list", "train": "x", "columns": ["click", "l"], "list": "l"}
-    frame = pl.DataFrame({"click": [0], field_column("x", "id"): ["7"]})
-    assert normalise(schema_of(CATEGORICAL, files), "facts", Piece("f", 0, frame), labels=True).ids["x"].to_list() == ["7"]
+LIST = {"format": "feature_list", "train": "x", "columns": ["click", "y", "n", "l"], "list": "l", "count": "n"}
+LIST |= {"entry_separator": ";", "field_separator": ":", "value_separator": "="}
+
+
+def listed(feature, lists, *, data=None, **columns):
+    frame = {"click": ["0"] * len(lists), "y": ["y"] * len(lists), "n": [str(one.count(";") + 1 if one else 0) for one in lists]}
+    piece = piece_of(pl.DataFrame(frame | columns), "f.txt", 1, pa.array(lists), lined=True)
+    return normalise(schema_of(feature, LIST, **(data or {})), "facts", piece, labels=True)
+
+
+def test_a_field_may_be_an_id_a_number_or_a_bag():
+    lists = ["x:7=2.5;x2:9=1", "", "x:8=1"]
+    assert listed(CATEGORICAL, lists).columns["x"].tolist() == [7, MISSING_CODE, 8]
+    assert ids_of(listed(CATEGORICAL, [*lists, "x:a=1"])) == ["7", None, "8", "a"]
+    np.testing.assert_array_equal(listed({"kind": "numeric"}, lists).columns["x"], [2.5, np.nan, 1.0])
+    found = listed({"kind": "bag", "weighted": True}, ["x:7=1;x:8=2", "", "x:7=0.5"])
+    assert found.columns["x"].tolist() == [7, 8, 7]
+    assert found.columns["x/offsets"].tolist() == [0, 2, 2, 3]
+    assert found.columns["x/weights"].tolist() == [1.0, 2.0, 0.5]
+    assert "x/weights" not in listed({"kind": "bag"}, lists).columns
+
+
+def test_a_field_that_no_row_has_is_missing_everywhere():
+    lists = ["z:1=1", ""]
+    assert listed(CATEGORICAL, lists).columns["x"].tolist() == [MISSING_CODE] * 2
+    assert np.isnan(listed({"kind": "numeric"}, lists).columns["x"]).all()
+    assert listed({"kind": "bag", "weighted": True}, lists).columns["x/offsets"].tolist() == [0, 0, 0]
+    assert listed({"kind": "bag", "weighted": True}, lists).columns["x/weights"].dtype == np.float32
+
+
+@pytest.mark.parametrize("feature", [CATEGORICAL, {"kind": "numeric"}])
+def test_two_entries_of_a_field_that_may_have_one_are_refused_or_skipped(feature):
+    lists = ["x:1=1", "x:1=1;z:1=1;x:2=2", "x:3=3"]
+    with pytest.raises(DataError, match=r"^f\.txt:2 field 'x': got more than one entry, expected at most one\. Declare the feature as a bag"):
+        listed(feature, lists)
+    found = listed(feature, lists, data=SKIP)
+    assert found.columns["x"].tolist() == [1, 3]
+    assert found.places.tolist() == [0, 2]
+    assert found.faults.reasons == {"two entries where one is expected": 1}
+
+
+def test_a_column_beside_the_list_is_a_column():
+    assert ids_of(listed({"kind": "categorical", "column": "y"}, ["", ""])) == ["y", "y"]
+
+
+@pytest.mark.parametrize("feature", [CATEGORICAL, {"kind": "numeric"}, {"kind": "bag"}])
+def test_a_field_that_is_missing_is_refused_where_declared_an_error(feature):
+    with pytest.raises(DataError, match=r"^f\.txt:3 field 'x': got no value for the feature 'x'.*\(1 rows have none\)"):
+        listed(feature | {"missing": "error"}, ["x:1=1", "x:2=1", "z:1=1"])
+
+
+def test_a_weight_too_large_for_the_network_is_refused():
+    with pytest.raises(DataError, match=r"^f\.txt:2 field 'x': got the weight .*1e\+39.*, expected a finite number"):
+        listed({"kind": "bag", "weighted": True}, ["x:1=1", "x:1=1;x:1=1e39"])
+
+
+BAD = {
+    "not a number": ({"kind": "numeric"}, {"x": ["1", "z", "3"]}),
+    "a missing value": (CATEGORICAL | {"missing": "error"}, {"x": ["1", None, "3"]}),
+    "a label that is not 0 or 1": (CATEGORICAL, {"x": ["1", "2", "3"], "click": ["0", "2", "1"]}),
+    "a weight that is no number": (WEIGHTED, {"x": [["1"], ["2"], ["3"]], "w": [["1"], ["z"], ["3"]]}),
+    "weights and ids of different number": (WEIGHTED, {"x": [["1"], ["2"], ["3"]], "w": [[1.0], [1.0, 2.0], [3.0]]}),
+    "no key": (CATEGORICAL, {"x": ["1", "2", "3"], "uid": ["a", "", "c"]}),
+    "no time": (CATEGORICAL, {"x": ["1", "2", "3"], "ts": ["1", "", "3"]}),
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+@pytest.mark.parametrize("alone", [False, True])
+def test_rows_that_cannot_be_used_are_left_out_with_all_they_have(reason, alone):
+    feature, columns = BAD[reason]
+    data = SKIP | ({"dimensions": USER} if "uid" in columns else {})
+    data |= {"validation": {"kind": "time", "column": "ts"}} if "ts" in columns else {}
+    frame = pl.DataFrame({"click": [0, 1, 1], **columns})
+    frame = frame[1:2] if alone else frame
+    found = normalise(schema_of(feature, **data), "facts", piece_of(frame), labels=True)
+    assert (found.rows, found.read) == ((0, 1) if alone else (2, 3))
+    assert found.faults.reasons == {reason: 1}
+    assert found.faults.examples[reason][0].startswith(f"f.csv, row {1 if alone else 2} column ")
+    assert (found.faults.rows, found.faults.read) == (1, found.read)
+    assert found.places.tolist() == ([] if alone else [0, 2])
+    assert found.columns[label_role("click")].tolist() == ([] if alone else [0, 1])
+    if "x/offsets" in found.columns:
+        assert found.columns["x/offsets"].tolist() == ([0] if alone else [0, 1, 2])
+        assert found.columns["x/weights"].tolist() == ([] if alone else [1.0, 3.0])
+    assert found.columns["x"].tolist() == ([] if alone else [1, 3])
+    if "ts" in columns:
+        assert found.moments.to_list() == ([] if alone else ["1", "3"])
+
+
+def test_a_row_that_is_bad_in_two_ways_is_left_out_once():
+    found = found_of({"kind": "numeric"}, ["z", "1"], labels=["7", "1"], data=SKIP)
+    assert (found.rows, found.faults.rows) == (1, 1)
+    assert found.faults.reasons == {"not a number": 1, "a label that is not 0 or 1": 1}
+
+
+def test_lines_that_were_cut_are_counted():
+    piece = Piece(Place("f.csv", 1, lined=True), pl.DataFrame({"x": ["a"], "click": [0]}), cuts=["f.csv:2 got 1", "f.csv:3 got 9"])
+    found = normalise(schema_of(CATEGORICAL, CSV, **SKIP), "facts", piece, labels=True)
+    assert (found.faults.read, found.faults.rows) == (3, 2)
+    assert found.faults.reasons == {"a wrong number of columns": 2}
+    assert found.faults.examples == {"a wrong number of columns": ["f.csv:2 got 1", "f.csv:3 got 9"]}
+
+
+def test_lines_of_text_are_named_by_file_and_line():
+    with pytest.raises(DataError, match=r"^f\.csv:12 column 'x': got 'z', expected a finite number"):
+        found_of({"kind": "numeric"}, ["1", "z"], CSV, first=11, lined=True)
+
+
+def test_features_that_crosses_and_groups_need_have_their_codes_whatever_their_table_does():
+    schema = load_schema(
+        {
+            "name": "a",
+            "stages": [{"name": "click", "label": "click"}],
+            "data": {"facts": {"format": "parquet", "train": "x"}},
+            "features": [
+                {"name": "h", "kind": "categorical", "buckets": 3},
+                {"name": "v", "kind": "categorical", "missing": {"fill": "none"}},
+                {"name": "w", "kind": "categorical"},
+                {"name": "hv", "kind": "cross", "of": ["h", "v"], "buckets": 4},
+            ],
+            "evaluate": {"group_by": "h"},
+        }
+    )
+    assert coded_features(schema) == {"h", "v"}
+    frame = pl.DataFrame({"h": ["a", None], "v": [5, None], "w": [1, 2], "click": [0, 0]})
+    found = normalise(schema, "facts", piece_of(frame), labels=True)
+    assert ids_of(found, code_role("h")) == ["a", None]
+    assert ids_of(found, code_role("v")) == ["5", "none"]
+    assert code_role("w") not in found.columns
+    assert found.columns["h"].tolist() == [oracle.farm("a", 3), 0]

@@ -8,20 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.holdout import hold_out
-from funnel.data.raw_star import Origin, read_star
-from funnel.data.statistics import learn, quantile_boundaries
+from funnel.data.shards import condense
+from funnel.data.statistics import Learner, Spread
 from funnel.errors import DataError
 from funnel.schema.learnt import Scale
-from funnel.schema.reader import load_schema
 
 X = {"name": "x", "kind": "categorical", "min_count": 1}
 CITY = {"name": "city", "kind": "categorical", "source": "user", "min_count": 2}
 
 
-def learnt(features, facts, rows=None, **parts):
-    schema, raw = oracle.small(features, facts, **parts)
-    found, vocabulary = learn(schema, raw, np.arange(raw.facts.rows) if rows is None else np.array(rows))
+def learnt(features, facts, rows=None, cuts=(), **parts):
+    schema, reading = oracle.small(features, facts, **parts)
+    found, vocabulary = oracle.learn(schema, reading, rows, cuts)
     return found, {table: terms.to_list() for table, terms in vocabulary.terms.items()}
 
 
@@ -31,21 +29,12 @@ def test_ids_of_training_rows_alone_are_learnt():
     assert found.rows == {"x": 4}
 
 
-def test_ids_of_validation_and_test_rows_are_unknown(tmp_path):
-    tree = oracle.mapping("csv")
-    train = [{**oracle.FACTS[0], "item_id": f"train{row}"} for row in range(20)]
-    oracle.write(tmp_path, "facts.csv", oracle.csv_text(train))
-    oracle.write(tmp_path, "test.csv", oracle.csv_text([{**oracle.FACTS[0], "item_id": "test"}]))
-    oracle.write(tmp_path, "users.csv", oracle.csv_text(oracle.USERS))
-    tree["data"]["facts"]["test"] = "test.csv"
-    tree["data"]["validation"] = {"kind": "fraction", "fraction": 0.3, "by": "row"}
-    tree["features"] = [{"name": "item_id", "kind": "categorical", "min_count": 1}]
-    del tree["tables"], tree["evaluate"]
-    schema = load_schema(tree)
-    raw = read_star(schema, Origin(root=tmp_path), "train")
-    held = hold_out(schema, raw)
-    vocabulary = learn(schema, raw, np.flatnonzero(~held))[1]
-    assert sorted(vocabulary.terms["item_id"]) == sorted(f"train{row}" for row in range(20) if not held[row])
+def test_ids_of_validation_rows_are_unknown():
+    validation = {"kind": "fraction", "fraction": 0.3, "by": "row"}
+    schema, reading = oracle.small([X], {"x": [f"train{row}" for row in range(20)]}, validation=validation)
+    held = reading.held_out(oracle.facts_of(reading))
+    vocabulary = oracle.learn(schema, reading, np.flatnonzero(~held))[1]
+    assert sorted(vocabulary.terms["x"]) == sorted(f"train{row}" for row in range(20) if not held[row])
 
 
 def test_a_dimension_row_counts_as_often_as_training_facts_use_it():
@@ -71,7 +60,8 @@ def test_a_star_teaches_what_the_joined_table_does(data):
         {"name": "age", "kind": "numeric", "source": "user", "transform": "log1p"},
         {"name": "cut", "kind": "numeric", "source": "user", "column": "age", "transform": {"kind": "bucketize", "buckets": 3}},
     ]
-    star = learnt(features, {"user_id": keys}, rows, dimension=users)
+    cuts = data.draw(st.lists(st.integers(1, len(rows)), max_size=3).map(sorted))
+    star = learnt(features, {"user_id": keys}, rows, cuts, dimension=users)
     place = {key: at for at, key in enumerate(users["user_id"])}
     wide = {name: [column[place[key]] for key in keys] for name, column in users.items() if name != "user_id"}
     joined = learnt([{k: v for k, v in f.items() if k != "source"} for f in features], wide, rows)
@@ -154,54 +144,99 @@ def test_a_bucketized_constant_has_one_bucket():
     assert found.rows == {"n": 3}  # missing, unknown, and the bucket
 
 
-@pytest.mark.parametrize(
-    ("values", "weights", "buckets", "boundaries"),
-    [
-        ([1, 2, 3, 4], [1, 1, 1, 1], 2, (3.0,)),
-        ([1, 2, 3, 4], [1, 1, 1, 1], 4, (2.0, 3.0, 4.0)),
-        ([1, 2, 3, 4], [1, 1, 1, 1], 100, (2.0, 3.0, 4.0)),
-        ([4, 3, 2, 1], [1, 1, 1, 5], 2, (2.0,)),
-        ([1, 1, 1, 1, 2], [1] * 5, 4, (2.0,)),
-        ([1, 2, 2, 2, 2], [1] * 5, 4, (2,)),
-        ([0, 1], [20, 80], 3, (1,)),
-        ([5, 5, 5], [1] * 3, 4, ()),
-        ([1, 1 + 1e-12], [1, 1], 2, ()),
-        ([0, 1], [1, 9], 10, (1.0,)),
-    ],
-)
-def test_boundaries_are_quantiles_as_far_as_ties_allow(values, weights, buckets, boundaries):
-    assert quantile_boundaries(np.array(values, float), np.array(weights), buckets) == boundaries
-
-
-@given(
-    st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 4)), min_size=1, max_size=12),
-    st.integers(2, 6),
-)
-def test_boundaries_part_the_weight_as_the_slow_way_does(pairs, buckets):
-    found = quantile_boundaries(np.array([v for v, _ in pairs], float), np.array([w for _, w in pairs]), buckets)
-    everything = sorted(value for value, weight in pairs for _ in range(weight))
-    wanted = set()
-    for number in range(1, buckets):
-        # The least value above the first one that has its share of the rows at or below it.
-        share = len(everything) * number / buckets
-        low = next(value for value in everything if sum(other <= value for other in everything) >= share)
-        above = [other for other in everything if other > low]
-        # The greatest value, where it alone has the rest, is cut from those below it.
-        wanted |= {min(above, default=everything[-1])}
-    wanted -= {everything[0]}
-    assert found == tuple(sorted(wanted))
-    assert len(found) < buckets
-    cut = np.digitize(everything, found)
-    assert set(cut) == set(range(len(found) + 1))  # no bucket is empty
-
-
 def test_priors_are_declared_or_the_training_rows():
     stages = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy", "prior": 0.25}]
     facts = {"click": [1, 0, 1, 1], "buy": [0, 0, 1, 0], "x": list("aaaa")}
     assert learnt([X], facts, rows=[0, 1, 2], stages=stages)[0].priors == (2.5 / 4, 0.25)
 
 
-def test_a_star_without_labels_teaches_nothing(tmp_path):
-    schema, origin = oracle.placed("polars", tmp_path, oracle.FACTS, oracle.USERS)
-    with pytest.raises(ValueError, match="without labels"):
-        learn(schema, read_star(schema, origin, "train", labels=False), np.arange(5))
+def test_without_training_rows_nothing_is_learnt():
+    schema, reading = oracle.small([X], {"x": ["a"]})
+    with pytest.raises(DataError, match="every training row is held out or left out, expected some"):
+        Learner(schema, oracle.NOWHERE).learnt(reading.texts, list)
+
+
+def test_priors_of_a_tree_are_given_the_parent():
+    stages = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"}, {"name": "share", "label": "share", "given": "click"}]
+    facts = {"click": [1, 0, 1, 1], "buy": [0, 0, 1, 0], "share": [1, 0, 1, 0], "x": list("aaaa")}
+    for cuts in ((), (1,), (2, 3)):
+        assert learnt([X], facts, cuts=cuts, stages=stages)[0].priors == (3.5 / 5, 1.5 / 4, 2.5 / 4)
+
+
+def test_several_stars_teach_what_one_does():
+    random = np.random.default_rng(0)
+    facts = {
+        "x": [None if r < 0.1 else f"i{int(60 * r * r)}" for r in random.random(500)],
+        "n": [None if r < 0.2 else float(r) for r in random.lognormal(size=500)],
+        "user_id": [f"u{u}" for u in random.integers(0, 30, 500)],
+        "bag": [[f"i{i}" for i in random.integers(0, 50, k)] for k in random.integers(0, 4, 500)],
+    }
+    users = {"user_id": [f"u{u}" for u in range(30)], "city": [f"c{u % 7}" for u in range(30)], "age": random.normal(size=30).tolist()}
+    features = [
+        {"name": "x", "kind": "categorical", "table": "t"},
+        {"name": "bag", "kind": "bag", "table": "t"},
+        CITY,
+        {"name": "n", "kind": "numeric", "transform": "log1p"},
+        {"name": "age", "kind": "numeric", "source": "user"},
+        {"name": "cut", "kind": "numeric", "column": "n", "transform": {"kind": "bucketize", "buckets": 9}},
+        {"name": "old", "kind": "numeric", "source": "user", "column": "age", "transform": {"kind": "bucketize", "buckets": 5}},
+    ]
+    found = [learnt(features, facts, cuts=cuts, dimension=users, tables={"t": {"min_count": 3}}) for cuts in ((), (7, 50, 51, 300))]
+    (one, terms), (many, same_terms) = found
+    assert terms == same_terms
+    assert one.rows == many.rows
+    assert one.priors == many.priors
+    for name, scale in one.scales.items():
+        assert scale.boundaries == many.scales[name].boundaries
+        assert scale.mean == pytest.approx(many.scales[name].mean, rel=1e-12, abs=1e-12)
+        assert scale.std == pytest.approx(many.scales[name].std, rel=1e-12)
+    values = np.array([v for v in facts["n"] if v is not None])
+    assert one.scales["n"].mean == pytest.approx(np.log1p(values).mean())
+    assert one.scales["n"].std == pytest.approx(np.log1p(values).std())
+    ages = np.array([users["age"][int(u[1:])] for u in facts["user_id"]])
+    assert one.scales["age"].mean == pytest.approx(ages.mean())
+    assert one.scales["age"].std == pytest.approx(ages.std())
+
+
+def test_seeing_a_star_says_what_it_adds():
+    stages = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"}]
+    facts = {"click": [1, 1, 0], "buy": [1, 0, 0], "n": [1.0, None, 3.0]}
+    schema, reading = oracle.small([{"name": "n", "kind": "numeric"}], facts, stages=stages)
+    seen = Learner(schema, oracle.NOWHERE).see(condense(schema, oracle.built(schema, reading), count=True))
+    assert (seen.rows, seen.reached.tolist(), seen.given.tolist()) == (3, [2, 1], [3, 2])
+    assert seen.spreads == {"n": Spread(2.0, 2.0, 2.0)}
+
+
+numbers = st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(1, 5)), max_size=8)
+
+
+def spread_of(pairs, *, weighted=True):
+    weights = np.array([w for _, w in pairs], np.int64) if weighted else None
+    return Spread.of(np.array([x for x, _ in pairs], np.float64), weights)
+
+
+@given(st.lists(numbers, min_size=1, max_size=5))
+def test_spreads_add_up(parts):
+    total = Spread()
+    for part in parts:
+        total += spread_of(part)
+    every = np.array([x for part in parts for x, w in part for _ in range(w)])
+    assert total.count == len(every)
+    if len(every):
+        assert total.mean == pytest.approx(every.mean(), rel=1e-9, abs=1e-9)
+        assert total.squares == pytest.approx(((every - every.mean()) ** 2).sum(), rel=1e-9, abs=1e-3)
+
+
+def test_a_spread_keeps_its_digits_far_from_zero():
+    """Sums of squares would not."""
+    values = 1e9 + np.arange(1000) % 2
+    parts = [Spread.of(part, None) for part in np.split(values, 10)]
+    total = sum(parts, Spread())
+    assert total.mean == pytest.approx(1e9 + 0.5, rel=1e-15)
+    assert total.squares / total.count == pytest.approx(0.25, rel=1e-9)
+
+
+def test_nothing_adds_nothing():
+    some = Spread.of(np.array([1.0, 2.0]), None)
+    assert some + Spread() == Spread() + some == some
+    assert Spread.of(np.zeros(0), None) == Spread.of(np.zeros(0), np.zeros(0, np.int64)) == Spread()

@@ -9,38 +9,66 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.vocabulary import Vocabulary, choose_terms, count_ids
+from funnel.data.codes import CollisionError, codes_of
+from funnel.data.keyed import tally
+from funnel.data.keyed import texts as texts_of
+from funnel.data.vocabulary import Vocabulary, choose_terms
 from funnel.errors import DataError, RunError
 
 texts = st.text(max_size=3)
 
 
+def chosen(parts, min_count, max_rows=None, *, folder=oracle.NOWHERE, limit=10**6):
+    """The terms of ids and their counts, gathered piece by piece."""
+    counts, spellings = tally(folder / "counts", limit), texts_of(folder / "texts", limit)
+    for part in parts:
+        codes, table = codes_of(pl.Series("x", [term for term, _ in part], dtype=pl.String))
+        spellings.add(table)
+        counted = pl.DataFrame({"code": codes, "count": np.array([count for _, count in part], np.int64)})
+        counts.add(counted.filter(pl.Series([term is not None for term, _ in part], dtype=pl.Boolean)))
+    return choose_terms(counts, spellings, "t", min_count, max_rows)
+
+
 @given(
-    st.lists(st.lists(st.tuples(st.none() | texts, st.integers(0, 3)), max_size=10), min_size=1, max_size=3),
+    st.lists(st.lists(st.tuples(st.none() | texts | st.integers(0, 12).map(str), st.integers(0, 3)), max_size=10), min_size=1, max_size=3),
     st.integers(1, 4),
     st.none() | st.integers(1, 4),
+    st.sampled_from([1, 10**6]),
 )
-def test_ids_are_chosen_by_count_then_by_text(parts, min_count, max_rows):
+def test_ids_are_chosen_by_count_then_by_text(tmp_path_factory, parts, min_count, max_rows, limit):
     counts = Counter()
-    series = []
     for part in parts:
         for term, count in part:
             counts.update([term] * count)
-        series.append((pl.Series("a", [term for term, _ in part], dtype=pl.String), np.array([c for _, c in part], np.int64)))
     counts.pop(None, None)
-    counted = count_ids(series)
-    assert counted.rows() == sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     terms = oracle.terms_of(counts, min_count, max_rows)
+    folder = tmp_path_factory.mktemp("counts")
     if any("\n" in term or "\r" in term for term in terms):
-        with pytest.raises(DataError, match=r"table 't': the id .* holds a line break"):
-            choose_terms(counted, "t", min_count, max_rows)
+        with pytest.raises(DataError, match=r"table 't': the id .* holds a line break, expected none\. Clean the column"):
+            chosen(parts, min_count, max_rows, folder=folder, limit=limit)
     else:
-        assert choose_terms(counted, "t", min_count, max_rows).to_list() == terms
+        found = chosen(parts, min_count, max_rows, folder=folder, limit=limit)
+        assert found.to_list() == terms
+        assert (found.dtype, found.name) == (pl.String, "t")
+
+
+def test_equals_come_in_the_order_of_their_text_whether_numbers_or_not():
+    assert chosen([[("10", 1), ("9", 1), ("a", 1), ("-1", 1), ("007", 1), ("7", 2)]], 1).to_list() == ["7", "-1", "007", "10", "9", "a"]
 
 
 def test_a_line_break_in_a_rare_id_does_no_harm():
-    counted = pl.DataFrame({"term": ["a", "b\n"], "count": [2, 1]})
-    assert choose_terms(counted, "t", 2, None).to_list() == ["a"]
+    assert chosen([[("a", 2), ("b\n", 1)]], 2).to_list() == ["a"]
+    assert chosen([[("a", 2), ("b\n", 1)]], 1, 1).to_list() == ["a"]
+
+
+def test_without_ids_there_are_no_terms():
+    for parts in ([], [[]], [[(None, 5)]], [[("a", 1)]]):
+        found = chosen(parts, 2)
+        assert (found.to_list(), found.dtype) == ([], pl.String)
+
+
+def test_an_id_that_was_never_used_gets_no_row():
+    assert chosen([[("a", 0), ("b", 1)]], 0).to_list() == ["b"]
 
 
 ODD = [
@@ -99,3 +127,22 @@ def test_a_missing_file_is_a_broken_run(tmp_path):
 def test_ids_find_their_rows(terms, ids):
     vocabulary = Vocabulary({"t": pl.Series("t", terms, dtype=pl.String)})
     assert vocabulary.encode("t", pl.Series(ids, dtype=pl.String)).tolist() == [oracle.row_of(one, terms) for one in ids]
+
+
+@given(st.lists(texts | st.integers(0, 99).map(str), unique=True, max_size=8), st.integers(0, 5))
+def test_codes_find_the_rows_that_texts_do(terms, seed):
+    vocabulary = Vocabulary({"t": pl.Series("t", terms, dtype=pl.String)})
+    found = vocabulary.lookup("t", seed)
+    assert (np.diff(found.codes) > 0).all()
+    assert found.rows.dtype == np.int32
+    codes, _ = codes_of(pl.Series("t", terms, dtype=pl.String), seed)
+    rows = dict(zip(found.codes.tolist(), found.rows.tolist(), strict=True))
+    assert [rows[code] for code in codes.tolist()] == vocabulary.encode("t", pl.Series(terms, dtype=pl.String)).tolist()
+    assert dict(found.texts.rows()) == {code: term for code, term in zip(codes.tolist(), terms, strict=True) if code < 0}
+
+
+def test_terms_with_one_code_are_found_out(monkeypatch):
+    monkeypatch.setattr("funnel.data.codes.hashed_text", lambda text, seed=0: np.full(len(text), -5))
+    with pytest.raises(CollisionError):
+        Vocabulary({"t": pl.Series("t", ["a", "b"])}).lookup("t", 0)
+    assert Vocabulary({"t": pl.Series("t", ["a", "1"])}).lookup("t", 0).codes.tolist() == [-5, 1]

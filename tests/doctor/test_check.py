@@ -219,3 +219,11 @@ def test_checking_without_hashes_needs_no_tensorflow(tmp_path):
         "assert 'tensorflow' not in sys.modules and 'rich' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script, json.dumps(clinic.tree()), str(tmp_path)], check=True)
+
+
+def test_progress_is_told(folder):
+    events = []
+    funnel.check(folder / "schema.yaml", folder, watch=events.append)
+    found = {event.what: (event.done, event.total) for event in events}
+    assert found["reading facts"][0] > 0
+    assert found["looking for leaks"] == found["comparing with the test rows"] == (11, 11)

@@ -85,6 +85,11 @@ def test_a_stage_that_happens_less_is_drift():
     assert "expected less than a factor of 2" in warning.message
 
 
+def test_a_stage_that_happens_a_little_less_is_not():
+    fewer = pl.col("click") * (pl.int_range(pl.len()) % 4 > 0)
+    assert clinic.check(clinic.frame(1), test=clinic.frame(2, click=fewer, buy=pl.col("buy") * fewer)).findings == ()
+
+
 def test_few_rows_are_not_enough_to_call_a_stage_drifting():
     assert clinic.check(clinic.frame(1), test=clinic.frame(2, 12, click=0, buy=0)).findings == ()
 
@@ -103,3 +108,10 @@ def test_shares_differ_beyond_chance():
     assert not differ(2, 4, 100, 1000)
     assert not differ(0, 10, 0, 0)
     assert not differ(0, 10, 0, 10)
+
+
+def test_nothing_is_said_of_ids_of_which_the_test_rows_have_none():
+    rows = clinic.frame(1, other=drawn([0.5, 0.5], 1))
+    warning = clinic.only(clinic.check(rows, OTHER, test=clinic.frame(2, other=pl.lit(None, pl.Int64))))
+    assert "missing: 100% in the test rows, 0% in the training rows." in warning.message
+    assert "index" not in warning.message

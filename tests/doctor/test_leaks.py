@@ -162,3 +162,12 @@ def test_what_is_learnt_is_not_judged_on_the_same_rows():
     reached = np.array([[1.0, 1.0]] * 50 + [[1.0, 0.0]] * 50)
     tally = Tally("its ids", reached, reached[::-1])
     assert tally.auc(1, 0) == 0.0
+
+
+def test_ids_far_above_the_number_of_rows_are_counted_alike(monkeypatch):
+    ids = {"name": "told", "kind": "categorical", "buckets": 1_000_000}
+    rows = clinic.frame(told=column("categorical"))
+    dense = clinic.check(rows, ids)
+    monkeypatch.setattr("funnel.doctor.tallies.DENSE", 1000)
+    assert clinic.check(rows, ids).findings == dense.findings
+    assert "leak" in clinic.only(dense).message

@@ -25,9 +25,9 @@ def test_all_rows_that_cannot_be_used_are_told_not_only_the_first():
     assert not found.ok
     assert found.rows == clinic.ROWS - 5
     first, second = sorted(clinic.about(found, "source facts", "error"), key=lambda finding: finding.message)
-    assert "2 of 6,000 train rows cannot be used: a label that is not 0 or 1" in first.message
+    assert "5 of 6,000 train rows cannot be used: a label that is not 0 or 1 (2)." in first.message
     assert "row 11 column 'click': got 7" in first.message
-    assert "3 of 6,000 train rows cannot be used: not a number" in second.message
+    assert "5 of 6,000 train rows cannot be used: not a number (3)." in second.message
     assert "'dear'" in second.message
     assert "stops at the first" in second.message
 
@@ -45,7 +45,7 @@ def test_a_missing_value_that_is_refused_is_counted():
     declared = clinic.tree()
     declared["features"][0]["missing"] = "error"
     found = clinic.check(clinic.frame(item=pl.when(pl.int_range(pl.len()) > 9).then(pl.col("item"))), **declared)
-    assert "10 of 6,000 train rows cannot be used: a missing value" in clinic.only(found).message
+    assert "10 of 6,000 train rows cannot be used: a missing value (10)." in clinic.only(found).message
 
 
 def test_keys_are_told_from_both_sides():
@@ -103,3 +103,11 @@ def test_validation_rows_in_files_of_their_own_are_no_training_rows(tmp_path):
     found = funnel.check(clinic.tree(data=data(validation={"kind": "file", "files": "held.parquet"})), tmp_path)
     assert found.rows == clinic.ROWS
     assert "4 of 2,000 validation rows" in clinic.only(found).message
+
+
+def test_a_fault_of_two_features_in_one_row_leaves_out_one_row():
+    rows = clinic.frame(
+        price=pl.when(pl.int_range(pl.len()) == 5).then(pl.lit("dear")).otherwise(pl.col("price").cast(pl.String))
+    )
+    finding = clinic.only(clinic.check(rows, {"name": "also", "kind": "numeric", "column": "price"}))
+    assert "1 of 6,000 train rows cannot be used: not a number (1)." in finding.message

@@ -109,3 +109,9 @@ def test_siblings_are_given_the_space():
     found = clinic.check(clinic.frame(like=like), stages=stages)
     assert found.findings == ()
     assert found.by_stage["like"].rows == clinic.ROWS
+
+
+def test_a_declared_rate_of_no_rows_says_nothing():
+    stages = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy", "prior": 0.5}]
+    found = clinic.check(clinic.frame(click=0, buy=0), stages=stages)
+    assert not any("sampled" in finding.message for finding in found.findings)
