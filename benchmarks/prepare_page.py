@@ -6,26 +6,8 @@ import os
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from prepare import Feed, Series
-
-SPLITS = ("train", "test")
-FULL_BYTES, FULL_IMPRESSIONS = 19_500_000_000, 42_300_135  # the real train split
-GOALS = {"per_row": 12.0, "pandas": 4.0}  # times as fast as this way, at least
-FEED_GOALS = {57.9: 300_000, 2.3: 60_000}  # impressions a second by impressions per common row, at least, in batches of 4,096
-NAMES = {"per_row": "per-row Python parser", "pandas": "pandas, as in the notebooks"}
-
-
-def raw_bytes(folder: Path) -> int:
-    """Size of the raw text of both splits."""
-    return sum(path.stat().st_size for split in SPLITS for path in raw_files(folder, split))
-
-
-def raw_files(folder: Path, split: str) -> tuple[Path, Path]:
-    """The skeleton file and the common file."""
-    return folder / f"sample_skeleton_{split}.csv", folder / f"common_features_{split}.csv"
+from prepare_measured import FULL_BYTES, FULL_IMPRESSIONS, GOALS, NAMES, Feed, Series
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def _put(folder: Path, path: Path, *, replace: bool) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove unfinished folders whose process is gone: the lock of a living one is held."""
-    for left in path.parent.glob(f"{_prefix(path)}*"):
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}*"):
         try:
             with (left / LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -74,6 +74,54 @@ def test_star_batches_and_joined_raw_rows_give_the_same_loss_and_both_train() ->
     assert model.evaluate(joined, verbose=0, return_dict=True)["loss"] < first["loss"]
 
 
+def batches_of(data: object) -> list[dict[str, np.ndarray]]:
+    return [{key: value.numpy() for key, value in batch.items()} | {"labels": labels.numpy()} for batch, labels in data]  # type: ignore[attr-defined]
+
+
+def same(first: list[dict[str, np.ndarray]], second: list[dict[str, np.ndarray]]) -> bool:
+    return len(first) == len(second) and all(
+        one.keys() == other.keys() and all(np.array_equal(one[key], other[key], equal_nan=True) for key in one)
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize("shuffle", ["group", "window", "row"])
+def test_a_dataset_is_a_pure_function_of_seed_epoch_and_worker_and_goes_on_at_any_step(shuffle: str) -> None:
+    tree = shop.tree()
+    tree["data"] |= {"validation": None, "shard_rows": 300}
+    tree["train"] |= {"shuffle": shuffle, "batch_size": 100}
+    store = funnel.prepare(tree, shop.frames())
+    assert len(store.shards("train")) > 3
+    data = funnel.dataset(tree, store)
+    first, second = batches_of(data), batches_of(data)
+    assert not same(first, second)
+    assert [len(batch["labels"]) for batch in first] == [100] * 9
+    assert same(batches_of(funnel.dataset(tree, store)), first)
+    assert same(batches_of(funnel.dataset(tree, store, first_epoch=1, first_step=4)), second[4:])
+    tree["train"]["seed"] = 1
+    assert not same(batches_of(funnel.dataset(tree, store)), first)
+    rows = [sum(len(batch["labels"]) for batch in batches_of(funnel.dataset(tree, store, worker=k, workers=2))) for k in (0, 1)]
+    assert sum(rows) == shop.ROWS
+    assert min(rows) > 0
+
+
+def test_a_store_is_used_again_where_only_the_network_or_the_fit_differ(tmp_path: Path) -> None:
+    folder = shop.write(tmp_path / "shop")
+    store = funnel.prepare(folder / "schema.yaml", folder, tmp_path / "store")
+    written = (tmp_path / "store" / "manifest.json").stat().st_mtime_ns
+    again = funnel.prepare(
+        folder / "schema.yaml", folder, tmp_path / "store", overrides=["train.batch_size=7", "model.embedding_dim=3"]
+    )
+    assert (tmp_path / "store" / "manifest.json").stat().st_mtime_ns == written
+    assert again.manifest == store.manifest
+    funnel.prepare(folder / "schema.yaml", folder, tmp_path / "store", overrides=["data.shard_rows=100"])
+    assert (tmp_path / "store" / "manifest.json").stat().st_mtime_ns != written
+    tree = shop.tree()
+    tree["features"][0]["min_count"] = 5
+    with pytest.raises(funnel.DataError, match=r"store: was prepared for another schema \(another data, features\)"):
+        funnel.prepare(tree, tmp_path / "store")
+
+
 def test_towers_start_at_the_rates_of_the_training_rows() -> None:
     data = shop.frames()
     tree = shop.tree()

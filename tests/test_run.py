@@ -1,6 +1,8 @@
+import gc
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,46 @@ def test_frames_of_pandas_and_polars_give_what_files_give(run: Run, folder: Path
     for name, column in run.predict(folder).items():
         np.testing.assert_array_equal(found[name].to_numpy(), column)
         np.testing.assert_array_equal(other[name].to_numpy(), column)
+
+
+def test_a_row_that_cannot_be_used_is_predicted_as_nan(run: Run, folder: Path, tmp_path: Path) -> None:
+    rows = shop.frames(5, 40)
+    strange = pl.when(pl.int_range(pl.len()).is_in([3, 17, 39])).then(pl.lit("nobody")).otherwise(pl.col("user_id"))
+    broken = {"facts": rows["facts"].with_columns(user_id=strange), "user": rows["user"]}
+    with pytest.raises(funnel.DataError, match=r"frame 'facts', row 4 column 'user_id': got the key 'nobody'"):
+        run.predict(broken)
+    schema = run.schema.model_dump()
+    schema["data"]["bad_rows"] = {"kind": "skip", "max_share": 0.1}
+    tolerant = replace(run, schema=funnel.load_schema(schema))
+    found, whole = tolerant.predict(broken), run.predict(rows)
+    for name, column in found.items():
+        assert np.flatnonzero(np.isnan(column)).tolist() == [3, 17, 39]
+        kept = ~np.isnan(column)
+        np.testing.assert_allclose(column[kept], whole[name][kept], rtol=1e-5)
+
+
+def test_predictions_do_not_depend_on_the_batch_or_the_shards(run: Run, folder: Path) -> None:
+    schema = run.schema.model_dump()
+    schema["data"]["shard_rows"] = 50
+    schema["evaluate"]["batch_size"] = 7
+    other = replace(run, schema=funnel.load_schema(schema))
+    assert len(other.store(folder, labels=True).shards("test")) > 3
+    for name, column in other.predict(folder).items():
+        np.testing.assert_allclose(column, run.predict(folder)[name], rtol=1e-5, atol=1e-7)
+    report, whole = other.evaluate(folder).as_dict(), run.evaluate(folder).as_dict()
+    for stage, scores in report["cumulative"].items():
+        for name in ("rows", "positives", "auc", "log_loss"):
+            assert scores[name] == pytest.approx(whole["cumulative"][stage][name], rel=1e-5)
+
+
+def test_a_store_of_a_run_goes_with_its_last_user(run: Run, folder: Path) -> None:
+    shards = run.store(folder, labels=False).shards("test")
+    place = shards._folder
+    assert shards[0].rows > 0
+    assert place.is_dir()
+    del shards
+    gc.collect()
+    assert not place.exists()
 
 
 def test_the_same_seed_gives_the_same_model(run: Run, folder: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from funnel.data.holdout import hold_out
-from funnel.data.raw_star import Origin, read_star
+from funnel.data.columns import Columns, take
+from funnel.data.reading import LABELS, POSITION, Origin, Reading, read
+from funnel.data.spill import BUCKETS
 from funnel.errors import DataError
 from funnel.evaluation.metrics import auc
 from funnel.schema.funnel_schema import FunnelSchema
@@ -130,6 +131,16 @@ def splits(schema: FunnelSchema) -> list[Any]:
     return ["train", "test", *(["validation"] if getattr(schema.data.validation, "kind", None) == "file" else [])]
 
 
+def reading_of(schema: FunnelSchema, root: Path, split: Any) -> Reading:
+    return read(schema, Origin(root=root), split, root.parent / "work", labels=True)
+
+
+def facts_of(reading: Reading) -> Columns:
+    """All facts, in the order of the files."""
+    (facts,) = reading.facts.read(0, BUCKETS, reading.facts.rows)
+    return take(facts, np.argsort(facts[POSITION]))
+
+
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -140,22 +151,22 @@ def test_what_is_written_is_what_the_schema_reads(schema: FunnelSchema, tmp_path
     result = simulate(schema, tmp_path / "out", 3000, 700)
     assert set(result.impressions) == set(splits(schema))
     for split in splits(schema):
-        star = read_star(schema, Origin(root=tmp_path / "out"), split)
-        assert star.facts.rows == result.impressions[split]
-        assert star.labels is not None
-        assert not any(star.violations.values())
-        assert dict(zip(schema.stage_names, star.labels.sum(axis=0).tolist(), strict=True)) == result.positives[split]
-    if schema.data.validation is not None:
-        hold_out(schema, read_star(schema, Origin(root=tmp_path / "out"), "train"))
+        reading = reading_of(schema, tmp_path / "out", split)
+        facts = facts_of(reading)
+        assert reading.rows == reading.facts.rows == result.impressions[split]
+        assert not any(reading.violations.values())
+        assert not any(faults.rows for faults in reading.faults.values())
+        assert dict(zip(schema.stage_names, facts[LABELS].sum(axis=0).tolist(), strict=True)) == result.positives[split]
+        by_share = getattr(schema.data.validation, "kind", None) in ("fraction", "time")
+        assert reading.held_out(facts).any() == (by_share and split == "train")
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=by_name)
 def test_labels_are_drawn_from_the_truth(schema: FunnelSchema, tmp_path: Path) -> None:
     simulate(schema, tmp_path / "out", 20_000, 5000)
     for split in ("train", "test"):
-        labels = read_star(schema, Origin(root=tmp_path / "out"), split).labels
+        labels = facts_of(reading_of(schema, tmp_path / "out", split))[LABELS]
         truth = pl.read_parquet(tmp_path / "out" / "truth" / f"{split}.parquet")
-        assert labels is not None
         assert set(truth.columns) == {*schema.stage_names, *schema.conditional_names}
         assert set(truth.dtypes) == {pl.Float64}
         for place, stage in enumerate(schema.stage_names):
@@ -183,9 +194,8 @@ def test_truth_is_a_product_along_the_tree(schema: FunnelSchema, tmp_path: Path)
 def test_truth_orders_people_neither_perfectly_nor_by_chance(name: str, tmp_path: Path) -> None:
     schema = load_schema(SCHEMA_FOLDER / f"{name}.yaml")
     simulate(schema, tmp_path / "out", 100_000)
-    labels = read_star(schema, Origin(root=tmp_path / "out"), "train").labels
+    labels = facts_of(reading_of(schema, tmp_path / "out", "train"))[LABELS]
     truth = pl.read_parquet(tmp_path / "out" / "truth" / "train.parquet")
-    assert labels is not None
     for place, stage in enumerate(schema.stage_names):
         assert 0.65 < auc(labels[:, place], truth[stage].to_numpy()) < 0.85
 
@@ -201,7 +211,7 @@ def test_same_seed_same_bytes(schema: FunnelSchema, tmp_path: Path) -> None:
 def test_a_tiny_one_can_be_read(tmp_path: Path) -> None:
     for schema in ODD:
         simulate(schema, tmp_path / schema.name, 5, 5)
-        assert read_star(schema, Origin(root=tmp_path / schema.name), "test").facts.rows == 5
+        assert reading_of(schema, tmp_path / schema.name, "test").facts.rows == 5
 
 
 def test_a_former_simulation_is_replaced(tmp_path: Path) -> None:

@@ -37,11 +37,6 @@ class Keyed:
         """Whether some are on disk."""
         return self._files > 0
 
-    @property
-    def gathered(self) -> bool:
-        """Whether there are any rows."""
-        return self.spilled or bool(self._pending)
-
     def add(self, rows: pl.DataFrame) -> None:
         """Some more rows."""
         if not rows.height:
@@ -111,10 +106,11 @@ class Tally(Keyed):
         """Merged rows; part k holds the codes that hash to k."""
         counted = np.flatnonzero(self._array)
         rows = pl.DataFrame({"code": counted + self._least, "count": self._array[counted]})
-        self._array = np.zeros(0, np.int64)
-        if parts == 1 and not self.gathered:
-            yield rows
+        if parts == 1 and not self.spilled:
+            # Adding them could spill: then there would be more parts than were asked for.
+            yield self._merged([*self._pending, rows])
             return
+        self._array = np.zeros(0, np.int64)
         self.add(rows)
         yield from super().parts(parts)
 

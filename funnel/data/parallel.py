@@ -12,6 +12,7 @@ Work = TypeVar("Work")
 Result = TypeVar("Result")
 
 MOST = 4  # each holds a piece in memory
+AHEAD = 2  # pieces that wait for a core, or are done: while their taker is busy, no core is idle
 
 
 def cores() -> int:
@@ -21,7 +22,7 @@ def cores() -> int:
 
 
 def in_order(function: Callable[[Work], Result], work: Iterable[Work]) -> Iterator[Result]:
-    """Results in the order of the work; no more of it is taken in hand than there are cores.
+    """Results in the order of the work; little more of it is taken in hand than there are cores.
 
     Polars, Arrow and NumPy release the interpreter's lock in what takes long.
     """
@@ -30,7 +31,7 @@ def in_order(function: Callable[[Work], Result], work: Iterable[Work]) -> Iterat
     try:
         for one in work:
             running.append(pool.submit(function, one))
-            if len(running) >= cores():
+            if len(running) >= cores() + AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

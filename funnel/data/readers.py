@@ -182,16 +182,28 @@ class Text:
         for text, done in self._blocks():
             block = text
             if header:
+                block = self._past_blank(block)
+                if not len(block):
+                    continue
                 header = False
                 end = _end_of_line(block, self._quote)
                 self._columns = self._header(block[:end].tobytes())
+                self._line += count_lines(block[:end])
                 block = block[end:]
-                self._line += count_lines(text[:end])
                 _require(self._names, self._columns, str(self._path))
             elif self._line == 1:
                 _require(self._names, self._columns, str(self._path))
             yield partial(self._parse, block, self._line, done)
             self._line += count_lines(block)
+        if header:
+            raise DataError(f"{self._path}: got empty lines alone, expected a header and rows. Is it whole?")
+
+    def _past_blank(self, block: Block) -> Block:
+        """The block without the empty lines that it begins with."""
+        filled = np.flatnonzero(~np.isin(block, (LINE_BREAK, ord("\r"))))
+        first = int(filled[0]) if len(filled) else len(block)
+        self._line += count_lines(block[:first])
+        return block[first:]
 
     def _blocks(self) -> Iterator[tuple[Block, int]]:
         """Whole rows, about PIECE_BYTES of them at a time, and how far the file was read."""
@@ -220,7 +232,7 @@ class Text:
     def _header(self, line: bytes) -> list[str]:
         parse = pa_csv.ParseOptions(delimiter=self._files.separator, quote_char='"')
         # An older Excel begins files with a mark of the byte order, which Arrow takes away.
-        return list(pa_csv.read_csv(pa.py_buffer(line), parse_options=parse).column_names) if line.strip() else []
+        return list(pa_csv.read_csv(pa.py_buffer(line + b"\n"), parse_options=parse).column_names)
 
     def _parse(self, text: Block, line: int, done: int) -> Piece:
         cuts: list[tuple[int, int, int]] = []
@@ -231,6 +243,10 @@ class Text:
             # An exception raised here would be lost on the way through Arrow.
             return "skip" if skip else "error"
 
+        if _is_blank(text):
+            # Arrow would take it for a broken file.
+            none = pa.table({name: pa.array([], pa.string()) for name in self._names})
+            return self._piece(none, Place(str(self._path), line, lined=True), [], done)
         try:
             table = pa_csv.read_csv(
                 pa.py_buffer(text),
@@ -250,18 +266,24 @@ class Text:
             )
         except ArrowException as error:
             if cuts and not self._skip:
-                raise DataError(self._cut(_lines_of(text, line, self._quote), cuts[0])) from None
+                lines = _lines_of(text, line, self._quote)
+                raise DataError(self._cut(lines, (min(cuts[0][0], len(lines)), *cuts[0][1:]))) from None
             raise DataError(_unreadable(self._path, self._files.format, error, line - 1)) from None
         numbers = None
         if cuts or table.num_rows != count_lines(text) + (text[-1] != LINE_BREAK):
             numbers = _lines_of(text, line, self._quote)
+            # Where carriage returns alone end rows, there are more rows than lines.
+            numbers = numbers[np.minimum(np.arange(table.num_rows + len(cuts)), len(numbers) - 1)]
         messages = [self._cut(numbers, cut) for cut in cuts] if numbers is not None else []
         if numbers is not None and cuts:
             numbers = np.delete(numbers, [number - 1 for number, _, _ in cuts])
         place = Place(str(self._path), line, numbers, lined=True)
+        return self._piece(table, place, messages, done)
+
+    def _piece(self, table: pa.Table, place: Place, cuts: Sequence[str], done: int) -> Piece:
         lists = table[self._list].combine_chunks() if self._list else None
         plain = table.drop_columns([self._list]) if self._list else table
-        return Piece(place, _frame(plain, table.num_rows), lists, messages, done)
+        return Piece(place, _frame(plain, table.num_rows), lists, cuts, done)
 
     def _cut(self, lines: NDArray[np.int64], cut: tuple[int, int, int]) -> str:
         number, got, expected = cut
@@ -278,6 +300,12 @@ def count_lines(text: Block) -> int:
     """How many line breaks there are."""
     # In parts that stay in the cache.
     return sum(int(np.count_nonzero(text[at : at + CACHED] == LINE_BREAK)) for at in range(0, len(text), CACHED))
+
+
+def _is_blank(text: Block) -> bool:
+    """Whether there is nothing but line breaks."""
+    start = text[:CACHED]
+    return bool(np.isin(start, (LINE_BREAK, ord("\r"))).all() and np.isin(text, (LINE_BREAK, ord("\r"))).all())
 
 
 def _quoted(text: Block, quote: bytes | None) -> bool:

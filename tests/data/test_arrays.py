@@ -15,7 +15,9 @@ from funnel.data.arrays import checksum, read_arrays, write_arrays
 KINDS = ["<i8", "<f8", "<u8", "<i4", "<f4", "<u4", "|u1", "|b1"]
 arrays_of = st.dictionaries(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(lambda name: name != "__metadata__"),
-    st.sampled_from(KINDS).flatmap(lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4))),
+    st.sampled_from(KINDS).flatmap(
+        lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4))
+    ),
     max_size=5,
 )
 
@@ -97,7 +99,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         read_arrays(tmp_path / "x")
 
 
-@pytest.mark.parametrize("content", [b"a,b\n1,2\n3,4\n", b"\xff" * 100, b"PAR1" * 5, b"", b"\2\0\0\0\0\0\0\0[]", b"\4\0\0\0\0\0\0\0null"])
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2\n3,4\n", b"\xff" * 100, b"PAR1" * 5, b"", b"\2\0\0\0\0\0\0\0[]", b"\4\0\0\0\0\0\0\0null"]
+)
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(ValueError, match=r"."):

@@ -17,7 +17,7 @@ from funnel.schema.training import ByGroup, ByRow, ByWindow
 SHUFFLES = [None, ByGroup(kind="group"), ByRow(kind="row"), ByWindow(kind="window", batches=2)]
 
 
-def tell_apart(facts=23, users=5, seed=0, labels=True, first=0, offsets=np.int32) -> Star:
+def tell_apart(facts=23, users=5, seed=0, *, labels=True, first=0, offsets=np.int32) -> Star:
     """A star in which every value says where it is from: fact f has id f, and its user u has id 100 + u."""
     random = np.random.default_rng(seed)
 
@@ -58,7 +58,7 @@ class Shards(Sequence):
 
 def three(labels=True) -> Shards:
     sizes = ((23, 5), (1, 1), (12, 7))
-    return Shards(*(tell_apart(f, u, seed, labels, 100 * seed) for seed, (f, u) in enumerate(sizes)))
+    return Shards(*(tell_apart(f, u, seed, labels=labels, first=100 * seed) for seed, (f, u) in enumerate(sizes)))
 
 
 def of_row(columns, row: int) -> list[int]:

@@ -10,7 +10,9 @@ from funnel.data.columns import OFFSETS, WEIGHTS, concat, entries_of, names_of, 
 
 # A row: an id, a number, a list of ids, and a list of (id, weight).
 entry = st.integers(-(2**40), 2**40)
-row = st.tuples(entry, st.floats(width=32), st.lists(entry, max_size=3), st.lists(st.tuples(entry, st.floats(width=32)), max_size=3))
+row = st.tuples(
+    entry, st.floats(width=32), st.lists(entry, max_size=3), st.lists(st.tuples(entry, st.floats(width=32)), max_size=3)
+)
 rows_of = st.lists(row, max_size=8)
 
 
@@ -32,7 +34,9 @@ def columns_of(rows, offsets=np.int64):
 
 def rows_in(columns):
     count = len(columns["id"])
-    spans = {name: list(zip(columns[name + OFFSETS][:-1], columns[name + OFFSETS][1:], strict=True)) for name in ("bag", "pair")}
+    spans = {
+        name: list(zip(columns[name + OFFSETS][:-1], columns[name + OFFSETS][1:], strict=True)) for name in ("bag", "pair")
+    }
     assert all(len(span) == count for span in spans.values())
     assert all(columns[name + OFFSETS][0] == 0 and columns[name + OFFSETS][-1] == len(columns[name]) for name in spans)
     weights = columns["pair" + WEIGHTS]

@@ -23,7 +23,7 @@ def mask(rows, *bad):
 def test_the_first_bad_row_is_refused():
     sieve = Sieve(5, skip=False)
     sieve.refuse(mask(5), "none", at)
-    with pytest.raises(DataError, match="^f:2 is bad$"):
+    with pytest.raises(DataError, match=r"^f:2 is bad$"):
         sieve.refuse(mask(5, 4, 2), "odd", at)
 
 
@@ -72,7 +72,9 @@ def test_faults_add_up(parts):
         total.add(some)
     assert total.read == sum(read for read, _ in parts)
     assert total.rows == sum(sum(reasons.values()) for _, reasons in parts)
-    assert total.reasons == {r: sum(reasons.get(r, 0) for _, reasons in parts) for r in "abc" if any(r in reasons for _, reasons in parts)}
+    assert total.reasons == {
+        r: sum(reasons.get(r, 0) for _, reasons in parts) for r in "abc" if any(r in reasons for _, reasons in parts)
+    }
     for reason, messages in total.examples.items():
         assert messages == [f"{reason}{reasons[reason]}" for _, reasons in parts if reason in reasons][:EXAMPLES]
 
@@ -86,7 +88,9 @@ def test_adding_leaves_the_other_alone():
     assert first.as_dict() == {"rows": 1, "of": 1, "reasons": {"odd": 2}, "examples": {"odd": ["x", "y"]}}
 
 
-@pytest.mark.parametrize(("rows", "share", "few"), [(0, 0, True), (1, 0, False), (10, 0.01, True), (11, 0.01, False), (1000, 1, True)])
+@pytest.mark.parametrize(
+    ("rows", "share", "few"), [(0, 0, True), (1, 0, False), (10, 0.01, True), (11, 0.01, False), (1000, 1, True)]
+)
 def test_more_than_the_declared_share_is_refused(rows, share, few):
     faults = Faults(1000, rows)
     faults.count("odd", rows, ["f:3 is odd", "f:4 is odd"])

@@ -81,10 +81,10 @@ PAIRS = [(entry, place) for entry in MALFORMED for place in PLACES if (entry, pl
 def test_a_malformed_entry_is_refused_where_it_is(entry, place):
     with pytest.raises(DataError) as caught:
         spread_rows(["u:7=1", place.format(entry), "u:9"])
-    head, _, field = entry.partition(":")
     named = entry.split(":")[0] if ":" in entry else entry
     assert str(caught.value) == (
-        f"f.txt:2 field {named!r}: got the entry {entry!r}, expected field, id and a number, separated by ':' and '='. Mend the row."
+        f"f.txt:2 field {named!r}: got the entry {entry!r}, expected field, id and a number, separated by ':' and '='. "
+        "Mend the row."
     )
 
 
@@ -113,7 +113,9 @@ def test_an_id_may_hold_a_field_separator():
 @pytest.mark.parametrize("second", ["t:a=1", "t:a::=1"])
 def test_a_count_that_differs_is_refused(count, second):
     lists = ["u:7=1", f"u:7=1;{second}"]
-    with pytest.raises(DataError, match=r"^f\.txt:2 column 'n': got .*, expected 2: the entries that the list has\. Is the line cut\?"):
+    with pytest.raises(
+        DataError, match=r"^f\.txt:2 column 'n': got .*, expected 2: the entries that the list has\. Is the line cut\?"
+    ):
         spread_rows(lists, ["1", count])
     found, sieve = spread_rows(lists, ["1", count], skip=True)
     assert (found, sieve.bad.tolist()) == ({"u": {0: [("7", 1.0)]}}, [False, True])
@@ -133,13 +135,50 @@ def test_where_every_row_is_bad_no_entry_is_left():
         assert sieve.bad.all()
 
 
-SEPARATORS = [(";", ":", "="), ("\x01", "\x02", "\x03"), ("|", "#", "~"), ("；", ":", "="), (";", "é", "="), (";", ":", "→"), ("中", "文", "字")]
-DECIMALS = ["0", "1", "-1", "+1", "007", "1.5", ".5", "5.", "-.25", "1e3", "1E3", "1e+3", "2.5e-3", "-0", "0.0", "1e-400", "4.9e-324"]
-DECIMALS += ["3.4028235e38", "1.7976931348623157e308", "0.1", "0.30000000000000004", "123456789012345678901234567890", "1.00000000000000000001"]
+SEPARATORS = [
+    (";", ":", "="),
+    ("\x01", "\x02", "\x03"),
+    ("|", "#", "~"),
+    ("\uff1b", ":", "="),
+    (";", "é", "="),
+    (";", ":", "→"),
+    ("中", "文", "字"),
+]
+DECIMALS = ["0", "1", "-1", "+1", "007", "1.5", ".5", "5.", "-.25", "1e3", "1E3", "1e+3", "2.5e-3", "-0", "0.0", "1e-400"]
+DECIMALS += [
+    "4.9e-324",
+    "3.4028235e38",
+    "1.7976931348623157e308",
+    "0.1",
+    "0.30000000000000004",
+    "1" * 30,
+    "1.00000000000000000001",
+]
+ODD = [
+    "007",
+    "+7",
+    "-7",
+    "1_0",
+    "7 ",
+    " 7",
+    " ",
+    "7.0",
+    "1e5",
+    "NaN",
+    "null",
+    "true",
+    "\uff11",
+    '"',
+    "'",
+    "#",
+    "\t",
+    "\r",
+    "\\",
+]
 plain_ids = st.one_of(
     st.integers(0, 2**70).map(str),
     st.integers(0, 99).map(str),
-    st.sampled_from(["007", "+7", "-7", "1_0", "7 ", " 7", " ", "7.0", "1e5", "NaN", "null", "true", "１", '"', "'", "#", "\t", "\r", "\\"]),
+    st.sampled_from(ODD),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\0"), min_size=1, max_size=12),
 )
 fields_of = st.one_of(st.sampled_from("uvt"), st.sampled_from(["101", "109_14", "", "a field of some length", "é"]))
@@ -190,7 +229,9 @@ def test_every_well_formed_entry_is_kept_with_its_id_and_value(drawn):
 
 
 WAYS = {
-    "whole numbers": well_formed(st.integers(0, 10**16).map(str), st.sampled_from(["101", "8", "109_14"]), st.sampled_from(["1", "0.69315", "2.5"])),
+    "whole numbers": well_formed(
+        st.integers(0, 10**16).map(str), st.sampled_from(["101", "8", "109_14"]), st.sampled_from(["1", "0.69315", "2.5"])
+    ),
     "numbers of 17 digits and more": well_formed(st.integers(10**16, 2**64).map(str), st.sampled_from("uv"), values_of),
     "texts": well_formed(),
 }
@@ -213,7 +254,7 @@ def test_the_fast_ways_and_the_slow_one_agree(way, data):
     assert fast.sizes.tolist() == [len(row) for row in rows if row]
 
 
-noise = st.text(st.sampled_from(";:=ut7 .e-\0\n\"é"), max_size=12)
+noise = st.text(st.sampled_from(';:=ut7 .e-\0\n"é'), max_size=12)
 
 
 @given(st.lists(noise, min_size=1, max_size=5))
@@ -250,7 +291,10 @@ def test_many_fields_keep_their_entries():
 def test_a_large_piece_is_read_as_a_small_one():
     random = np.random.default_rng(0)
     rows = [
-        [(random.choice(["u", "v", "109_14"]), str(random.integers(10 ** random.integers(1, 18))), f"{random.random():.5f}") for _ in range(5)]
+        [
+            (random.choice(["u", "v", "109_14"]), str(random.integers(10 ** random.integers(1, 18))), f"{random.random():.5f}")
+            for _ in range(5)
+        ]
         for _ in range(20_000)
     ]
     assert exactly(spread_rows(written(rows, SEPARATORS[1]), files=files_of(*SEPARATORS[1]))[0]) == by_field(rows)

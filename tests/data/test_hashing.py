@@ -35,7 +35,9 @@ def test_a_graph_gives_the_same_rows():
     assert hashed(pl.Series(ids), 1000).tolist() == graph(tf.constant(ids)).numpy().tolist()
 
 
-@pytest.mark.parametrize("ids", [pl.Series([], dtype=pl.String), pl.Series([None, None], dtype=pl.String), pl.Series([None], dtype=pl.Null)])
+@pytest.mark.parametrize(
+    "ids", [pl.Series([], dtype=pl.String), pl.Series([None, None], dtype=pl.String), pl.Series([None], dtype=pl.Null)]
+)
 def test_without_ids_all_are_missing(ids):
     found = hashed(ids, 3)
     assert (found.tolist(), found.dtype) == ([0] * len(ids), np.int32)

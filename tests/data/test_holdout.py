@@ -163,7 +163,9 @@ def test_facts_that_are_left_out_do_not_decide():
     stages = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"}]
     facts = {"click": [1, 0], "buy": [0, 1], "x": ["a", "b"], "user_id": ["p", "q"]}
     with pytest.raises(DataError, match="all 1 training rows would be on one side"):
-        oracle.small([X], facts, dimension={"user_id": ["p", "q"]}, validation=fraction(), stages=stages, inconsistent_labels="drop")
+        oracle.small(
+            [X], facts, dimension={"user_id": ["p", "q"]}, validation=fraction(), stages=stages, inconsistent_labels="drop"
+        )
 
 
 def test_times_are_those_of_the_facts_that_stay():

@@ -44,9 +44,9 @@ def test_error_counts_and_points_at_the_first():
     with pytest.raises(DataError) as caught:
         make_consistent(funnel(), CHAIN, at)
     assert str(caught.value) == (
-        "f.csv:13: got l1 = 1 with l0 = 0 (without the earlier stage: 2 s1, 2 s2 of 7 rows read with this one), expected s1 only "
-        "after s0. Declare `inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier one), or "
-        "mend the labels."
+        "f.csv:13: got l1 = 1 with l0 = 0 (without the earlier stage: 2 s1, 2 s2 of 7 rows read with this one), expected s1 "
+        "only after s0. Declare `inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier "
+        "one), or mend the labels."
     )
 
 

@@ -35,7 +35,7 @@ def piece_of(frame, where="f.csv", first=0, lists=None, **more):
     return Piece(Place(where, first, **more), frame, lists)
 
 
-def found_of(feature, values, facts=None, first=0, labels=(), data=None, lined=False, **columns):
+def found_of(feature, values, facts=None, *, first=0, labels=(), data=None, lined=False, **columns):
     frame = pl.DataFrame({"x": values, "click": [0] * len(values) if not len(labels) else labels, **columns})
     return normalise(schema_of(feature, facts, **(data or {})), "facts", piece_of(frame, first=first, lined=lined), labels=True)
 
@@ -346,7 +346,11 @@ LIST |= {"entry_separator": ";", "field_separator": ":", "value_separator": "="}
 
 
 def listed(feature, lists, *, data=None, **columns):
-    frame = {"click": ["0"] * len(lists), "y": ["y"] * len(lists), "n": [str(one.count(";") + 1 if one else 0) for one in lists]}
+    frame = {
+        "click": ["0"] * len(lists),
+        "y": ["y"] * len(lists),
+        "n": [str(one.count(";") + 1 if one else 0) for one in lists],
+    }
     piece = piece_of(pl.DataFrame(frame | columns), "f.txt", 1, pa.array(lists), lined=True)
     return normalise(schema_of(feature, LIST, **(data or {})), "facts", piece, labels=True)
 
@@ -374,7 +378,9 @@ def test_a_field_that_no_row_has_is_missing_everywhere():
 @pytest.mark.parametrize("feature", [CATEGORICAL, {"kind": "numeric"}])
 def test_two_entries_of_a_field_that_may_have_one_are_refused_or_skipped(feature):
     lists = ["x:1=1", "x:1=1;z:1=1;x:2=2", "x:3=3"]
-    with pytest.raises(DataError, match=r"^f\.txt:2 field 'x': got more than one entry, expected at most one\. Declare the feature as a bag"):
+    with pytest.raises(
+        DataError, match=r"^f\.txt:2 field 'x': got more than one entry, expected at most one\. Declare the feature as a bag"
+    ):
         listed(feature, lists)
     found = listed(feature, lists, data=SKIP)
     assert found.columns["x"].tolist() == [1, 3]
@@ -438,7 +444,9 @@ def test_a_row_that_is_bad_in_two_ways_is_left_out_once():
 
 
 def test_lines_that_were_cut_are_counted():
-    piece = Piece(Place("f.csv", 1, lined=True), pl.DataFrame({"x": ["a"], "click": [0]}), cuts=["f.csv:2 got 1", "f.csv:3 got 9"])
+    piece = Piece(
+        Place("f.csv", 1, lined=True), pl.DataFrame({"x": ["a"], "click": [0]}), cuts=["f.csv:2 got 1", "f.csv:3 got 9"]
+    )
     found = normalise(schema_of(CATEGORICAL, CSV, **SKIP), "facts", piece, labels=True)
     assert (found.faults.read, found.faults.rows) == (3, 2)
     assert found.faults.reasons == {"a wrong number of columns": 2}

@@ -60,7 +60,7 @@ def steps_of(epoch):
 
 
 @given(shards_of, shuffles, st.integers(1, 20), st.integers(1, 5), st.integers(0, 3), st.integers(0, 2**31 - 1))
-def test_every_fact_comes_once_over_all_workers(shards, shuffle, batch_size, workers, number, seed):
+def test_every_fact_comes_once_over_all_workers(shards, shuffle, batch_size, workers, number, seed):  # noqa: PLR0917  # all are drawn
     seen = []
     for worker in range(workers):
         epoch = Epoch(shards, batch_size, shuffle, seed, number, worker, workers)

@@ -85,12 +85,17 @@ def test_any_rows_are_encoded_as_the_slow_way_does(tmp_path_factory, drawn, form
     assert oracle.joined(*stars(oracle.store_of(schema, origin, folder))) == oracle.expected(facts, users)
 
 
-@given(drawn=rows(least=2), by=st.sampled_from(["row", "user"]), seed=st.integers(0, 9), shard_rows=st.sampled_from([1, 3, 100]))
+@given(
+    drawn=rows(least=2), by=st.sampled_from(["row", "user"]), seed=st.integers(0, 9), shard_rows=st.sampled_from([1, 3, 100])
+)
 def test_rows_held_out_teach_nothing(tmp_path_factory, drawn, by, seed, shard_rows):
     facts, users = drawn
     folder = tmp_path_factory.mktemp("rows")
     schema, origin = oracle.placed("polars", folder, facts, users)
-    data = schema.data.model_dump() | {"shard_rows": shard_rows, "validation": {"kind": "fraction", "fraction": 0.4, "seed": seed, "by": by}}
+    data = schema.data.model_dump() | {
+        "shard_rows": shard_rows,
+        "validation": {"kind": "fraction", "fraction": 0.4, "seed": seed, "by": by},
+    }
     schema = FunnelSchema.model_validate(schema.model_dump() | {"data": data})
     if by == "user" and len({fact["user_id"] for fact in facts}) == 1:
         with pytest.raises(DataError, match="would be on one side"):
@@ -108,7 +113,7 @@ def test_rows_held_out_teach_nothing(tmp_path_factory, drawn, by, seed, shard_ro
 
 
 def test_other_splits_are_encoded_with_what_the_training_rows_taught(tmp_path):
-    schema, origin = oracle.placed("csv", tmp_path, oracle.FACTS, oracle.USERS)
+    _, origin = oracle.placed("csv", tmp_path, oracle.FACTS, oracle.USERS)
     other = [{**oracle.FACTS[0], "item_id": "new"}, {**oracle.FACTS[1], "tags": [("new", 1.0), ("x", 3.0)]}]
     frames = {"facts": oracle.polars_frame(other), "user": oracle.polars_frame(oracle.USERS)}
     tree = oracle.mapping("csv")
@@ -134,7 +139,9 @@ def test_without_labels_there_are_none(tmp_path):
     store = make_store(schema, {"test": Origin(frames=frames)}, tmp_path / "bare", labels=False, known=known)
     (star,) = stars(store, "test")
     assert star.labels is None
-    wanted = [{key: value for key, value in row.items() if key != "labels"} for row in oracle.expected(oracle.FACTS, oracle.USERS)]
+    wanted = [
+        {key: value for key, value in row.items() if key != "labels"} for row in oracle.expected(oracle.FACTS, oracle.USERS)
+    ]
     assert oracle.joined(star) == wanted
     assert store.manifest["splits"]["test"]["stages"] == {}
 
@@ -198,7 +205,11 @@ def test_a_table_may_have_any_name(tmp_path, name):
 def test_many_cores_at_once_write_what_one_does(tmp_path, monkeypatch):
     """Shards are written side by side: none may take another's place."""
     facts = pl.DataFrame({"x": range(3000), "y": np.arange(3000) % 2})
-    tree = {"name": "a", "stages": [{"name": "s", "label": "y"}], "features": [{"name": "x", "kind": "categorical", "min_count": 1}]}
+    tree = {
+        "name": "a",
+        "stages": [{"name": "s", "label": "y"}],
+        "features": [{"name": "x", "kind": "categorical", "min_count": 1}],
+    }
     tree["data"] = {"facts": {"format": "parquet", "train": "x", "test": "y"}, "validation": None, "shard_rows": 5}
     schema = load_schema(tree)
     origin = Origin(frames={"facts": facts})
@@ -240,7 +251,8 @@ FULL_ROWS = [
     for row, fact in enumerate(oracle.FACTS * 6)
 ]
 FULL_USERS = [
-    {"user_id": f"u{row}", "city": f"c{row % 4}", "age": row / 2, "history": [(f"i{row}", 1.0), (f"h{row}", 2.0)]} for row in range(8)
+    {"user_id": f"u{row}", "city": f"c{row % 4}", "age": row / 2, "history": [(f"i{row}", 1.0), (f"h{row}", 2.0)]}
+    for row in range(8)
 ]
 
 

@@ -19,7 +19,11 @@ def plain(values: np.ndarray, weights: np.ndarray, buckets: int) -> tuple[float,
 
 def in_pieces(values, weights, buckets, cuts):
     pieces = list(
-        zip(np.split(np.asarray(values), cuts), [None] * (len(cuts) + 1) if weights is None else np.split(weights, cuts), strict=True)
+        zip(
+            np.split(np.asarray(values), cuts),
+            [None] * (len(cuts) + 1) if weights is None else np.split(weights, cuts),
+            strict=True,
+        )
     )
     quantiles = Quantiles(buckets)
     for piece in pieces:
@@ -72,7 +76,9 @@ def test_boundaries_part_the_weight_as_the_slow_way_does(pairs, buckets):
 
 LARGEST = float(np.finfo(np.float32).max)
 NEXT = float(np.nextafter(np.float32(1), np.float32(2)))
-odd = st.sampled_from([0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 1.0, NEXT, 1 + 1e-9, -1.0, -NEXT, LARGEST, -LARGEST, 65536.0, 65537.0])
+odd = st.sampled_from(
+    [0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 1.0, NEXT, 1 + 1e-9, -1.0, -NEXT, LARGEST, -LARGEST, 65536.0, 65537.0]
+)
 numbers = st.one_of(odd, st.floats(-LARGEST, LARGEST), st.integers(-5, 5).map(float))
 
 
@@ -91,7 +97,7 @@ def test_many_pieces_give_what_the_definition_gives_in_one_go(values, seed, buck
     assert found == plain(values, np.ones(len(values)) if weights is None else weights, buckets)
 
 
-def shape(name, random, count):
+def shape(name, random, count):  # noqa: PLR0911  # one for each
     match name:
         case "normal":
             return random.normal(size=count)
@@ -114,7 +120,9 @@ def shape(name, random, count):
 
 
 @pytest.mark.parametrize("buckets", [2, 3, 32, 1000, 10_000])
-@pytest.mark.parametrize("name", ["normal", "heavy greatest", "heavy least", "ties", "neighbours", "subnormal", "wide", "integers", "one"])
+@pytest.mark.parametrize(
+    "name", ["normal", "heavy greatest", "heavy least", "ties", "neighbours", "subnormal", "wide", "integers", "one"]
+)
 def test_shapes_of_all_kinds_and_many_buckets(name, buckets):
     random = np.random.default_rng(buckets)
     values = shape(name, random, 30_000)

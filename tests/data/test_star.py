@@ -15,7 +15,11 @@ def star_of(index, *, labels=True, groups="facts", names=("user", "item")):
     def columns(count):
         lengths = random.integers(0, 3, count)
         values = np.arange(lengths.sum(), dtype=np.int32)
-        bag = {"bag": values, "bag/offsets": np.cumsum([0, *lengths]).astype(np.int32), "bag/weights": values.astype(np.float32)}
+        bag = {
+            "bag": values,
+            "bag/offsets": np.cumsum([0, *lengths]).astype(np.int32),
+            "bag/weights": values.astype(np.float32),
+        }
         return {"id": np.arange(count, dtype=np.int32), "number": random.random(count).astype(np.float32), **bag}
 
     return Star(

@@ -157,7 +157,11 @@ def test_without_training_rows_nothing_is_learnt():
 
 
 def test_priors_of_a_tree_are_given_the_parent():
-    stages = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"}, {"name": "share", "label": "share", "given": "click"}]
+    stages = [
+        {"name": "click", "label": "click"},
+        {"name": "buy", "label": "buy"},
+        {"name": "share", "label": "share", "given": "click"},
+    ]
     facts = {"click": [1, 0, 1, 1], "buy": [0, 0, 1, 0], "share": [1, 0, 1, 0], "x": list("aaaa")}
     for cuts in ((), (1,), (2, 3)):
         assert learnt([X], facts, cuts=cuts, stages=stages)[0].priors == (3.5 / 5, 1.5 / 4, 2.5 / 4)
@@ -171,7 +175,11 @@ def test_several_stars_teach_what_one_does():
         "user_id": [f"u{u}" for u in random.integers(0, 30, 500)],
         "bag": [[f"i{i}" for i in random.integers(0, 50, k)] for k in random.integers(0, 4, 500)],
     }
-    users = {"user_id": [f"u{u}" for u in range(30)], "city": [f"c{u % 7}" for u in range(30)], "age": random.normal(size=30).tolist()}
+    users = {
+        "user_id": [f"u{u}" for u in range(30)],
+        "city": [f"c{u % 7}" for u in range(30)],
+        "age": random.normal(size=30).tolist(),
+    }
     features = [
         {"name": "x", "kind": "categorical", "table": "t"},
         {"name": "bag", "kind": "bag", "table": "t"},
@@ -181,7 +189,9 @@ def test_several_stars_teach_what_one_does():
         {"name": "cut", "kind": "numeric", "column": "n", "transform": {"kind": "bucketize", "buckets": 9}},
         {"name": "old", "kind": "numeric", "source": "user", "column": "age", "transform": {"kind": "bucketize", "buckets": 5}},
     ]
-    found = [learnt(features, facts, cuts=cuts, dimension=users, tables={"t": {"min_count": 3}}) for cuts in ((), (7, 50, 51, 300))]
+    found = [
+        learnt(features, facts, cuts=cuts, dimension=users, tables={"t": {"min_count": 3}}) for cuts in ((), (7, 50, 51, 300))
+    ]
     (one, terms), (many, same_terms) = found
     assert terms == same_terms
     assert one.rows == many.rows

@@ -67,7 +67,9 @@ def test_dimension_rows_count_as_often_as_they_are_used(data):
     }
     cuts = data.draw(st.lists(st.integers(0, count), max_size=2).map(sorted))
     found = summed(facts | {"user_id": keys}, users, cuts)
-    joined = dict(facts) | {name: [column["pqr".index(key)] for key in keys] for name, column in users.items() if name != "user_id"}
+    joined = dict(facts) | {
+        name: [column["pqr".index(key)] for key in keys] for name, column in users.items() if name != "user_id"
+    }
     for name, least in (("x", 2), ("city", 2), ("tags", 2), ("liked", 3)):
         rows = [row if isinstance(row, list) else [] if row is None else [row] for row in joined[name]]
         entries = [one for row in rows for one in row]
@@ -92,7 +94,11 @@ def test_adding_up_pads_the_shorter_list_of_lengths():
 
 
 def test_a_crosss_ids_are_never_missing_or_unknown():
-    features = [FEATURES[0], {"name": "h", "kind": "categorical", "buckets": 3}, {"name": "xh", "kind": "cross", "of": ["x", "h"], "buckets": 5}]
+    features = [
+        FEATURES[0],
+        {"name": "h", "kind": "categorical", "buckets": 3},
+        {"name": "xh", "kind": "cross", "of": ["x", "h"], "buckets": 5},
+    ]
     schema, reading = oracle.small(features, {"x": ["a", None], "h": [None, None]})
     found = summarise(schema, oracle.encoded(schema, reading, oracle.learn(schema, reading)[1]))
     assert found["xh"].as_dict(schema.feature("xh")) == {"missing": 0.0, "oov": 0.0}
@@ -100,7 +106,7 @@ def test_a_crosss_ids_are_never_missing_or_unknown():
 
 
 def test_a_store_says_it_of_every_split(tmp_path):
-    schema, reading = oracle.small([FEATURES[0]], {"x": ["a", "a", None, "b"]})
+    schema, _ = oracle.small([FEATURES[0]], {"x": ["a", "a", None, "b"]})
     frames = {"facts": pl.DataFrame({"x": ["a", "a", None, "b"], "click": [0, 1, 0, 1]})}
     store = oracle.store_of(schema, oracle.Origin(frames=frames), tmp_path)
     assert store.manifest["splits"]["train"]["features"] == {"x": {"missing": 0.25, "oov": 1 / 3}}

@@ -6,11 +6,11 @@ import numpy as np
 import oracle
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from funnel.data.codes import CollisionError, codes_of
-from funnel.data.keyed import tally
+from funnel.data.keyed import Tally
 from funnel.data.keyed import texts as texts_of
 from funnel.data.vocabulary import Vocabulary, choose_terms
 from funnel.errors import DataError, RunError
@@ -20,17 +20,23 @@ texts = st.text(max_size=3)
 
 def chosen(parts, min_count, max_rows=None, *, folder=oracle.NOWHERE, limit=10**6):
     """The terms of ids and their counts, gathered piece by piece."""
-    counts, spellings = tally(folder / "counts", limit), texts_of(folder / "texts", limit)
+    counts, spellings = Tally(folder / "counts", limit), texts_of(folder / "texts", limit)
     for part in parts:
         codes, table = codes_of(pl.Series("x", [term for term, _ in part], dtype=pl.String))
         spellings.add(table)
         counted = pl.DataFrame({"code": codes, "count": np.array([count for _, count in part], np.int64)})
-        counts.add(counted.filter(pl.Series([term is not None for term, _ in part], dtype=pl.Boolean)))
+        counted = counted.filter(pl.Series([term is not None for term, _ in part], dtype=pl.Boolean))
+        counted = counted.group_by("code").agg(pl.col("count").sum()).sort("code")
+        counts.count(counted["code"].to_numpy(), counted["count"].to_numpy())
     return choose_terms(counts, spellings, "t", min_count, max_rows)
 
 
 @given(
-    st.lists(st.lists(st.tuples(st.none() | texts | st.integers(0, 12).map(str), st.integers(0, 3)), max_size=10), min_size=1, max_size=3),
+    st.lists(
+        st.lists(st.tuples(st.none() | texts | st.integers(0, 12).map(str), st.integers(0, 3)), max_size=10),
+        min_size=1,
+        max_size=3,
+    ),
     st.integers(1, 4),
     st.none() | st.integers(1, 4),
     st.sampled_from([1, 10**6]),
@@ -53,7 +59,26 @@ def test_ids_are_chosen_by_count_then_by_text(tmp_path_factory, parts, min_count
 
 
 def test_equals_come_in_the_order_of_their_text_whether_numbers_or_not():
-    assert chosen([[("10", 1), ("9", 1), ("a", 1), ("-1", 1), ("007", 1), ("7", 2)]], 1).to_list() == ["7", "-1", "007", "10", "9", "a"]
+    assert chosen([[("10", 1), ("9", 1), ("a", 1), ("-1", 1), ("007", 1), ("7", 2)]], 1).to_list() == [
+        "7",
+        "-1",
+        "007",
+        "10",
+        "9",
+        "a",
+    ]
+
+
+numbers = st.one_of(st.integers(0, 2**63 - 1), st.integers(0, 120), st.integers(0, 18).map(lambda power: 10**power))
+
+
+@given(st.lists(st.tuples(numbers, st.integers(1, 3)), max_size=12))
+@example([(2**63 - 1, 1), (9, 1), (92, 1), (10**18, 1), (0, 1), (1, 1), (10, 1), (100, 1)])
+def test_whole_numbers_alone_come_in_the_order_of_their_text_too(pairs):
+    counts = Counter()
+    for number, count in pairs:
+        counts[str(number)] += count
+    assert chosen([[(str(number), count)] for number, count in pairs], 1).to_list() == oracle.terms_of(counts, 1)
 
 
 def test_a_line_break_in_a_rare_id_does_no_harm():
@@ -142,7 +167,7 @@ def test_codes_find_the_rows_that_texts_do(terms, seed):
 
 
 def test_terms_with_one_code_are_found_out(monkeypatch):
-    monkeypatch.setattr("funnel.data.codes.hashed_text", lambda text, seed=0: np.full(len(text), -5))
+    monkeypatch.setattr("funnel.data.codes.hashed_text", lambda text, _: np.full(len(text), -5))
     with pytest.raises(CollisionError):
         Vocabulary({"t": pl.Series("t", ["a", "b"])}).lookup("t", 0)
     assert Vocabulary({"t": pl.Series("t", ["a", "1"])}).lookup("t", 0).codes.tolist() == [-5, 1]
