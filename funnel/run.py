@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import funnel
-from funnel.data.origin import origin_of
-from funnel.data.preparation import Known, make_store
-from funnel.data.reading import Split
+from funnel.data.known import Known
+from funnel.data.origin import Split, origin_of
+from funnel.data.prepare import make_store
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError

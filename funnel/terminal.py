@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from funnel.data.reading import Progress
+    from funnel.data.progress import Progress
     from funnel.doctor.checkup import Checkup
     from funnel.fitting import Prepared
     from funnel.training.loop import Epoch, Step

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from funnel.data.columns import Columns, take
-from funnel.data.reading import LABELS, POSITION, Origin, Reading, read
+from funnel.data.origin import Origin
+from funnel.data.reading import LABELS, POSITION, Reading, read
 from funnel.data.spill import BUCKETS
 from funnel.errors import DataError
 from funnel.evaluation.metrics import auc

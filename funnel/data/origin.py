@@ -5,16 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from funnel.data.arrays import checksum
 from funnel.data.readers import find_files
-from funnel.data.reading import Origin, Split, patterns_of
 from funnel.errors import DataError
+from funnel.schema.data import Held
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
+Split = Literal["train", "validation", "test"]
 SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows are: a folder with files, or frames.
+
+    Attributes:
+        root: The folder that a schema's patterns start from, or None.
+        frames: By source: pandas or polars frames; used where there is no folder.
+    """
+
+    root: Path | None = None
+    frames: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return str(self.root) if self.root is not None else "the frames given"
 
 
 def origin_of(schema: FunnelSchema, data: Any = None, schema_file: Path | None = None) -> Origin:
@@ -134,3 +152,11 @@ def _sample(path: Path, size: int) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}. Make it readable, or correct the pattern.") from None
     return digest.hexdigest()
+
+
+def patterns_of(schema: FunnelSchema, source: str, split: Split) -> tuple[str, ...]:
+    """The patterns of the files that hold a split's rows of a source."""
+    validation = schema.data.validation
+    if split == "validation" and source == FACTS and isinstance(validation, Held):
+        return (validation.files,) if isinstance(validation.files, str) else tuple(validation.files)
+    return schema.files_of(source).patterns("test" if split == "test" else "train")

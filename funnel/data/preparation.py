@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,103 +14,25 @@ import numpy as np
 import polars as pl
 
 from funnel.data.arrays import checksum
-from funnel.data.codes import CollisionError
 from funnel.data.columns import Columns, take
 from funnel.data.keyed import parts_of, texts
-from funnel.data.normalise import code_role
-from funnel.data.origin import FORMAT, files_of, fingerprint, hashes_of, read_part
+from funnel.data.known import Known
+from funnel.data.origin import Origin, Split
 from funnel.data.parallel import in_order
-from funnel.data.reading import Origin, Progress, Reading, Split, read
+from funnel.data.progress import Progress, Watch
+from funnel.data.reading import Reading, read
 from funnel.data.shards import Condensed, Range, build, condense, encode, lookup, ranges
 from funnel.data.star import Star
 from funnel.data.statistics import Learner, Seen
-from funnel.data.store import LEARNT, MANIFEST, VOCABULARY, Store, manifest_of, parts_besides_shards
+from funnel.data.store import LEARNT, VOCABULARY
 from funnel.data.summary import FeatureSummary, summarise
 from funnel.data.vocabulary import Lookup, Vocabulary
-from funnel.errors import DataError
-from funnel.folders import whole_folder
+from funnel.data.wanted import code_role
 from funnel.schema.features import Cross
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.learnt import Learnt, vocabulary_tables
-
-SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
+from funnel.schema.learnt import vocabulary_tables
 
 CODES = "codes of "  # before a table's name in a draft: tables may be called as sources are
-
-Watch = Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a run has learnt already: rows are encoded with it, and nothing is learnt from them."""
-
-    learnt: Learnt
-    vocabulary: Vocabulary
-
-    @property
-    def digest(self) -> str:
-        """A hash of the vocabulary."""
-        digest = hashlib.sha256(self.learnt.model_dump_json().encode())
-        for table, terms in self.vocabulary.terms.items():
-            digest.update(f"\n{table}\n".encode() + "\n".join(terms).encode())
-        return digest.hexdigest()
-
-
-def make_store(
-    schema: FunnelSchema,
-    splits: Mapping[Split, Origin],
-    path: Path,
-    *,
-    labels: bool = True,
-    known: Known | None = None,
-    verify: bool = False,
-    watch: Watch | None = None,
-    owner: object = None,
-) -> Store:
-    """Prepare a store, or open the one that is there, where nothing that it depends on has changed.
-
-    Args:
-        schema: The declaration.
-        splits: Where the rows of each split are; the training rows are learnt from.
-        path: The store's folder; it appears when it is whole. One that no longer fits is replaced.
-        labels: Whether labels are read.
-        known: What a run has learnt, to encode with.
-        verify: Whether the files' whole content is compared, rather than size, time and a sample.
-        watch: Called with each Progress.
-        owner: Of a temporary folder around the store.
-
-    Raises:
-        DataError: The rows are not what the schema says, or the store cannot be written; nothing is left behind.
-    """
-    files = files_of(schema, splits)
-    mark = fingerprint(schema, splits, files, labels=labels, known=known.digest if known else "")
-    there = manifest_of(path)
-    hashes = hashes_of(files) if verify else {}
-    if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
-        return Store(path, schema, owner)
-    if there is None and path.exists():
-        raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
-    with whole_folder(path, DataError, replace=there is not None) as folder:
-        for seed in range(SEEDS):
-            try:
-                found = _Preparation(schema, splits, folder, labels, known, seed, watch or (lambda _: None)).run()
-                break
-            except CollisionError:
-                continue
-        else:
-            raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
-        manifest = {
-            "format": FORMAT,
-            "fingerprint": mark,
-            "hashes": hashes,
-            "files": files,
-            "schema": read_part(schema),
-            **found,
-        }
-        manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
-        manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return Store(path, schema, owner)
 
 
 @dataclass
@@ -131,7 +51,24 @@ class _Split:
 
 
 @dataclass
-class _Preparation:
+class Preparation:
+    """The work itself.
+
+    Attributes:
+        schema: The declaration.
+        splits: Where the rows of each split are.
+        folder: Where the store is made.
+        labels: Whether labels are read.
+        known: What a run has learnt; None to learn it from the training rows.
+        seed: Of the codes' hash.
+        watch: Called with each Progress.
+        made: By split: its shards, and what is known of its rows.
+        about: By split: what reading it told.
+        seconds: By part of the work.
+        lookups: By table: how ids find their rows.
+        last_position: The greatest position among the rows read last.
+    """
+
     schema: FunnelSchema
     splits: Mapping[Split, Origin]
     folder: Path

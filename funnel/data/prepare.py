@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from funnel.data.origin import files_of, fingerprint, origin_of, splits_of
-from funnel.data.preparation import make_store
-from funnel.data.reading import Origin, Split
-from funnel.data.store import Store, TemporaryFolder, store_of
+from funnel.data.arrays import checksum
+from funnel.data.codes import CollisionError
+from funnel.data.known import Known
+from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
+from funnel.data.preparation import Preparation
+from funnel.data.progress import Watch
+from funnel.data.store import MANIFEST, Store, TemporaryFolder, manifest_of, parts_besides_shards, store_of
+from funnel.errors import DataError
+from funnel.folders import whole_folder
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 
 SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
 
 
+SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
+
+
 def schema_file(schema: SchemaLike) -> Path | None:
     """The file that a schema is in."""
     return Path(schema) if isinstance(schema, str | Path) else None
+
+
+def make_store(
+    schema: FunnelSchema,
+    splits: Mapping[Split, Origin],
+    path: Path,
+    *,
+    labels: bool = True,
+    known: Known | None = None,
+    verify: bool = False,
+    watch: Watch | None = None,
+    owner: object = None,
+) -> Store:
+    """Prepare a store, or open the one that is there, where nothing that it depends on has changed.
+
+    Args:
+        schema: The declaration.
+        splits: Where the rows of each split are; the training rows are learnt from.
+        path: The store's folder; it appears when it is whole. One that no longer fits is replaced.
+        labels: Whether labels are read.
+        known: What a run has learnt, to encode with.
+        verify: Whether the files' whole content is compared, rather than size, time and a sample.
+        watch: Called with each Progress.
+        owner: Of a temporary folder around the store.
+
+    Raises:
+        DataError: The rows are not what the schema says, or the store cannot be written; nothing is left behind.
+    """
+    files = files_of(schema, splits)
+    mark = fingerprint(schema, splits, files, labels=labels, known=known.digest if known else "")
+    there = manifest_of(path)
+    hashes = hashes_of(files) if verify else {}
+    if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
+        return Store(path, schema, owner)
+    if there is None and path.exists():
+        raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
+    with whole_folder(path, DataError, replace=there is not None) as folder:
+        for seed in range(SEEDS):
+            try:
+                found = Preparation(schema, splits, folder, labels, known, seed, watch or (lambda _: None)).run()
+                break
+            except CollisionError:
+                continue
+        else:
+            raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+        manifest = {
+            "format": FORMAT,
+            "fingerprint": mark,
+            "hashes": hashes,
+            "files": files,
+            "schema": read_part(schema),
+            **found,
+        }
+        manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
+        manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return Store(path, schema, owner)
 
 
 def prepare(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,55 +17,24 @@ from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.holdout import HoldOut, group_of
 from funnel.data.keyed import Keyed, parts_of, texts
 from funnel.data.labels import make_consistent
-from funnel.data.normalise import Normalised, key_role, label_role, normalise, wanted_columns
+from funnel.data.normalise import Normalised, normalise
+from funnel.data.origin import Origin, Split, patterns_of
 from funnel.data.parallel import in_order
-from funnel.data.readers import Load, Place, find_files, read_files, read_frame
+from funnel.data.pieces import Load, Place
+from funnel.data.progress import Progress, Watch
+from funnel.data.readers import find_files, read_files, read_frame
 from funnel.data.spill import BUCKET_SHIFT, DimensionSpill, FactSpill
+from funnel.data.wanted import key_role, label_role, wanted_columns
 from funnel.errors import DataError, have, listed
-from funnel.schema.data import Held, SkipBadRows
+from funnel.schema.data import SkipBadRows
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
-Split = Literal["train", "validation", "test"]
 POSITION, LABELS = "fact position", "fact labels"  # no feature has a space in its name
-Watch = Callable[[Any], None]
 
 
 def row_role(dimension: str) -> str:
     """The column of the facts that holds each one's row of a dimension."""
     return f"row {dimension}"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where rows are: a folder with files, or frames.
-
-    Attributes:
-        root: The folder that a schema's patterns start from, or None.
-        frames: By source: pandas or polars frames; used where there is no folder.
-    """
-
-    root: Path | None = None
-    frames: Mapping[str, Any] | None = None
-
-    def __str__(self) -> str:
-        return str(self.root) if self.root is not None else "the frames given"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a long work is.
-
-    Attributes:
-        what: What is being done: `reading facts`.
-        done: How much of it.
-        total: Of how much.
-        unit: Of what: `B` (bytes) or `shards`.
-    """
-
-    what: str
-    done: int
-    total: int
-    unit: str
 
 
 @dataclass
@@ -195,7 +164,7 @@ class _Reader:
         group = group_of(schema)
         places: list[NDArray[np.int64]] = []
         for place, found in self._pieces(FACTS):
-            position = reading.rows + found.places
+            position = reading.rows + found.ordinals
             reading.rows += found.read
             found.columns[POSITION] = position
             keys = {name: found.columns.pop(key_role(name)) for name in reading.dimensions}
@@ -243,8 +212,8 @@ class _Reader:
                 return (
                     f"{place.at(int(found.places[row]))} column {column!r}: got the key "
                     f"{self._spelt(key_role(name), int(codes[row]))!r}, which the dimension {name!r} lacks (as do "
-                    f"{int(lost.sum()):,} of {found.rows:,} facts read with this one), expected each to be there. Add the rows, "
-                    "or drop the facts."
+                    f"{int(lost.sum()):,} of {found.rows:,} facts read with this one), expected each to be there. Add the "
+                    "rows, or drop the facts."
                 )
 
             sieve.refuse(lost, f"a key that dimension {name!r} lacks", message)
@@ -315,11 +284,3 @@ class _Reader:
         paths = find_files(self.origin.root, patterns, source)
         size = sum(path.stat().st_size for path in paths)
         return size, listed(paths, 3), read_files(files, paths, wanted, self.schema.data.bad_rows)
-
-
-def patterns_of(schema: FunnelSchema, source: str, split: Split) -> tuple[str, ...]:
-    """The patterns of the files that hold a split's rows of a source."""
-    validation = schema.data.validation
-    if split == "validation" and source == FACTS and isinstance(validation, Held):
-        return (validation.files,) if isinstance(validation.files, str) else tuple(validation.files)
-    return schema.files_of(source).patterns("test" if split == "test" else "train")

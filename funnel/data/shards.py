@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from funnel.data.codes import MISSING_CODE, Codes, distinct, spelt
 from funnel.data.columns import OFFSETS, Columns, names_of, take
 from funnel.data.hashing import hashed
-from funnel.data.normalise import code_role
 from funnel.data.reading import LABELS, POSITION, Reading, row_role
 from funnel.data.star import Star, smallest
+from funnel.data.wanted import code_role
 from funnel.schema.features import Bag, Categorical, Cross, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import CROSS_SEPARATOR, MISSING, OOV, vocabulary_tables

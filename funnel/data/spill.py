@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from funnel.data.arrays import read_arrays, write_arrays
 from funnel.data.codes import Codes, mixed
 from funnel.data.columns import Columns, Positions, concat, part, take
-from funnel.data.readers import Place
+from funnel.data.pieces import Place
 
 BUFFER_BYTES = 64 << 20
 BUCKETS = 4096

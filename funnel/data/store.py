@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from funnel.data.arrays import checksum
-from funnel.data.origin import FORMAT, read_part
-from funnel.data.reading import Split
+from funnel.data.origin import FORMAT, Split, read_part
 from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError

@@ -8,7 +8,7 @@ from typing import Any
 
 from funnel.data.origin import origin_of, splits_of
 from funnel.data.prepare import SchemaLike, schema_file
-from funnel.data.reading import Watch
+from funnel.data.progress import Watch
 from funnel.data.store import Store, store_of
 from funnel.doctor.checkup import Checkup
 from funnel.doctor.drift import drift_findings

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.holdout import group_of
-from funnel.data.reading import Progress, Watch
+from funnel.data.progress import Progress, Watch
 from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import Finding, differ

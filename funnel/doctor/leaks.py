@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.reading import Progress, Watch
+from funnel.data.progress import Progress, Watch
 from funnel.doctor.finding import Finding
 from funnel.doctor.sample import Sample
 from funnel.doctor.tallies import Entries, Tally, tallies

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from funnel.data.preparation import make_store
-from funnel.data.reading import Origin, Split, Watch
+from funnel.data.origin import Origin, Split
+from funnel.data.prepare import make_store
+from funnel.data.progress import Watch
 from funnel.data.store import Store, TemporaryFolder
 from funnel.doctor.finding import Finding
 from funnel.errors import DataError

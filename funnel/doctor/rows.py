@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from funnel.data.reading import patterns_of
+from funnel.data.origin import patterns_of
 from funnel.data.store import Store
 from funnel.doctor.finding import Finding, Level
 from funnel.schema.data import Held, SkipBadRows

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import OFFSETS, WEIGHTS
-from funnel.data.reading import Split
+from funnel.data.origin import Split
 from funnel.data.shards import rows_of
 from funnel.data.star import Star
 from funnel.data.store import Store

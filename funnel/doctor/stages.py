@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from funnel.data.reading import Split
+from funnel.data.origin import Split
 from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import SIGNIFICANT, Finding

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.normalise import features_of
+from funnel.data.wanted import features_of
 from funnel.schema.data import Time
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema

@@ -20,15 +20,16 @@ from funnel.data import reading as reading_module
 from funnel.data.codes import spelt
 from funnel.data.columns import OFFSETS, WEIGHTS, names_of, take
 from funnel.data.keyed import parts_of
-from funnel.data.normalise import code_role
-from funnel.data.preparation import make_store
-from funnel.data.reading import POSITION, Origin, Reading
+from funnel.data.origin import Origin
+from funnel.data.prepare import make_store
+from funnel.data.reading import POSITION, Reading
 from funnel.data.shards import build, condense, encode, lookup
 from funnel.data.spill import BUCKETS
 from funnel.data.star import Star
 from funnel.data.statistics import Learner
 from funnel.data.store import Store
 from funnel.data.vocabulary import Vocabulary
+from funnel.data.wanted import code_role
 from funnel.schema.features import Cross
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from funnel.data.codes import LARGEST_CODE, MISSING_CODE, spelt
-from funnel.data.normalise import code_role, coded_features, key_role, label_role, normalise, plain_columns, wanted_columns
-from funnel.data.readers import Piece, Place
+from funnel.data.normalise import normalise
+from funnel.data.pieces import Piece, Place
 from funnel.data.reading import LABELS
+from funnel.data.wanted import code_role, coded_features, key_role, label_role, plain_columns, wanted_columns
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from funnel.data import origin as origin_module
-from funnel.data.origin import files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
-from funnel.data.reading import Origin
+from funnel.data.origin import Origin, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data import codes, parallel, readers, reading, shards
+from funnel.data import codes, parallel, reading, shards
 from funnel.data.codes import CollisionError
-from funnel.data.preparation import Known, make_store
-from funnel.data.reading import Origin, Progress
+from funnel.data.known import Known
+from funnel.data.origin import Origin
+from funnel.data.prepare import make_store
+from funnel.data.progress import Progress
 from funnel.errors import DataError
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
@@ -40,7 +42,7 @@ def test_every_form_of_the_same_rows_gives_the_same_star(tmp_path, form):
 @pytest.mark.parametrize("form", ["parquet", "csv", "feature_list", "polars", "pandas"])
 @pytest.mark.parametrize("size", [1, 40, 1000])
 def test_rows_read_in_small_pieces_are_the_same(tmp_path, form, size, monkeypatch):
-    monkeypatch.setattr(readers, "PIECE_BYTES", size)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", size)
     schema, origin = oracle.placed(form, tmp_path, oracle.FACTS * 3, oracle.USERS)
     assert oracle.joined(*stars(oracle.store_of(schema, origin, tmp_path))) == oracle.expected(oracle.FACTS * 3, oracle.USERS)
 
@@ -334,7 +336,7 @@ def test_a_store_does_not_depend_on_the_format_or_the_pieces(tmp_path, monkeypat
     found = {}
     for form in oracle.FORMS:
         for size in (16 << 20, 300):
-            monkeypatch.setattr(readers, "PIECE_BYTES", size)
+            monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", size)
             folder = tmp_path / f"{form}-{size}"
             folder.mkdir()
             schema, origin = oracle.placed(form, folder, FULL_ROWS, FULL_USERS)

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from funnel.data import readers
-from funnel.data.readers import Place, find_files, read_files, read_frame
+from funnel.data.pieces import Place
+from funnel.data.readers import find_files, read_files, read_frame
 from funnel.errors import DataError
 from funnel.schema.data import Csv, FeatureList, Parquet, RefuseBadRows, SkipBadRows
 
@@ -43,7 +43,7 @@ def lined(pieces):
 
 @pytest.fixture(params=SIZES)
 def small_pieces(request, monkeypatch):
-    monkeypatch.setattr(readers, "PIECE_BYTES", request.param)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", request.param)
     return request.param
 
 
@@ -143,7 +143,7 @@ def test_any_table_is_read_as_it_was_written(tmp_path_factory, drawn, size, sepa
     path.write_bytes(content.encode())
     files = Csv(format="csv", train="x", separator=separator, columns=None if headed else tuple(names))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "PIECE_BYTES", size)
+        patch.setattr("funnel.data.pieces.PIECE_BYTES", size)
         pieces = pieces_of(files, path, wanted=[(name, "id") for name in names])
     assert lined(pieces) == wanted
     done = [piece.done for piece in pieces]
@@ -195,7 +195,7 @@ def test_any_cuts_are_told_from_good_lines(tmp_path_factory, lines, size):
             cut.append((line, len(row)))
         line += 1 + one.count("\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "PIECE_BYTES", size)
+        patch.setattr("funnel.data.pieces.PIECE_BYTES", size)
         pieces = pieces_of(CSV, path, bad_rows=SKIP)
         if cut:
             with pytest.raises(DataError, match=rf"x\.csv:{cut[0][0]} got {cut[0][1]} columns"):
@@ -214,13 +214,13 @@ def test_one_column_has_rows_too(written, small_pieces):
 def test_a_very_long_row_is_a_row(written, monkeypatch):
     long = "x" * 100_000
     for size in (1000, 99_999, 1 << 20):
-        monkeypatch.setattr(readers, "PIECE_BYTES", size)
+        monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", size)
         assert read(CSV, written(f'a,b\n1,"{long}"\n2,{long}\n3,4\n')).rows() == [("1", long), ("2", long), ("3", "4")]
 
 
 def test_a_row_without_end_is_refused(written, monkeypatch):
-    monkeypatch.setattr(readers, "PIECE_BYTES", 100)
-    monkeypatch.setattr(readers, "LONGEST_ROW", 1000)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 100)
+    monkeypatch.setattr("funnel.data.text.LONGEST_ROW", 1000)
     path = written('a,b\n1,2\n3,"4\n' + "5,6\n" * 1000)
     with pytest.raises(DataError, match=r"x\.csv: the row after line 2 is longer than .*Is a quote left open"):
         pieces_of(CSV, path)
@@ -251,7 +251,7 @@ def test_joined_gz_files_are_read_whole(written, small_pieces):
 @pytest.mark.parametrize("files", [CSV, FeatureList(format="feature_list", train="x", columns=("a", "l"), list="l")])
 @pytest.mark.parametrize("share", [0.5, 0.999])
 def test_a_cut_file_is_refused(tmp_path, monkeypatch, ending, files, share):
-    monkeypatch.setattr(readers, "PIECE_BYTES", 1000)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 1000)
     text = "a,b\n" + "".join(f"{i},{i * 7919 % 1000}\n" for i in range(5000))
     path = tmp_path / f"x.csv.{ending}"
     path.write_bytes(packed(ending, text.encode()))
@@ -261,7 +261,7 @@ def test_a_cut_file_is_refused(tmp_path, monkeypatch, ending, files, share):
 
 
 def test_a_cut_file_says_how_far_it_could_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "PIECE_BYTES", 1000)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 1000)
     text = "a,b\n" + "".join(f"{i},{i * 7919 % 1000}\n" for i in range(5000))
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(text.encode())[:-2000])
@@ -356,7 +356,7 @@ def test_a_missing_column_is_named_where_the_schema_names_the_columns(written):
 
 
 def test_a_place_says_which_row_of_which_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "PIECE_ROWS", 2)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_ROWS", 2)
     pl.DataFrame({"a": range(5)}).write_parquet(tmp_path / "x.parquet")
     pieces = pieces_of(PARQUET, tmp_path / "x.parquet", tmp_path / "x.parquet", wanted=[("a", "id")])
     assert [piece.place.first for piece in pieces] == [0, 2, 4, 0, 2, 4]
@@ -372,7 +372,7 @@ def test_a_place_says_which_row_of_which_file(tmp_path, monkeypatch):
 def test_parquet_pieces_are_about_as_large_as_wanted(tmp_path, monkeypatch, size):
     frame = pl.DataFrame({"a": range(1000), "b": ["x" * 10] * 1000})
     frame.write_parquet(tmp_path / "x.parquet", row_group_size=300, compression="uncompressed", use_pyarrow=False)
-    monkeypatch.setattr(readers, "PIECE_BYTES", size)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", size)
     pieces = pieces_of(PARQUET, tmp_path / "x.parquet")
     assert pl.concat([piece.frame for piece in pieces]).rows() == frame.rows()
     assert [piece.place.first for piece in pieces] == np.cumsum([0, *(piece.frame.height for piece in pieces[:-1])]).tolist()
@@ -416,7 +416,7 @@ def test_frames_of_either_kind_are_read(frame):
 
 
 def test_a_large_frame_is_read_in_pieces_that_know_their_rows(monkeypatch):
-    monkeypatch.setattr(readers, "PIECE_ROWS", 3)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_ROWS", 3)
     frame = pl.DataFrame({"a": range(8), "b": range(8)})
     pieces = [load() for load in read_frame(frame, WANTED, "frame 'facts'", PARQUET)]
     assert [piece.frame.height for piece in pieces] == [3, 3, 2]

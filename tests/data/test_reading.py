@@ -5,9 +5,9 @@ import oracle
 import polars as pl
 import pytest
 
-from funnel.data import readers
 from funnel.data.codes import CollisionError
-from funnel.data.reading import LABELS, POSITION, Origin, patterns_of, row_role
+from funnel.data.origin import Origin, patterns_of
+from funnel.data.reading import LABELS, POSITION, row_role
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -248,7 +248,7 @@ def test_more_bad_rows_than_declared_are_an_error_with_counts_and_examples():
 
 @pytest.mark.parametrize("size", [1, 30, 1 << 20])
 def test_positions_and_places_run_on_over_pieces_and_files(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(readers, "PIECE_BYTES", size)
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", size)
     facts = [{**oracle.FACTS[row % 5], "price": float(row)} for row in range(20)]
     facts[13]["price"] = "z"
     schema, origin = oracle.placed("csv", tmp_path, facts, oracle.USERS)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data import readers
 from funnel.data.codes import LARGEST_CODE, MISSING_CODE
-from funnel.data.reading import POSITION, Origin, row_role
+from funnel.data.origin import Origin
+from funnel.data.reading import POSITION, row_role
 from funnel.data.shards import build, condense, encode, lookup, ranges, rows_of, uses_of
 from funnel.data.spill import BUCKETS
 from funnel.data.vocabulary import Vocabulary
@@ -218,7 +218,7 @@ def test_ranges_do_not_depend_on_the_format_or_the_pieces(tmp_path, monkeypatch,
     facts, users = many()
     found = []
     for form in oracle.FORMS:
-        monkeypatch.setattr(readers, "PIECE_BYTES", 1000 if form in ("csv.gz", "pandas", "feature_list") else 1 << 24)
+        monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 1000 if form in ("csv.gz", "pandas", "feature_list") else 1 << 24)
         folder = tmp_path / form
         folder.mkdir()
         schema, origin = oracle.placed(form, folder, facts, users)

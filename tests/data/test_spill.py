@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from funnel.data.codes import LARGEST_CODE, MISSING_CODE, mixed
-from funnel.data.readers import Place
+from funnel.data.pieces import Place
 from funnel.data.spill import BUCKET_SHIFT, BUCKETS, DimensionSpill, FactSpill, Spill
 
 BUFFERS = [0, 100, 1000, 1 << 30]

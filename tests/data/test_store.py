@@ -15,10 +15,9 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from funnel.data import readers, spill
+from funnel.data import spill
 from funnel.data.origin import origin_of, splits_of
-from funnel.data.preparation import make_store
-from funnel.data.prepare import prepare
+from funnel.data.prepare import make_store, prepare
 from funnel.data.store import Store
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
@@ -100,7 +99,7 @@ def test_pieces_and_spills_change_nothing(seed, piece, buffer, tmp_path_factory)
     folder = tmp_path_factory.mktemp("pieces")
     whole = made(rows, "feature_list", folder / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "PIECE_BYTES", piece)
+        patch.setattr("funnel.data.pieces.PIECE_BYTES", piece)
         patch.setattr(spill.Spill.__init__, "__defaults__", (buffer,))
         patch.setattr(spill.FactSpill.__init__, "__defaults__", (buffer,))
         patch.setattr(spill.DimensionSpill.__init__, "__defaults__", (buffer,))

@@ -1,0 +1,69 @@
+"""Which columns of a source are read, and what they are called inside.
+
+A name with a space is a role: no feature can have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from funnel.data.feature_list import Kind
+from funnel.schema.data import Time
+from funnel.schema.features import Bag, Categorical, Cross, Numeric
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
+
+TIME = "time"
+
+
+def key_role(dimension: str) -> str:
+    """The column that holds a dimension's key, and the name of what is known about its texts."""
+    return f"key {dimension}"
+
+
+def label_role(stage: str) -> str:
+    """The column that holds a stage's label."""
+    return f"label {stage}"
+
+
+def code_role(feature: str) -> str:
+    """The column that holds the codes of a feature that crosses or groups need, whatever its table does."""
+    return f"code {feature}"
+
+
+def plain_columns(schema: FunnelSchema, source: str, *, labels: bool) -> dict[str, str]:
+    """The columns of a source that are no features, by role."""
+    if source != FACTS:
+        return {key_role(source): schema.dimension(source).key}
+    roles = {key_role(dimension.name): dimension.key_in_facts for dimension in schema.data.dimensions}
+    if labels:
+        roles |= {label_role(stage.name): stage.label for stage in schema.stages}
+        if isinstance(schema.data.validation, Time):
+            roles[TIME] = schema.data.validation.column
+    return roles
+
+
+def wanted_columns(schema: FunnelSchema, source: str, *, labels: bool) -> list[tuple[str, Kind]]:
+    """The columns of a source that are read, and how."""
+    wanted: list[tuple[str, Kind]] = [(column, "id") for column in plain_columns(schema, source, labels=labels).values()]
+    for feature in features_of(schema, source):
+        match feature:
+            case Categorical():
+                wanted.append((feature.column_name, "id"))
+            case Numeric():
+                wanted.append((feature.column_name, "value"))
+            case Bag():
+                wanted.append((feature.column_name, "bag"))
+                if feature.weights is not None:
+                    wanted.append((feature.weights, "weights"))
+    return wanted
+
+
+def features_of(schema: FunnelSchema, source: str) -> Iterable[Categorical | Bag | Numeric]:
+    """The features that read a column of a source."""
+    return (f for f in schema.features if not isinstance(f, Cross) and schema.source_of(f) == source)
+
+
+def coded_features(schema: FunnelSchema) -> frozenset[str]:
+    """The features whose codes crosses, or the groups of the evaluation, need."""
+    parts = {name for feature in schema.features if isinstance(feature, Cross) for name in feature.of}
+    return frozenset(parts | ({schema.evaluate.group_by} if schema.evaluate.group_by else set()))
