@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import funnel
 
-WAYS = {"group": "{kind: group}", "window of 4 batches": "{kind: window, batches: 4}", "row": "{kind: row}"}
+WAYS = {"group": "{kind: group}", "window of 32,768": "{kind: window, rows: 32768}", "row": "{kind: row}"}
 
 
 def main() -> None:

@@ -23,9 +23,9 @@ from funnel.schema.reader import load_schema
 
 WAYS = {
     "group": "{kind: group}",
-    "window of 4 batches": "{kind: window, batches: 4}",
-    "window of 16 batches": "{kind: window, batches: 16}",
-    "window of 64 batches": "{kind: window, batches: 64}",
+    "window of 8,192": "{kind: window, rows: 8192}",
+    "window of 32,768": "{kind: window, rows: 32768}",
+    "window of 131,072": "{kind: window, rows: 131072}",
     "row": "{kind: row}",
 }
 

@@ -126,7 +126,9 @@ def test_a_bad_row_is_skipped_and_counted_where_declared(name, tmp_path, funnel)
     assert code == 0
     names = sorted(path.name for path in (tmp_path / "store" / "vocabulary").iterdir())
     for file in names:
-        assert (tmp_path / "store" / "vocabulary" / file).read_bytes() == (tmp_path / "other" / "vocabulary" / file).read_bytes()
+        assert (tmp_path / "store" / "vocabulary" / file).read_bytes() == (
+            tmp_path / "other" / "vocabulary" / file
+        ).read_bytes()
 
 
 def test_more_bad_rows_than_declared_are_refused_with_a_few_of_them(tmp_path, funnel):
@@ -175,7 +177,16 @@ def test_a_truncated_archive_is_refused_whatever_the_policy(policy, tmp_path, fu
     text = (folder / "facts.csv").read_bytes() * 20
     (folder / "facts.csv").unlink()
     (folder / "facts.csv.gz").write_bytes(gzip.compress(text)[:-500])
-    command = ["prepare", folder / "schema.yaml", "--data", folder, "--out", tmp_path / "store", "--set", f"data.bad_rows={policy}"]
+    command = [
+        "prepare",
+        folder / "schema.yaml",
+        "--data",
+        folder,
+        "--out",
+        tmp_path / "store",
+        "--set",
+        f"data.bad_rows={policy}",
+    ]
     code, _, error = funnel(*command)
     assert code == 1
     assert "facts.csv.gz: is cut off" in error

@@ -72,7 +72,7 @@ class Epoch:
             return self._placed(permuted(np.arange(begin, end), self.rows, self.seed, self.epoch))
         if not isinstance(self.shuffle, ByWindow):
             return self._run(begin, end)
-        size = self.shuffle.batches * self.batch_size
+        size = -(-self.shuffle.rows // self.batch_size) * self.batch_size
         window = begin // size
         if self._window[0] != window:
             self._window = (window, *self._mixed(window, self._run(window * size, min((window + 1) * size, self.rows))))

@@ -82,9 +82,9 @@ class ByWindow(Declared):
     """Groups in random order, then facts in random order within windows."""
 
     kind: Literal["window"]
-    """Facts are mixed within windows of some batches."""
-    batches: Positive = 4
-    """Batches of a window."""
+    """Facts are mixed within windows of many groups."""
+    rows: Positive = 1 << 15
+    """Facts of a window, rounded up to whole batches; fewer rows than these are mixed as by `row`."""
 
 
 class ByRow(Declared):

@@ -126,7 +126,9 @@ def schema(form: str, **data: Any) -> dict[str, Any]:
     }
 
 
-def write(rows: Rows, form: str, folder: Path, *, facts: str = "facts", users: bool = True, parts: int = 2) -> dict[str, Any] | None:
+def write(
+    rows: Rows, form: str, folder: Path, *, facts: str = "facts", users: bool = True, parts: int = 2
+) -> dict[str, Any] | None:
     """Write the rows down; frames are returned."""
     folder.mkdir(parents=True, exist_ok=True)
     if form == "frames":
@@ -148,7 +150,11 @@ def write(rows: Rows, form: str, folder: Path, *, facts: str = "facts", users: b
 
 def names(source: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]:
     """Plain columns, ids, lists, and the number of a source."""
-    return (("key",), USER_IDS, USER_LISTS, "age") if source == "users" else (("click", "buy", "key"), FACT_IDS, FACT_LISTS, "price")
+    return (
+        (("key",), USER_IDS, USER_LISTS, "age")
+        if source == "users"
+        else (("click", "buy", "key"), FACT_IDS, FACT_LISTS, "price")
+    )
 
 
 def frame(rows: list[dict[str, Any]], source: str) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from funnel.data.star import Star
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.training import ByGroup, ByRow, ByWindow
 
-SHUFFLES = [None, ByGroup(kind="group"), ByRow(kind="row"), ByWindow(kind="window", batches=2)]
+SHUFFLES = [None, ByGroup(kind="group"), ByRow(kind="row"), ByWindow(kind="window", rows=2)]
 
 
 def tell_apart(facts=23, users=5, seed=0, *, labels=True, first=0, offsets=np.int32) -> Star:

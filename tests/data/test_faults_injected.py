@@ -125,7 +125,11 @@ def test_what_the_system_refuses_to_write_is_one_message(shop, most):
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most})); from funnel.cli import main; main()"
     command = [sys.executable, "-c", code, "prepare", shop / "schema.yaml", "--data", shop / "raw", "--out", shop / "store"]
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -142,7 +146,17 @@ def test_an_interrupt_leaves_nothing(tmp_path):
     del tree["data"]["facts"]["test"]
     tree["features"] = [f for f in tree["features"] if "buckets" not in f]
     (tmp_path / "schema.yaml").write_text(dump_schema(load_schema(tree)))
-    command = [sys.executable, "-c", "from funnel.cli import main; main()", "prepare", "schema.yaml", "--data", "raw", "--out", "store"]
+    command = [
+        sys.executable,
+        "-c",
+        "from funnel.cli import main; main()",
+        "prepare",
+        "schema.yaml",
+        "--data",
+        "raw",
+        "--out",
+        "store",
+    ]
     for delay in (0.0, 0.1, 0.2, 0.4):
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 30

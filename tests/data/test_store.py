@@ -79,7 +79,9 @@ def check(rows: slow.Rows, store: Store) -> None:
             assert seen["city_item"] == hashed(f"{user['city'] or ''}\x1f{fact['item'] or ''}", 13)
             for name, number in (("price", fact["price"]), ("age", user["age"])):
                 assert seen[name] == slow.float32(number) or (math.isnan(seen[name]) and number is None)
-    groups = {position: seen["group"] for split in ("train", "validation") for position, seen in slow.facts_of(store, split).items()}
+    groups = {
+        position: seen["group"] for split in ("train", "validation") for position, seen in slow.facts_of(store, split).items()
+    }
     of_group = {position: users[rows.facts[position]["key"]]["uid"] for position in groups}
     assert len(set(groups.values())) == len(set(of_group.values())) == len({(groups[p], of_group[p]) for p in groups})
 
@@ -147,7 +149,9 @@ def test_test_rows_are_encoded_with_the_training_rows_vocabulary(tmp_path):
     found = slow.facts_of(store, "test")
     kept = [position for position, fact in enumerate(later.facts) if fact["click"] or not fact["buy"]]
     assert sorted(found) == kept
-    assert [found[position]["item"] for position in kept] == [slow.row_of(terms, later.facts[position]["item"]) for position in kept]
+    assert [found[position]["item"] for position in kept] == [
+        slow.row_of(terms, later.facts[position]["item"]) for position in kept
+    ]
 
 
 @pytest.fixture
@@ -165,7 +169,11 @@ def written(store: Store) -> dict[str, int]:
 def test_a_store_is_found_again_whatever_network_and_fit_are_declared(prepared):
     tree, folder = prepared
     first = written(prepare(tree, folder / "raw", folder / "store"))
-    tree |= {"model": {"embedding_dim": 3}, "train": {"epochs": 9, "seed": 4, "batch_size": 5}, "objective": {"weights": {"buy": 2}}}
+    tree |= {
+        "model": {"embedding_dim": 3},
+        "train": {"epochs": 9, "seed": 4, "batch_size": 5},
+        "objective": {"weights": {"buy": 2}},
+    }
     tree["tables"]["shop"]["dim"] = 7
     assert written(prepare(tree, folder / "raw", folder / "store")) == first
 
