@@ -82,6 +82,7 @@ class Screen:
     def _prepared(self, event: Prepared) -> None:
         self._rows, self._begun = event.rows, time.monotonic()
         held = f", {event.validation_rows:,} held out for validation" if event.validation_rows else ""
+        self.say(f"store: {event.store}")
         self.say(f"{self._rows:,} training rows{held}; " + ", ".join(f"{n:,} {s}" for s, n in event.positives.items()))
         if event.skipped:
             self.say(f"  {event.skipped:,} rows could not be used and were left out")

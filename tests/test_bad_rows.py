@@ -1,4 +1,4 @@
-"""Rows that cannot be used, in real files, through the command line: refused with file, line and field, or skipped and counted."""
+"""Rows that cannot be used, in real files, by the command line: refused with file, line and field, or skipped and counted."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ BAD = {
     "a wrong count": ("3,1,0,k0,9,205\x027\x031.0", ["column 'n'", "got '9', expected 1"]),
     "a column too few": ("3,1,0,k0,1", ["got 5 columns, expected 6 (id, click, buy, key, n, entries)"]),
     "a column too many": ("3,1,0,k0,1,205\x027\x031.0,more", ["got 7 columns, expected 6"]),
-    "an id beyond int64": ("3,1,0,k0,1,205\x029223372036854775808\x031.0", ["field '205'", "9223372036854775808", "largest whole number"]),
+    "an id beyond int64": ("3,1,0,k0,1,205\x029223372036854775808\x031.0", ["field '205'", "the id 9223372036854775808"]),
     "an id of a bag beyond int64": ("3,1,0,k0,1,210\x0299999999999999999999\x031.0", ["field '210'", "99999999999999999999"]),
     "two items": ("3,1,0,k0,2,205\x027\x031.0\x01205\x028\x031.0", ["field '205'", "more than one entry"]),
     "a label of 2": ("3,2,0,k0,1,205\x027\x031.0", ["column 'click'", "got '2' as label"]),

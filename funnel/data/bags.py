@@ -17,7 +17,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def bag(of: Checker, feature: Bag) -> Columns:
-    """The columns of a bag: its codes (or rows, where its table hashes) [entries], its offsets [rows + 1], and maybe its weights."""
+    """The columns of a bag: its codes (or rows, where its table hashes), its offsets, and maybe its weights."""
     if of.listed_field(feature.column_name):
         ids, weights, lengths = _bag_of_field(of, feature)
     else:

@@ -10,11 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.codes import Codes, mixed
+from funnel.data.codes import REACH, Codes, mixed
 
 LIMIT = 2_000_000  # rows held in memory: about 40 MB
 PARTS = 64
-REACH = 1 << 23  # codes counted in an array: 64 MB
 
 
 class Keyed:

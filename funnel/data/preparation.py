@@ -17,20 +17,21 @@ from funnel.data.arrays import checksum
 from funnel.data.columns import Columns, take
 from funnel.data.keyed import parts_of, texts
 from funnel.data.known import Known
+from funnel.data.lookup import Lookup
 from funnel.data.origin import Origin, Split
 from funnel.data.parallel import in_order
 from funnel.data.progress import Progress, Watch
 from funnel.data.reading import Reading, read
-from funnel.data.shards import Condensed, Range, build, condense, encode, lookup, ranges
+from funnel.data.shards import Condensed, Range, build, condense, encode, ranges
 from funnel.data.star import Star
 from funnel.data.statistics import Learner, Seen
 from funnel.data.store import LEARNT, VOCABULARY
 from funnel.data.summary import FeatureSummary, summarise
-from funnel.data.vocabulary import Lookup, Vocabulary
+from funnel.data.vocabulary import Vocabulary
 from funnel.data.wanted import code_role
 from funnel.schema.features import Cross
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.learnt import vocabulary_tables
+from funnel.schema.learnt import Learnt, vocabulary_tables
 
 CODES = "codes of "  # before a table's name in a draft: tables may be called as sources are
 
@@ -86,14 +87,12 @@ class Preparation:
         """Fill the folder; what the manifest says of it."""
         shutil.rmtree(self._work, ignore_errors=True)  # of a hash that collided
         self._work.mkdir()
-        known = self.known
-        if "train" in self.splits and known is None:
-            known = self._train(self.splits["train"])
-        elif known is None:
+        if self.known is not None:
+            self._keep(self.known.learnt, self.known.vocabulary)
+        elif "train" in self.splits:
+            self._train(self.splits["train"])
+        else:
             raise ValueError("got neither training rows nor what was learnt from some")
-        self._look_up_in(known.vocabulary)
-        (self.folder / LEARNT).write_text(known.learnt.model_dump_json(indent=1), encoding="utf-8")
-        known.vocabulary.save(self.folder / VOCABULARY)
         for split, origin in self.splits.items():
             if split != "train" or self.known is not None:
                 self._encoded(split, origin)
@@ -107,7 +106,7 @@ class Preparation:
 
     # The training rows: drafts first, since nothing can be looked up before everything is counted.
 
-    def _train(self, origin: Origin) -> Known:
+    def _train(self, origin: Origin) -> None:
         reading = self._read("train", origin, {})
         learner = Learner(self.schema, self._work)
         drafts: list[tuple[str, Path]] = []
@@ -135,10 +134,7 @@ class Preparation:
         self._forget(reading)
         with self._timed("vocabulary"):
             training = [path for split, path in drafts if split == "train"]
-            learnt, vocabulary = learner.learnt(
-                reading.texts, lambda: (Star.load(path, self.schema.sources)[0] for path in training)
-            )
-            self._look_up_in(vocabulary)
+            self._keep(*learner.learnt(reading.texts, lambda: (Star.load(path, self.schema.sources)[0] for path in training)))
 
         def finish(draft: tuple[str, Path]) -> tuple[str, Condensed]:
             star, codes = Star.load(draft[1], self.schema.sources)
@@ -146,7 +142,6 @@ class Preparation:
 
         with self._timed("encoding"):
             self._write((finish, drafts), len(drafts))
-        return Known(learnt, vocabulary)
 
     # Other rows: with a vocabulary at hand, a shard is encoded as soon as it is grouped.
 
@@ -200,10 +195,7 @@ class Preparation:
 
         def write(item: Any) -> tuple[str, Star, dict[str, Any], dict[str, FeatureSummary]]:
             split, condensed = finish(item)
-            rows = {
-                table: lookup(codes, self.lookups[table].codes, self.lookups[table].rows)
-                for table, codes in condensed.codes.items()
-            }
+            rows = {table: self.lookups[table].find(codes) for table, codes in condensed.codes.items()}
             star = encode(self.schema, condensed, rows, self.last_position)
             part = self.folder / f"{next(numbers)}.part"
             star.save(part)
@@ -223,7 +215,10 @@ class Preparation:
             if total:
                 self.watch(Progress("encoding", done, total, "shards"))
 
-    def _look_up_in(self, vocabulary: Vocabulary) -> None:
+    def _keep(self, learnt: Learnt, vocabulary: Vocabulary) -> None:
+        """Write down what was learnt, and be ready to look ids up. Their texts are not held any longer."""
+        (self.folder / LEARNT).write_text(learnt.model_dump_json(indent=1), encoding="utf-8")
+        vocabulary.save(self.folder / VOCABULARY)
         self.lookups = {table: vocabulary.lookup(table, self.seed) for table in vocabulary_tables(self.schema)}
 
     def _described(self, split: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.codes import MISSING_CODE, Codes, distinct, spelt
+from funnel.data.codes import Codes, distinct, spelt
 from funnel.data.columns import OFFSETS, Columns, names_of, take
 from funnel.data.hashing import hashed
 from funnel.data.reading import LABELS, POSITION, Reading, row_role
@@ -220,20 +220,3 @@ def encode(schema: FunnelSchema, condensed: Condensed, rows: Mapping[str, NDArra
             sources[source].setdefault(name, array)
     star = condensed.star
     return replace(star, sources=sources, position=smallest(star.position, last_position))
-
-
-def lookup(codes: Codes, known: Codes, rows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Rows of ids: MISSING for no id, OOV for one without a row of its own.
-
-    Args:
-        codes: int64 [n].
-        known: Those with a row of their own, ascending: int64 [m].
-        rows: Their rows: int32 [m].
-    """
-    found = np.full(len(codes), OOV, np.int32)
-    if len(known):
-        place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-        there = known[place] == codes
-        found[there] = rows[place[there]]
-    found[codes == MISSING_CODE] = MISSING
-    return found

@@ -10,25 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.codes import Codes, CollisionError, codes_of, spelt
+from funnel.data.codes import CollisionError, codes_of, spelt
 from funnel.data.keyed import Keyed, parts_of
+from funnel.data.lookup import Lookup
 from funnel.errors import DataError, RunError
 from funnel.schema.learnt import FIRST, MISSING, OOV
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """Finds the row of an id by its code.
-
-    Attributes:
-        codes: Of the ids with a row of their own, ascending: int64 [ids].
-        rows: Their rows: int32 [ids].
-        texts: `code` and `text` of those that are not their own codes.
-    """
-
-    codes: Codes
-    rows: NDArray[np.int32]
-    texts: pl.DataFrame
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class ByRow(Declared):
     """All facts in random order."""
 
     kind: Literal["row"]
-    """Every order of the facts is equally likely: the best mixed batches, and the dearest ones."""
+    """No two facts need share a group: the best mixed batches, and the dearest ones."""
 
 
 Shuffle = Annotated[ByGroup | ByWindow | ByRow, Field(discriminator="kind"), Shorthand("window")]

@@ -23,7 +23,7 @@ from funnel.data.keyed import parts_of
 from funnel.data.origin import Origin
 from funnel.data.prepare import make_store
 from funnel.data.reading import POSITION, Reading
-from funnel.data.shards import build, condense, encode, lookup
+from funnel.data.shards import build, condense, encode
 from funnel.data.spill import BUCKETS
 from funnel.data.star import Star
 from funnel.data.statistics import Learner
@@ -239,8 +239,7 @@ def encoded(schema: FunnelSchema, reading: Reading, vocabulary: Vocabulary, rows
     condensed = condense(schema, built(schema, reading, rows), count=False)
     found = {}
     for table, codes in condensed.codes.items():
-        known = vocabulary.lookup(table, 0)
-        found[table] = lookup(codes, known.codes, known.rows)
+        found[table] = vocabulary.lookup(table, 0).find(codes)
     return encode(schema, condensed, found, max(0, reading.rows - 1))
 
 

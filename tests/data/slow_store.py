@@ -31,7 +31,7 @@ class Rows:
 
 
 def generated(seed: int, facts: int = 40) -> Rows:
-    """Rows with every documented defect: missing items and users, empty lists, a buy without a click, unused users, any order."""
+    """Rows with every documented defect: missing items and users, empty lists, a buy without click, unused users, any order."""
     dice = random.Random(seed)  # noqa: S311  # no secret
 
     def some(prefix: str, most: int) -> str:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.codes import LARGEST_CODE, MISSING_CODE
 from funnel.data.origin import Origin
 from funnel.data.reading import POSITION, row_role
-from funnel.data.shards import build, condense, encode, lookup, ranges, rows_of, uses_of
+from funnel.data.shards import build, condense, encode, ranges, rows_of, uses_of
 from funnel.data.spill import BUCKETS
 from funnel.data.vocabulary import Vocabulary
 from funnel.schema.funnel_schema import FunnelSchema
@@ -308,16 +307,6 @@ def test_condensed_ids_are_places_in_a_list_with_the_uses_of_a_joined_table(data
     assert uses_of(star, "facts") is None
     assert uses_of(star, "user").tolist() == [keys.count(key) for key in dict.fromkeys(keys)]
     assert (rows_of(star, "facts"), rows_of(star, "user")) == (len(keys), len(set(keys)))
-
-
-@given(st.lists(st.integers(-5, 5), max_size=10), st.lists(st.integers(-5, 5), unique=True, max_size=6))
-def test_ids_are_looked_up_by_their_codes(codes, known):
-    known = sorted(known)
-    rows = np.arange(2, 2 + len(known), dtype=np.int32)[::-1]
-    codes = [*codes, MISSING_CODE, LARGEST_CODE]
-    found = lookup(np.array(codes, np.int64), np.array(known, np.int64), rows)
-    assert found.tolist() == [0 if c == MISSING_CODE else int(rows[known.index(c)]) if c in known else 1 for c in codes]
-    assert found.dtype == np.int32
 
 
 def test_positions_of_all_shards_have_one_type():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import funnel
 from funnel.data import spill
 from funnel.data.origin import origin_of, splits_of
 from funnel.data.prepare import make_store, prepare
@@ -216,8 +219,6 @@ def test_whole_contents_are_compared_when_asked_for(prepared):
     place = text.index(b"\n1,", len(text) // 4) + 3
     text[place] ^= 1  # a label, away from the sampled ends and middle
     facts.write_bytes(text)
-    import os
-
     os.utime(facts, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert written(prepare(tree, folder / "raw", folder / "store")) == first
     assert written(prepare(tree, folder / "raw", folder / "store", verify=True)) != first
@@ -242,8 +243,6 @@ def test_a_damaged_shard_is_refused(prepared, damage):
 
 
 def test_a_store_is_data_too(prepared):
-    import funnel
-
     tree, folder = prepared
     store = prepare(tree, folder / "raw", folder / "store")
     for given_ in (store, folder / "store", str(folder / "store")):
@@ -251,7 +250,7 @@ def test_a_store_is_data_too(prepared):
         assert labels.shape[1] == 2
         assert "index/user" in batch
     tree["inconsistent_labels"] = "promote"
-    with pytest.raises(DataError, match="was prepared for another schema .another inconsistent_labels"):
+    with pytest.raises(DataError, match=r"was prepared for another schema \(another inconsistent_labels"):
         funnel.dataset(tree, folder / "store")
 
 
@@ -265,8 +264,6 @@ def test_a_folder_that_is_no_store_is_never_replaced(prepared):
 
 
 def test_a_temporary_store_goes_with_its_last_user(prepared):
-    import gc
-
     tree, folder = prepared
     store = prepare(tree, folder / "raw")
     path, shards = store.path, store.shards("train")

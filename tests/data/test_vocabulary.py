@@ -158,11 +158,8 @@ def test_ids_find_their_rows(terms, ids):
 def test_codes_find_the_rows_that_texts_do(terms, seed):
     vocabulary = Vocabulary({"t": pl.Series("t", terms, dtype=pl.String)})
     found = vocabulary.lookup("t", seed)
-    assert (np.diff(found.codes) > 0).all()
-    assert found.rows.dtype == np.int32
     codes, _ = codes_of(pl.Series("t", terms, dtype=pl.String), seed)
-    rows = dict(zip(found.codes.tolist(), found.rows.tolist(), strict=True))
-    assert [rows[code] for code in codes.tolist()] == vocabulary.encode("t", pl.Series(terms, dtype=pl.String)).tolist()
+    assert found.find(codes).tolist() == vocabulary.encode("t", pl.Series(terms, dtype=pl.String)).tolist()
     assert dict(found.texts.rows()) == {code: term for code, term in zip(codes.tolist(), terms, strict=True) if code < 0}
 
 
@@ -170,4 +167,4 @@ def test_terms_with_one_code_are_found_out(monkeypatch):
     monkeypatch.setattr("funnel.data.codes.hashed_text", lambda text, _: np.full(len(text), -5))
     with pytest.raises(CollisionError):
         Vocabulary({"t": pl.Series("t", ["a", "b"])}).lookup("t", 0)
-    assert Vocabulary({"t": pl.Series("t", ["a", "1"])}).lookup("t", 0).codes.tolist() == [-5, 1]
+    assert Vocabulary({"t": pl.Series("t", ["a", "1"])}).lookup("t", 0).find(np.array([-5, 1, 7])).tolist() == [2, 3, 1]
