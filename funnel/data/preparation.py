@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from funnel.data.columns import Columns, take
 from funnel.data.keyed import parts_of, texts
 from funnel.data.known import Known
 from funnel.data.lookup import Lookup
+from funnel.data.memory import give_back
 from funnel.data.origin import Origin, Split
 from funnel.data.parallel import in_order
 from funnel.data.progress import Progress, Watch
@@ -31,7 +33,7 @@ from funnel.data.vocabulary import Vocabulary
 from funnel.data.wanted import code_role
 from funnel.schema.features import Cross
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.learnt import Learnt, vocabulary_tables
+from funnel.schema.learnt import Learnt
 
 CODES = "codes of "  # before a table's name in a draft: tables may be called as sources are
 
@@ -88,7 +90,10 @@ class Preparation:
         shutil.rmtree(self._work, ignore_errors=True)  # of a hash that collided
         self._work.mkdir()
         if self.known is not None:
-            self._keep(self.known.learnt, self.known.vocabulary)
+            self.known.vocabulary.save(self.folder / VOCABULARY)
+            self._write_learnt(self.known.learnt)
+            for table, terms in self.known.vocabulary.terms.items():
+                self._keep(table, terms)
         elif "train" in self.splits:
             self._train(self.splits["train"])
         else:
@@ -134,7 +139,12 @@ class Preparation:
         self._forget(reading)
         with self._timed("vocabulary"):
             training = [path for split, path in drafts if split == "train"]
-            self._keep(*learner.learnt(reading.texts, lambda: (Star.load(path, self.schema.sources)[0] for path in training)))
+
+            def again() -> Iterator[Star]:
+                return (Star.load(path, self.schema.sources)[0] for path in training)
+
+            Vocabulary({}).save(self.folder / VOCABULARY)  # the folder, also where nothing learns a vocabulary
+            self._write_learnt(learner.learnt(reading.texts, again, self._keep))
 
         def finish(draft: tuple[str, Path]) -> tuple[str, Condensed]:
             star, codes = Star.load(draft[1], self.schema.sources)
@@ -193,33 +203,32 @@ class Preparation:
         finish, items = work
         numbers = count()  # several are written at once
 
-        def write(item: Any) -> tuple[str, Star, dict[str, Any], dict[str, FeatureSummary]]:
+        def write(item: Any) -> tuple[str, dict[str, Any], dict[str, FeatureSummary], Any]:
             split, condensed = finish(item)
             rows = {table: self.lookups[table].find(codes) for table, codes in condensed.codes.items()}
             star = encode(self.schema, condensed, rows, self.last_position)
             part = self.folder / f"{next(numbers)}.part"
             star.save(part)
-            return (
-                split,
-                star,
-                {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)},
-                summarise(self.schema, star),
-            )
+            entry = {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)}
+            reached = star.labels.sum(axis=0, dtype=np.int64) if star.labels is not None else 0
+            return split, entry, summarise(self.schema, star), reached
 
-        for done, (split, star, entry, summary) in enumerate(in_order(write, items), 1):
+        for done, (split, entry, summary, reached) in enumerate(in_order(write, items), 1):
             made = self.made.setdefault(split, _Split())
             name = f"{split}-{len(made.shards):05d}.shard"
             Path(entry["file"]).rename(self.folder / name)
-            reached = star.labels.sum(axis=0, dtype=np.int64) if star.labels is not None else 0
             made.add(entry | {"file": name}, summary, reached)
             if total:
                 self.watch(Progress("encoding", done, total, "shards"))
 
-    def _keep(self, learnt: Learnt, vocabulary: Vocabulary) -> None:
-        """Write down what was learnt, and be ready to look ids up. Their texts are not held any longer."""
+    def _write_learnt(self, learnt: Learnt) -> None:
         (self.folder / LEARNT).write_text(learnt.model_dump_json(indent=1), encoding="utf-8")
+
+    def _keep(self, table: str, terms: pl.Series) -> None:
+        """Write a vocabulary down, and be ready to look its ids up; their texts are not held any longer."""
+        vocabulary = Vocabulary({table: terms})
         vocabulary.save(self.folder / VOCABULARY)
-        self.lookups = {table: vocabulary.lookup(table, self.seed) for table in vocabulary_tables(self.schema)}
+        self.lookups[table] = vocabulary.lookup(table, self.seed)
 
     def _described(self, split: str) -> dict[str, Any]:
         made = self.made[split]
@@ -236,16 +245,10 @@ class Preparation:
         for spill in (reading.facts, *reading.dimensions.values()):
             spill.remove()
 
-    def _timed(self, what: str) -> Any:
-        return _Timed(self.seconds, what)
-
-
-class _Timed:
-    def __init__(self, seconds: dict[str, float], what: str) -> None:
-        self._seconds, self._what = seconds, what
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._what] = round(time.perf_counter() - self._begun, 3)
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        """A part of the work: its time is kept, its memory is not."""
+        begun = time.perf_counter()
+        yield
+        self.seconds[what] = round(time.perf_counter() - begun, 3)
+        give_back()

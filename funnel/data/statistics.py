@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns
@@ -15,7 +16,7 @@ from funnel.data.labels import rates
 from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
 from funnel.data.star import Star
-from funnel.data.vocabulary import Vocabulary, choose_terms
+from funnel.data.vocabulary import choose_terms
 from funnel.errors import DataError
 from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
@@ -114,12 +115,19 @@ class Learner:
         spreads = {name: total.spreads[name] + spread for name, spread in seen.spreads.items()}
         self._total = Seen(total.rows + seen.rows, total.reached + seen.reached, total.given + seen.given, spreads)
 
-    def learnt(self, spellings: Mapping[str, Keyed], again: Callable[[], Iterable[Star]]) -> tuple[Learnt, Vocabulary]:
+    def learnt(
+        self,
+        spellings: Mapping[str, Keyed],
+        again: Callable[[], Iterable[Star]],
+        keep: Callable[[str, pl.Series], None],
+    ) -> Learnt:
         """All stars were seen.
 
         Args:
             spellings: By table: `code` and `text` of ids that are not their own codes.
             again: Gives the stars once more.
+            keep: Called with each table that learns a vocabulary, and its ids in the order of their rows: only one table's are
+                held in memory.
 
         Raises:
             DataError: A numeric feature without any value; an id that holds a line break.
@@ -127,21 +135,21 @@ class Learner:
         schema, total = self._schema, self._total
         if total is None:
             raise DataError("data: every training row is held out or left out, expected some. Correct the data.")
-        terms = {}
+        counts: dict[str, int] = {}
         for table in vocabulary_tables(schema):
             min_count, max_rows = _limits(schema, table)
             known = spellings.get(table) or texts(self._folder / f"no texts of {table}")
-            terms[table] = choose_terms(self._tallies[table], known, table, min_count, max_rows)
-        vocabulary = Vocabulary(terms)
+            terms = choose_terms(self._tallies.pop(table), known, table, min_count, max_rows)
+            counts[table] = len(terms)
+            keep(table, terms)
         scales, sizes = {}, {}
         for feature in schema.features:
             if isinstance(feature, Numeric):
                 scales[feature.name] = self._scale(feature, total, again)
             if (table_name := table_of(feature)) is not None:
-                known_terms = len(vocabulary.terms.get(table_name, ()))
-                sizes[table_name] = table_rows(schema, table_name, scales.get(feature.name), known_terms)
+                sizes[table_name] = table_rows(schema, table_name, scales.get(feature.name), counts.get(table_name, 0))
         observed = zip(schema.stages, rates(total.reached, total.given), strict=True)
-        return Learnt(rows=sizes, scales=scales, priors=tuple(stage.prior or rate for stage, rate in observed)), vocabulary
+        return Learnt(rows=sizes, scales=scales, priors=tuple(stage.prior or rate for stage, rate in observed))
 
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:
         if (declared := declared_scale(feature)) is not None:

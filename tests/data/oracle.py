@@ -231,7 +231,8 @@ def learn(
     learner = Learner(schema, NOWHERE)
     for star in stars:
         learner.add(learner.see(condense(schema, star, count=True)), star)
-    return learner.learnt(reading.texts, lambda: stars)
+    terms: dict[str, pl.Series] = {}
+    return learner.learnt(reading.texts, lambda: stars, terms.__setitem__), Vocabulary(terms)
 
 
 def encoded(schema: FunnelSchema, reading: Reading, vocabulary: Vocabulary, rows: Sequence[int] | None = None) -> Star:

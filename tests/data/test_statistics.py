@@ -153,7 +153,7 @@ def test_priors_are_declared_or_the_training_rows():
 def test_without_training_rows_nothing_is_learnt():
     schema, reading = oracle.small([X], {"x": ["a"]})
     with pytest.raises(DataError, match="every training row is held out or left out, expected some"):
-        Learner(schema, oracle.NOWHERE).learnt(reading.texts, list)
+        Learner(schema, oracle.NOWHERE).learnt(reading.texts, list, lambda *_: None)
 
 
 def test_priors_of_a_tree_are_given_the_parent():
