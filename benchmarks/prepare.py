@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
         for series in (*baselines.values(), head, *sizes, *feeds):
             series.measure(flags.work / "store")
     shutil.rmtree(small)
-    text = report(baselines, sizes, head, feeds, flags.repeats)
+    text = report(baselines, sizes, head, feeds, repeats=flags.repeats, picture=flags.out.with_suffix(".svg").name)
     print("", text, sep="\n")
     flags.out.parent.mkdir(parents=True, exist_ok=True)
     flags.out.write_text(text, encoding="utf-8", newline="\n")

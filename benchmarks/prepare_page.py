@@ -40,7 +40,9 @@ def projection(sizes: list[Series]) -> str:
     return table(["of the full train split", "projected", "at size 0", "per GB of raw text", "greatest residual"], rows)
 
 
-def report(baselines: dict[str, Series], sizes: list[Series], head: Series, feeds: list[Feed], repeats: int) -> str:
+def report(
+    baselines: dict[str, Series], sizes: list[Series], head: Series, feeds: list[Feed], *, repeats: int, picture: str
+) -> str:
     """All figures as markdown."""
     middle = sizes[len(sizes) // 2]
     columns = ["way", "raw MB", "seconds", "from .. to", "MB/s", "peak MB", "stored / raw"]
@@ -50,6 +52,7 @@ def report(baselines: dict[str, Series], sizes: list[Series], head: Series, feed
         "process of its own from start to end. Raw is the text of train and of a test split of about 1 MB, all of it read; "
         "1 MB is 10^6 bytes. The baselines run in one thread, as they are usually written.\n",
         table(columns, [series.row() for series in (*baselines.values(), head, *sizes)]),
+        f"![The rates; time and peak memory over size]({picture})\n",
         f"The baselines are slow, so they get a head of the data ({head.raw / 1e6:,.1f} MB). The goals are for the rate of "
         f"`funnel prepare` at {middle.raw / 1e6:,.1f} MB; on the head itself its fixed costs weigh more.\n",
         ratios(baselines, middle, head),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from funnel import cli
+
+Answer = tuple[int, str, str]  # exit code, stdout, stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 settings.register_profile("funnel", deadline=None, max_examples=50, derandomize=True)
@@ -43,3 +49,21 @@ def kuairand() -> Path:
     if not folder:
         pytest.skip("NOT RUN: set FUNNEL_KUAIRAND to a folder with KuaiRand-Pure to test on real exposures")
     return Path(folder)
+
+
+@pytest.fixture
+def funnel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run a command in this process: its exit code, and what it said on stdout and stderr."""
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["funnel", *map(str, arguments)])
+        monkeypatch.setattr(cli, "_load_tensorflow", lambda: None)  # its redirection is tested in a process of its own
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from funnel import cli
 from funnel.schema.reader import dump_schema, load_schema
 
 Answer = tuple[int, str, str]
@@ -46,21 +43,6 @@ FACT = entries("205:7=1.0", "9:1=2.5", "210:4=0.5", "210:5=1.0")
 COMMON = entries("110_14:3=0.69315", "110_14:8=1.0")
 GOOD = [f"{number},{int(number % 2)},0,k{number % 3}," + FACT for number in range(1, 2001)]
 USERS = [f"k{number},{COMMON}" for number in range(3)]
-
-
-@pytest.fixture
-def funnel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["funnel", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def written(folder: Path, facts: list[str], users: list[str] = USERS) -> Path:

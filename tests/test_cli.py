@@ -8,29 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from funnel import cli
 from funnel.schema.json_schema import json_schema
 from tests import shop
 
 Answer = tuple[int, str, str]
-
-
-@pytest.fixture
-def funnel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Run a command in this process: its exit code, and what it said on stdout and stderr."""
-
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["funnel", *map(str, arguments)])
-        monkeypatch.setattr(cli, "_load_tensorflow", lambda: None)  # its redirection is tested in a process of its own
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

@@ -30,8 +30,7 @@ def bag(of: Checker, feature: Bag) -> Columns:
         before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
         ids, offsets = ids.drop_nulls(), before[offsets]
         weights = weights[kept] if weights is not None else None
-    rows = np.repeat(np.arange(len(lengths)), np.diff(offsets))
-    columns: Columns = {feature.name: of.rows_or_codes(feature, ids, rows), feature.name + OFFSETS: offsets}
+    columns: Columns = {feature.name: of.rows_or_codes(feature, ids, offsets), feature.name + OFFSETS: offsets}
     return columns if weights is None else columns | {feature.name + WEIGHTS: weights}
 
 

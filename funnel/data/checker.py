@@ -81,16 +81,16 @@ class Checker:
             return pl.Series(column, pl.from_arrow(pa.array(ids, mask=lacking)))
         return found.ids.gather(pl.Series(pl.from_arrow(pa.array(place, mask=lacking)))).rename(column)
 
-    def codes(self, ids: pl.Series, name: str, rows: NDArray[Any] | None, column: str) -> Codes:
-        """Codes of ids, their texts kept under a name. `rows` says whose the ids are, where they are entries of lists."""
-        self.require_int64(ids, rows, column)
+    def codes(self, ids: pl.Series, name: str, offsets: NDArray[Any] | None, column: str) -> Codes:
+        """Codes of ids, their texts kept under a name. `offsets` says whose the ids are, where they are entries of lists."""
+        self.require_int64(ids, offsets, column)
         ids = ids.cast(pl.Int64, strict=False) if ids.dtype.is_integer() else ids.cast(pl.String)
         codes, texts = codes_of(ids, self.seed)
         if texts.height:
             self.texts.setdefault(name, []).append(texts)
         return codes
 
-    def require_int64(self, ids: pl.Series, rows: NDArray[Any] | None, column: str) -> None:
+    def require_int64(self, ids: pl.Series, offsets: NDArray[Any] | None, column: str) -> None:
         """Refuse whole numbers beyond int64, which no two formats would hold alike.
 
         A text of digits among texts of letters is no number: a hash written in hexadecimal may have no letter.
@@ -106,10 +106,11 @@ class Checker:
             return
         places = np.flatnonzero(beyond.fill_null(value=False))
         bad = np.zeros(self.piece.frame.height, bool)
-        bad[places if rows is None else rows[places]] = True
+        rows = places if offsets is None else np.searchsorted(offsets, places, side="right") - 1
+        bad[rows] = True
 
         def message(row: int) -> str:
-            place = row if rows is None else int(places[np.flatnonzero(rows[places] == row)[0]])
+            place = int(places[np.searchsorted(rows, row)])
             return (
                 f"{self.place(row, column)}: got the id {ids[place]}, expected at most {LARGEST_CODE}, the largest whole "
                 "number of 64 bits. Write larger ones in hexadecimal, or with a letter in front."
@@ -125,12 +126,12 @@ class Checker:
         """Rows that cannot be used, because of a column."""
         self.sieve.refuse(bad, reason, lambda row: f"{self.place(row, column)}: {message(row)}")
 
-    def rows_or_codes(self, feature: Categorical | Bag, ids: pl.Series, rows: NDArray[Any] | None) -> NDArray[Any]:
+    def rows_or_codes(self, feature: Categorical | Bag, ids: pl.Series, offsets: NDArray[Any] | None) -> NDArray[Any]:
         """Rows of a table that hashes, else codes."""
         buckets = buckets_of(self.schema, feature.table_name)
         if buckets is None:
-            return self.codes(ids, feature.table_name, rows, feature.column_name)
-        self.require_int64(ids, rows, feature.column_name)
+            return self.codes(ids, feature.table_name, offsets, feature.column_name)
+        self.require_int64(ids, offsets, feature.column_name)
         return hashed(ids, buckets)
 
     def as_ids(self, series: pl.Series, column: str) -> pl.Series:

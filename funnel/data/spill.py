@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from funnel.data.arrays import read_arrays, write_arrays
 from funnel.data.codes import Codes, mixed
 from funnel.data.columns import Columns, Positions, concat, part, take
-from funnel.data.memory import give_back
 from funnel.data.pieces import Place
 
 BUFFER_BYTES = 64 << 20
@@ -89,8 +88,6 @@ class Spill:
             path = self._folder / f"{len(self.blocks)}.rows"
             write_arrays(path, columns)
             self.blocks.append(_Block(first, rows, path))
-            del columns
-            give_back()
         else:
             self.blocks.append(_Block(first, rows, columns))
 

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 import funnel
-from funnel import cli
 from funnel.doctor.finding import Finding, sort
 from tests import shop
 from tests.doctor import clinic
@@ -21,21 +20,9 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def said(monkeypatch, capsys):
+def said(funnel):
     """Run `funnel check` in this process: its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["funnel", "check", *map(str, arguments)])
-        monkeypatch.setattr(cli, "_load_tensorflow", lambda: None)
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return call
+    return lambda *arguments: funnel("check", *arguments)
 
 
 def leak(folder):
