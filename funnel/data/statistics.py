@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from funnel.data.columns import Columns
 from funnel.data.keyed import Keyed, Tally, texts
 from funnel.data.labels import rates
+from funnel.data.parallel import in_order
 from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
 from funnel.data.star import Star
@@ -126,8 +127,8 @@ class Learner:
         Args:
             spellings: By table: `code` and `text` of ids that are not their own codes.
             again: Gives the stars once more.
-            keep: Called with each table that learns a vocabulary, and its ids in the order of their rows: only one table's are
-                held in memory.
+            keep: Called with each table that learns a vocabulary, and its ids in the order of their rows; on several cores, so
+                that the ids of as many tables are in memory.
 
         Raises:
             DataError: A numeric feature without any value; an id that holds a line break.
@@ -135,13 +136,16 @@ class Learner:
         schema, total = self._schema, self._total
         if total is None:
             raise DataError("data: every training row is held out or left out, expected some. Correct the data.")
-        counts: dict[str, int] = {}
-        for table in vocabulary_tables(schema):
+        tables = vocabulary_tables(schema)
+
+        def choose(table: str) -> int:
             min_count, max_rows = _limits(schema, table)
             known = spellings.get(table) or texts(self._folder / f"no texts of {table}")
             terms = choose_terms(self._tallies.pop(table), known, table, min_count, max_rows)
-            counts[table] = len(terms)
             keep(table, terms)
+            return len(terms)
+
+        counts = dict(zip(tables, in_order(choose, tables), strict=True))
         scales, sizes = {}, {}
         for feature in schema.features:
             if isinstance(feature, Numeric):
