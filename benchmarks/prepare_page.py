@@ -21,8 +21,9 @@ def ratios(baselines: dict[str, Series], middle: Series, head: Series) -> str:
     rows = []
     for way, series in baselines.items():
         times = middle.rate / series.rate
-        verdict = "reached" if times >= GOALS[way] else "missed"
-        rows.append([NAMES[way], f"{times:.1f}x", f"{GOALS[way]:g}x, {verdict}", f"{head.rate / series.rate:.1f}x"])
+        goal = GOALS.get(way)
+        verdict = "none" if goal is None else f"{goal:g}x, {'reached' if times >= goal else 'missed'}"
+        rows.append([NAMES[way], f"{times:.1f}x", verdict, f"{head.rate / series.rate:.1f}x"])
     at_middle, at_head = (f"{series.raw / 1e6:,.1f} MB" for series in (middle, head))
     return table(["against", f"funnel prepare on {at_middle}", "goal", f"funnel prepare on {at_head} too"], rows)
 
