@@ -20,6 +20,9 @@ LARGEST_CODE = int(np.iinfo(np.int64).max)
 REACH = 1 << 23  # codes that lie no further apart are held in arrays, one place a code
 
 
+NO_TEXTS = pl.DataFrame(schema={"code": pl.Int64, "text": pl.String})  # where all ids are their own codes
+
+
 class CollisionError(Exception):
     """Two texts have one code: everything is done again with another hash."""
 

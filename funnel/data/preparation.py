@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from funnel.data.arrays import checksum
+from funnel.data.codes import NO_TEXTS
 from funnel.data.columns import Columns, take
 from funnel.data.keyed import parts_of, texts
 from funnel.data.known import Known
@@ -89,8 +90,8 @@ class Preparation:
         """Fill the folder; what the manifest says of it."""
         shutil.rmtree(self._work, ignore_errors=True)  # of a hash that collided
         self._work.mkdir()
+        (self.folder / VOCABULARY).mkdir(exist_ok=True)  # also where no table has one
         if self.known is not None:
-            self.known.vocabulary.save(self.folder / VOCABULARY)
             self._write_learnt(self.known.learnt)
             for table, terms in self.known.vocabulary.terms.items():
                 self._keep(table, terms)
@@ -143,7 +144,6 @@ class Preparation:
             def again() -> Iterator[Star]:
                 return (Star.load(path, self.schema.sources)[0] for path in training)
 
-            Vocabulary({}).save(self.folder / VOCABULARY)  # the folder, also where nothing learns a vocabulary
             self._write_learnt(learner.learnt(reading.texts, again, self._keep))
 
         def finish(draft: tuple[str, Path]) -> tuple[str, Condensed]:
@@ -187,7 +187,7 @@ class Preparation:
         for name in names:
             gathered = reading.texts.get(code_role(name)) or texts(self._work / "no texts")
             rows = [part for (part,) in parts_of(gathered) if part.height]
-            found[name] = pl.concat(rows) if rows else pl.DataFrame(schema={"code": pl.Int64, "text": pl.String})
+            found[name] = pl.concat(rows) if rows else NO_TEXTS
         return found
 
     def _shards_of(self, reading: Reading, what: str) -> Iterator[tuple[int, Columns]]:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.codes import CollisionError, codes_of, spelt
+from funnel.data.codes import NO_TEXTS, CollisionError, codes_of, spelt
 from funnel.data.keyed import Keyed, parts_of
 from funnel.data.lookup import Lookup
 from funnel.errors import DataError, RunError
@@ -87,12 +87,12 @@ def choose_terms(counts: Keyed, texts: Keyed, table: str, min_count: int, max_ro
         DataError: An id holds a line break.
     """
     chosen = [pl.DataFrame(schema={"code": pl.Int64, "count": pl.Int64})]
-    spellings = [_or_none(pl.DataFrame())]
+    spellings = [NO_TEXTS]
     for part, spelling in parts_of(counts, texts):
         # Only ids seen often enough are held in memory, as their rows in the network will be.
         if part.height:
             chosen.append(part.filter(pl.col("count") >= max(1, min_count)).select("code", "count"))
-            spellings.append(_or_none(spelling).join(chosen[-1], on="code", how="semi"))
+            spellings.append((spelling if spelling.width else NO_TEXTS).join(chosen[-1], on="code", how="semi"))
     terms = _in_order(pl.concat(chosen), pl.concat(spellings))
     terms = terms if max_rows is None else terms.head(max_rows)
     broken = terms.str.contains("[\r\n]")
@@ -116,7 +116,3 @@ def _in_order(chosen: pl.DataFrame, spellings: pl.DataFrame) -> pl.Series:
 
 
 _POWERS = np.concatenate([[1], 10 ** np.arange(1, 19)])  # of ten, as far as int64 holds them
-
-
-def _or_none(texts: pl.DataFrame) -> pl.DataFrame:
-    return texts if texts.width else pl.DataFrame(schema={"code": pl.Int64, "text": pl.String})
