@@ -62,19 +62,6 @@ class Quantiles:
         return near
 
 
-def quantile_boundaries(values: NDArray[np.float64], weights: NDArray[np.int64], buckets: int) -> tuple[float, ...]:
-    """Boundaries between buckets of equal weight, as far as ties allow: at most `buckets - 1`, ascending, none useless.
-
-    Args:
-        values: float64 [n].
-        weights: How often each counts: int64 [n], positive.
-        buckets: How many are wanted.
-    """
-    quantiles = Quantiles(buckets)
-    quantiles.see(values, weights)
-    return quantiles.boundaries([(values, weights)])
-
-
 def _between(values: NDArray[np.floating], weights: NDArray[np.floating], buckets: int) -> tuple[float, ...]:
     below = np.cumsum(weights)
     wanted = below[-1] * np.arange(1, buckets) / buckets
