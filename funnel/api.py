@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +16,13 @@ from funnel.data.origin import origin_of
 from funnel.data.prepare import SchemaLike, prepare, schema_file
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
-from funnel.fitting import fit_events, model_of
-from funnel.folders import require_writable
+from funnel.fitting import Start, fit_events, model_of
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import declared_only
 from funnel.schema.reader import load_schema
+from funnel.training.workspace import opened
 
 
 def _rows(declared: FunnelSchema, data: Any, schema: SchemaLike) -> Any:
@@ -97,6 +98,8 @@ def fit(
     out: str | Path | None = None,
     store: str | Path | None = None,
     overrides: Sequence[str] = (),
+    resume: bool = False,
+    warm_start: str | Path | Run | None = None,
     watch: Callable[[Any], None] | None = None,
 ) -> Run:
     """Fit a funnel, and judge it.
@@ -106,31 +109,41 @@ def fit(
         data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
             folder.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
-        out: Where to save the run; None does not.
+        out: Where to save the run; None does not. While the fit goes on, `OUT.unfinished` holds its checkpoints and logs.
         store: Where to keep the encoded rows, for the next fit to find. Default: nowhere.
         overrides: `path=value` texts, such as `train.epochs=3`.
-        watch: Called with each event: Progress, Prepared, Step, Epoch, Run.
+        resume: Go on from the newest checkpoint in `OUT.unfinished`, or in the run `out` where `train.epochs` has grown; start
+            where there is none. What comes out is what the fit would have come to without a stop, bit for bit (on CPUs).
+        warm_start: A run whose weights are taken over, table rows by their ids; its ids and scales stay, new ids come after them.
+        watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run.
 
     Returns:
         The run.
 
     Raises:
-        FunnelError: The schema or the data are not right; nothing is left behind.
+        FunnelError: The schema or the data are not right; nothing is left behind but the checkpoints of a fit that had begun.
     """
     declared = load_schema(schema, overrides)
-    if out is not None:
-        require_writable(Path(out), RunError)
-    rows = prepare(declared, _rows(declared, data, schema), store, test=test, watch=watch)
+    workspace = None if out is None else opened(Path(out), resume=resume)
+    if resume and workspace is None:
+        raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
+    warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
+    base = None if warm is None else warm.base_for(declared)
+    rows = prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
     run: Run | None = None
-    for event in fit_events(declared, rows):
-        if watch is not None:
-            watch(event)
-        if isinstance(event, Run):
-            run = event
+    # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
+    with closing(fit_events(declared, rows, Start(workspace, resume, warm))) as events:
+        for event in events:
+            if watch is not None:
+                watch(event)
+            if isinstance(event, Run):
+                run = event
+                if out is not None:
+                    run.save(out, workspace)
     if run is None:
         raise FunnelError("fit: ended without a model.")
-    if out is not None:
-        run.save(out)
+    if workspace is not None:
+        workspace.remove()
     return run
 
 

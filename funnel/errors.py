@@ -22,7 +22,15 @@ class DataError(FunnelError):
 
 
 class DivergedError(FunnelError):
-    """Training led to something that is not a number."""
+    """Training led to something that is not a number, or that grew beyond any reason.
+
+    Attributes:
+        rows: Positions of the suspect training rows, from 0, in the order of the files; a sequence of int.
+    """
+
+    def __init__(self, message: str, rows: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 class RunError(FunnelError):

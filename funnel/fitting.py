@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from funnel.data.batches import dataset
-from funnel.data.store import Store
+from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.errors import DataError
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run, versions
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.training.loop import Epoch, Step, train
+from funnel.training.board import board
+from funnel.training.checkpoint import Checkpoints, State
+from funnel.training.events import Resumed
+from funnel.training.loop import Fit
+from funnel.training.process import peak_memory
+from funnel.training.profile import Profile
+from funnel.training.warm_start import WarmStart, take_over
+from funnel.training.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -55,40 +65,106 @@ def model_of(schema: FunnelSchema, store: Store) -> FunnelModel:
     return build_model(schema, store.learnt, store.vocabulary_files())
 
 
-def fit_events(schema: FunnelSchema, store: Store) -> Iterator[Prepared | Step | Epoch | Run]:
+@dataclass(frozen=True)
+class Start:
+    """What a fit begins from.
+
+    Attributes:
+        workspace: Where it keeps what it goes on from when it is stopped; None keeps nothing.
+        resume: Whether it goes on from there.
+        warm: A run whose weights it takes over.
+    """
+
+    workspace: Workspace | None = None
+    resume: bool = False
+    warm: Run | None = None
+
+
+def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Iterator[Any]:
     """Fit, and judge on the validation and test rows that the store has.
 
     Args:
         schema: The declaration.
         store: The rows.
+        start: What to begin from.
 
     Yields:
-        Prepared once, Steps and Epochs, and at the end the Run, not yet saved.
+        Prepared once; a WarmStart or a Resumed; Steps, Epochs, and Saved for each checkpoint; and at the end the Run, not yet
+        saved.
 
     Raises:
-        FunnelError: The rows are not what the schema says, or the loss diverged.
+        FunnelError: The rows are not what the schema says, or the loss diverged, or the fit cannot be gone on with.
     """
     ready = prepared(store)
     yield ready
+    with ExitStack() as stack:
+        workspace = start.workspace
+        if workspace is None:
+            folder = TemporaryFolder().path  # for the best weights: they are never in memory twice
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        else:
+            folder = workspace.checkpoints
+            stack.enter_context(workspace.held())
+        fit, events = _begun(schema, store, start, folder)
+        yield from events
+        run = Run(schema, store.learnt, store.vocabulary, fit.model, [], {}, _manifest(schema, ready))
+        held = store.shards("validation")
+        if held.rows:
+            fit.validate = partial(_scores, run, held)
+        scalars = board(workspace.logs) if workspace is not None else None
+        for event in fit.run():
+            if scalars is not None:
+                scalars.watch(event)
+            yield event
+        run.history = list(fit.state.history)
+        run.manifest |= {"steps": fit.state.total_steps, "peak_memory_bytes": peak_memory()}
+        run.manifest |= {"warm_start": event.as_dict() for event in events if isinstance(event, WarmStart)}
+        for split, rows in (("validation", held), ("test", store.shards("test"))):
+            if rows.rows:
+                run.metrics[split] = run.judge(rows).as_dict()
+        yield run
+
+
+def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tuple[Fit, list[Any]]:
+    """The fit in the state that it starts in, and what there is to tell about that."""
     model = model_of(schema, store)
-    run = Run(schema, store.learnt, store.vocabulary, model, [], {}, _manifest(schema, ready))
-    shards = store.shards("train")
-    data = dataset(schema, shards, batch_size=schema.train.batch_size, shuffle=schema.train.shuffle)
-    held = store.shards("validation")
+    checkpoints = Checkpoints(folder, schema.train.checkpoint.keep if schema.train.checkpoint is not None else 1, model)
+    events: list[Any] = []
+    state, workspace = State(), start.workspace
+    content = {"rows": store.digest, "schema": schema.model_dump(mode="json"), "versions": versions()}
+    content |= {"from": str(start.warm.path)} if start.warm is not None else {}
+    if start.resume and workspace is not None and workspace.begun is not None:
+        workspace.require_same(content)
+        found, path, skipped = checkpoints.restore()
+        if found is None and skipped:
+            # What could not be read may have been read in part.
+            checkpoints.model = model = model_of(schema, store)
+            checkpoints = replace(checkpoints)
+        state = State() if found is None else found
+        if state.over and len(state.history) < schema.train.epochs and not _out_of_patience(schema, state):
+            state = replace(state, over=False)  # more epochs are wanted now
+        events.append(Resumed(path, state.epoch, state.total_steps, skipped))
+    elif workspace is not None:
+        workspace.begin(content)
+    if start.warm is not None and state == State():
+        accumulators = start.warm.read_optimizer_state()
+        events.append(take_over(model, store.vocabulary, start.warm.model, start.warm.vocabulary, accumulators=accumulators))
+    profile = Profile(workspace.logs) if schema.train.profile and workspace is not None else None
+    saving = schema.train.checkpoint if workspace is not None else None
+    fit = Fit(model, store.learnt, store.shards("train"), checkpoints, None, state, saving, profile)
+    return fit, events
 
-    def validate() -> dict[str, float]:
-        stopping = schema.train.early_stopping
-        metric = stopping.metric if stopping is not None else "log_loss"
-        return {name: getattr(scores, metric) for name, scores in run.judge(held).cumulative.items()}
 
-    for event in train(model, data, validate if held.rows else None):
-        if isinstance(event, Epoch):
-            run.history.append(dict(vars(event)))
-        yield event
-    for split, rows in (("validation", held), ("test", store.shards("test"))):
-        if rows.rows:
-            run.metrics[split] = run.judge(rows).as_dict()
-    yield run
+def _out_of_patience(schema: FunnelSchema, state: State) -> bool:
+    stopping = schema.train.early_stopping
+    return stopping is not None and bool(state.best_epoch) and len(state.history) - state.best_epoch > stopping.patience
+
+
+def _scores(run: Run, held: Shards) -> dict[str, float]:
+    """The metric of early stopping by stage, on the validation rows."""
+    stopping = run.schema.train.early_stopping
+    metric = stopping.metric if stopping is not None else "log_loss"
+    return {name: getattr(scores, metric) for name, scores in run.judge(held).cumulative.items()}
 
 
 def _manifest(schema: FunnelSchema, ready: Prepared) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.export import export
+from funnel.training.checkpoint import VARIABLES
+from funnel.training.workspace import CHECKPOINTS, Workspace
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
 HISTORY, METRICS, MANIFEST = "history.json", "metrics.json", "manifest.json"
@@ -63,20 +65,26 @@ class Run:
     def _predictor(self) -> Predictor:
         return Predictor(self.model)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, workspace: Workspace | None = None) -> Path:
         """Write the folder; either all of it is there afterwards, or nothing new.
 
+        Args:
+            path: The folder.
+            workspace: Of the fit: the run keeps its newest checkpoint and its logs, and may replace the run that it went on from.
+
         Raises:
-            RunError: Something is already there.
+            RunError: Something is already there, or the disk is full.
         """
         path = Path(path)
-        with whole_folder(path, RunError) as folder:
+        with whole_folder(path, RunError, replace=workspace is not None) as folder:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
             tf.train.Checkpoint(network=self.model.network).write(str(folder / WEIGHTS))
             for name, content in ((HISTORY, self.history), (METRICS, self.metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            if workspace is not None:
+                workspace.put_into(folder)
         self.path = path
         return path
 
@@ -108,6 +116,28 @@ class Run:
             reason = str(error).splitlines()[0]
             raise RunError(f"{path / WEIGHTS}: do not fit the schema: {reason}. The run is not whole: fit again.") from None
         return cls(schema, learnt, vocabulary, model, history, metrics, manifest, path)
+
+    def read_optimizer_state(self) -> bool:
+        """Read what the optimisers kept, for another fit to start from; whether the run has kept it."""
+        newest = max((self.path / CHECKPOINTS).glob("step-*"), default=None) if self.path is not None else None
+        if self.path is None or newest is None:
+            return False
+        self.model.create_variables()
+        parts = {"network": self.model.network, "optimizer": self.model.optimizer}
+        try:
+            tf.train.Checkpoint(**parts).read(str(newest / VARIABLES)).expect_partial()
+        except (tf.errors.OpError, ValueError) as error:
+            raise RunError(f"{newest}: cannot be read: {str(error).splitlines()[0]}. Remove it, and try again.") from None
+        # These were the last weights, and the best ones are the run's.
+        tf.train.Checkpoint(network=self.model.network).read(str(self.path / WEIGHTS)).expect_partial()
+        return True
+
+    def base_for(self, schema: FunnelSchema) -> Known:
+        """What a schema's rows are encoded with where its fit starts from this run: tables and scales that mean the same."""
+        same = {feature.name for feature in self.schema.features if feature in schema.features}
+        tables = {name: terms for name, terms in self.vocabulary.terms.items() if name in vocabulary_tables(schema)}
+        scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
+        return Known(self.learnt.model_copy(update={"scales": scales}), Vocabulary(tables))
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""

@@ -21,17 +21,18 @@ def cores() -> int:
     return min(MOST, there)
 
 
-def in_order(function: Callable[[Work], Result], work: Iterable[Work]) -> Iterator[Result]:
-    """Results in the order of the work; little more of it is taken in hand than there are cores.
+def in_order(function: Callable[[Work], Result], work: Iterable[Work], threads: int | None = None) -> Iterator[Result]:
+    """Results in the order of the work; little more of it is taken in hand than there are threads, by default one a core.
 
     Polars, Arrow and NumPy release the interpreter's lock in what takes long.
     """
     running: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(cores())
+    threads = threads or cores()
+    pool = ThreadPoolExecutor(threads)
     try:
         for one in work:
             running.append(pool.submit(function, one))
-            if len(running) >= cores() + AHEAD:
+            if len(running) >= threads + AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

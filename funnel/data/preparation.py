@@ -64,6 +64,7 @@ class Preparation:
         folder: Where the store is made.
         labels: Whether labels are read.
         known: What a run has learnt; None to learn it from the training rows.
+        base: What a run has learnt, to which the training rows add.
         seed: Of the codes' hash.
         watch: Called with each Progress.
         made: By split: its shards, and what is known of its rows.
@@ -78,6 +79,7 @@ class Preparation:
     folder: Path
     labels: bool
     known: Known | None
+    base: Known | None
     seed: int
     watch: Watch
     made: dict[str, _Split] = field(default_factory=dict)
@@ -114,7 +116,7 @@ class Preparation:
 
     def _train(self, origin: Origin) -> None:
         reading = self._read("train", origin, {})
-        learner = Learner(self.schema, self._work)
+        learner = Learner(self.schema, self._work, self.base)
         drafts: list[tuple[str, Path]] = []
         parts = self._parts(reading)
 

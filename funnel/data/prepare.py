@@ -37,6 +37,7 @@ def make_store(
     *,
     labels: bool = True,
     known: Known | None = None,
+    base: Known | None = None,
     verify: bool = False,
     watch: Watch | None = None,
     owner: object = None,
@@ -49,6 +50,7 @@ def make_store(
         path: The store's folder; it appears when it is whole. One that no longer fits is replaced.
         labels: Whether labels are read.
         known: What a run has learnt, to encode with.
+        base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
         verify: Whether the files' whole content is compared, rather than size, time and a sample.
         watch: Called with each Progress.
         owner: Of a temporary folder around the store.
@@ -57,7 +59,7 @@ def make_store(
         DataError: The rows are not what the schema says, or the store cannot be written; nothing is left behind.
     """
     files = files_of(schema, splits)
-    mark = fingerprint(schema, splits, files, labels=labels, known=known.digest if known else "")
+    mark = fingerprint(schema, splits, files, labels=labels, known=_mark(known, base))
     there = manifest_of(path)
     hashes = hashes_of(files) if verify else {}
     if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
@@ -67,7 +69,7 @@ def make_store(
     with whole_folder(path, DataError, replace=there is not None) as folder:
         for seed in range(SEEDS):
             try:
-                found = Preparation(schema, splits, folder, labels, known, seed, watch or (lambda _: None)).run()
+                found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None)).run()
                 break
             except CollisionError:
                 continue
@@ -94,6 +96,7 @@ def prepare(
     *,
     test: Any = None,
     overrides: Sequence[str] = (),
+    base: Known | None = None,
     verify: bool = False,
     watch: Callable[[Any], None] | None = None,
 ) -> Store:
@@ -108,6 +111,7 @@ def prepare(
         out: The store's folder. Default: a temporary one, which goes with the store that is returned.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
         overrides: `path=value` texts, such as `data.bad_rows=skip`.
+        base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
         verify: Compare the whole content of the files, rather than their size, time, and a sample.
         watch: Called with each Progress.
 
@@ -121,13 +125,18 @@ def prepare(
     if test is not None:
         splits["test"] = origin_of(declared, test, schema_file(schema))
     if out is not None:
-        return make_store(declared, splits, Path(out), verify=verify, watch=watch)
+        return make_store(declared, splits, Path(out), base=base, verify=verify, watch=watch)
     folder = TemporaryFolder()
-    return make_store(declared, splits, folder.path / "store", verify=verify, watch=watch, owner=folder)
+    return make_store(declared, splits, folder.path / "store", base=base, verify=verify, watch=watch, owner=folder)
 
 
-def default_store(schema: FunnelSchema, origin: Origin) -> Path:
+def _mark(known: Known | None, base: Known | None) -> str:
+    """What is known already, as a part of a fingerprint."""
+    return (known.digest if known else "") + (f" and more than {base.digest}" if base else "")
+
+
+def default_store(schema: FunnelSchema, origin: Origin, base: Known | None = None) -> Path:
     """Where the command line keeps a store: one folder for each state of schema and files, so that none replaces another."""
     splits = splits_of(schema, origin)
-    mark = fingerprint(schema, splits, files_of(schema, splits), labels=True) or "frames"
+    mark = fingerprint(schema, splits, files_of(schema, splits), labels=True, known=_mark(None, base)) or "frames"
     return Path("stores") / f"{schema.name}-{mark[:12]}"

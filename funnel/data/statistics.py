@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from funnel.data.columns import Columns
 from funnel.data.keyed import Keyed, Tally, texts
+from funnel.data.known import Known
 from funnel.data.labels import rates
 from funnel.data.parallel import in_order
 from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
 from funnel.data.star import Star
-from funnel.data.vocabulary import choose_terms
+from funnel.data.vocabulary import choose_terms, grown
 from funnel.errors import DataError
 from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
@@ -74,10 +75,11 @@ class Learner:
     Args:
         schema: The declaration.
         folder: For what does not fit in memory.
+        base: What another run has learnt, which stays: ids that are new come after its own, and its scales are kept.
     """
 
-    def __init__(self, schema: FunnelSchema, folder: Path) -> None:
-        self._schema, self._folder = schema, folder
+    def __init__(self, schema: FunnelSchema, folder: Path, base: Known | None = None) -> None:
+        self._schema, self._folder, self._base = schema, folder, base
         self._tallies = {table: Tally(folder / f"counts of {table}") for table in vocabulary_tables(schema)}
         self._quantiles = {
             feature.name: Quantiles(feature.transform.buckets)
@@ -142,6 +144,8 @@ class Learner:
             min_count, max_rows = _limits(schema, table)
             known = spellings.get(table) or texts(self._folder / f"no texts of {table}")
             terms = choose_terms(self._tallies.pop(table), known, table, min_count, max_rows)
+            if self._base is not None and table in self._base.vocabulary.terms:
+                terms = grown(self._base.vocabulary.terms[table], terms, max_rows)
             keep(table, terms)
             return len(terms)
 
@@ -158,6 +162,8 @@ class Learner:
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:
         if (declared := declared_scale(feature)) is not None:
             return declared
+        if self._base is not None and feature.name in self._base.learnt.scales:
+            return self._base.learnt.scales[feature.name]
         if feature.name in self._quantiles:
             quantiles = self._quantiles[feature.name]
             self._require_some(feature, bool(quantiles.bins.any()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -130,6 +131,13 @@ class Store:
     def _require_unchanged(self) -> None:
         for part, wanted in self.manifest["sums"].items():
             require_checksum(self.path / part, wanted)
+
+    @property
+    def digest(self) -> str:
+        """A hash of the encoded training rows, and of all that was learnt from them, wherever the store is."""
+        shards = [shard["sha256"] for split in ("train", "validation") for shard in self.manifest["splits"].get(split, {"shards": []})["shards"]]
+        content = json.dumps([shards, self.manifest["sums"]], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def vocabulary_files(self) -> dict[str, str]:
         """By table: the file with its ids, one a line."""

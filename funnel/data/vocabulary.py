@@ -102,6 +102,19 @@ def choose_terms(counts: Keyed, texts: Keyed, table: str, min_count: int, max_ro
     return terms.rename(table)
 
 
+def grown(known: pl.Series, terms: pl.Series, max_rows: int | None) -> pl.Series:
+    """Known ids in their order, then those of the others that are new: known ones keep their rows.
+
+    Args:
+        known: Text.
+        terms: Text.
+        max_rows: No new one comes where there are so many.
+    """
+    new = terms.filter(~terms.is_in(known.implode()))
+    room = len(new) if max_rows is None else max(0, max_rows - len(known))
+    return pl.concat([known, new.head(room)]).rename(terms.name)
+
+
 def _in_order(chosen: pl.DataFrame, spellings: pl.DataFrame) -> pl.Series:
     """Texts of ids, by descending count, then by text."""
     codes = chosen["code"].to_numpy()

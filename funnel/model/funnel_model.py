@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf, tfrs
 from funnel.model.likelihood import cross_entropy, cumulative_logits, probabilities
-from funnel.model.network import Network
-from funnel.model.optimizers import composite
+from funnel.model.network import Network, blank_batch
+from funnel.model.optimizers import already_gathered, composite
 from funnel.model.raw import RawEncoder, Terms
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
@@ -23,6 +23,20 @@ class CumulativeCrossEntropy(keras.losses.Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Labels and cumulative logits [B] -> float32 [B]."""
         return cross_entropy(tf.cast(y_true, tf.float32), y_pred)
+
+
+class Learned(NamedTuple):
+    """What a step saw.
+
+    Attributes:
+        loss: What was minimised: float32 [].
+        losses: Of each row and stage, not weighted: float32 [B, stages].
+        conditional: Conditional logits: float32 [B, stages].
+    """
+
+    loss: tf.Tensor
+    losses: tf.Tensor
+    conditional: tf.Tensor
 
 
 class FunnelModel(tfrs.Model):
@@ -40,7 +54,7 @@ class FunnelModel(tfrs.Model):
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, terms: Terms | None = None) -> None:
         super().__init__(name=schema.name)
-        self.schema = schema
+        self.schema, self.learnt = schema, learnt
         self.network = Network(schema, learnt)
         self.encoder = None if terms is None else RawEncoder(schema, terms)
         self.tasks = {stage.name: tfrs.tasks.Ranking(CumulativeCrossEntropy(stage.name)) for stage in schema.stages}
@@ -68,22 +82,21 @@ class FunnelModel(tfrs.Model):
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """The mean over all rows of the weighted cross-entropies of the cumulative labels: float32 []."""
-        features, labels_BS = self._apart(inputs)
-        cumulative_BS = cumulative_logits(self.logits(features, training=training), self.schema.parents)
-        total = tf.zeros([tf.shape(cumulative_BS)[0]])
-        for position, (name, task) in enumerate(self.tasks.items()):
-            loss_B = task(labels=labels_BS[:, position], predictions=cumulative_BS[:, position], compute_metrics=False)
-            self._means[f"{name}_loss"].update_state(loss_B)
-            total += self.schema.objective.weights.get(name, 1.0) * loss_B
-        self._means["loss"].update_state(total)
-        return tf.nn.compute_average_loss(total)
+        return self._judged(inputs, training=training).loss
+
+    def learn(self, inputs: Any) -> Learned:
+        """One step: what it saw before it changed the weights."""
+        with tf.GradientTape() as tape:
+            judged = self._judged(inputs, training=True)
+        variables = self.trainable_variables
+        gradients = tape.gradient(judged.loss, variables)
+        with already_gathered(self.network.embeddings.gathered):
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return judged
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         """One step; the means of the losses since the epoch began."""
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(inputs, training=True)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self.learn(inputs)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, inputs: Any) -> dict[str, tf.Tensor]:
@@ -94,6 +107,32 @@ class FunnelModel(tfrs.Model):
     def predict_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Every probability by name; labels, where there are some, are not looked at."""
         return self(inputs[0] if isinstance(inputs, tuple) else inputs)
+
+    def create_variables(self) -> None:
+        """Create all weights, and all that the optimisers keep, without a batch: to be saved, or read into."""
+        self.network(blank_batch(self.schema))
+        for optimizer, variables in self.optimizer.parts():
+            create = getattr(optimizer, "_create_all_weights", None) or optimizer.build  # the old and the new kind of Keras
+            create(variables())
+
+    @property
+    def steps(self) -> int:
+        """Steps made, as the optimisers have counted them."""
+        # A network may be without tables, but has towers: those of the rest come last.
+        return int(self.optimizer.parts()[-1][0].iterations)
+
+    def _judged(self, inputs: Any, *, training: bool) -> Learned:
+        features, labels_BS = self._apart(inputs)
+        conditional_BS = self.logits(features, training=training)
+        cumulative_BS = cumulative_logits(conditional_BS, self.schema.parents)
+        losses, total = [], tf.zeros([tf.shape(cumulative_BS)[0]])
+        for position, (name, task) in enumerate(self.tasks.items()):
+            loss_B = task(labels=labels_BS[:, position], predictions=cumulative_BS[:, position], compute_metrics=False)
+            self._means[f"{name}_loss"].update_state(loss_B)
+            total += self.schema.objective.weights.get(name, 1.0) * loss_B
+            losses.append(loss_B)
+        self._means["loss"].update_state(total)
+        return Learned(tf.nn.compute_average_loss(total), tf.stack(losses, axis=1), conditional_BS)
 
     @property
     def metrics(self) -> list[Any]:

@@ -1,12 +1,110 @@
-"""Stacks of dense layers: the shared body and the towers."""
+"""Dense layers over star batches, their activations, and the stacks of them that bodies and towers are.
+
+Shapes: B facts, N rows of a source, K numbers that enter, U units.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from funnel.model._keras import keras, tf
+
+
+@tf.custom_gradient
+def take(rows_NU: tf.Tensor, index_B: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """`tf.gather` with a dense gradient, for rows that are all used."""
+    count = tf.shape(rows_NU)[0]
+    return tf.gather(rows_NU, index_B), lambda upstream: (tf.math.unsorted_segment_sum(upstream, index_B, count), None)
+
+
+@tf.custom_gradient
+def prelu(inputs_BU: tf.Tensor, alpha_U: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """`x` where positive, else `alpha x` (He et al., 2015), in half the passes over memory that Keras' layer makes."""
+    positive = inputs_BU > 0
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        negative = tf.minimum(inputs_BU, 0.0)
+        return tf.where(positive, upstream, upstream * alpha_U), tf.reduce_sum(upstream * negative, axis=0)
+
+    return tf.where(positive, inputs_BU, inputs_BU * alpha_U), gradient
+
+
+class StarDense(keras.layers.Layer):
+    """A dense layer over parts: each source's share is computed once for each of its rows, and then gathered to the facts.
+
+    With W cut by source, `[x_1, x_2[index]] W + b = x_1 W_1 + (x_2 W_2)[index] + b`: the same function as a dense layer over
+    joined rows, at the cost of the distinct ones.
+
+    Args:
+        units: U.
+        kernel_initializer: Of W [K, U], K over all sources.
+        bias_initializer: Of b [U].
+    """
+
+    def __init__(self, units: int, kernel_initializer: Any, bias_initializer: Any = "zeros", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def build(self, shapes: Any) -> None:
+        """Create W and b."""
+        self._sizes = [int(shape[-1]) for shape in shapes]
+        self.kernel = self.add_weight(name="kernel", shape=[sum(self._sizes), self.units], initializer=self.kernel_initializer)
+        self.bias = self.add_weight(name="bias", shape=[self.units], initializer=self.bias_initializer)
+
+    def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,)) -> tf.Tensor:
+        """The layer's outputs: float32 [B, U].
+
+        Args:
+            parts: For each source float32 [N, its numbers].
+            index: For each source the row of each fact, int32 [B]; None where its rows are the facts.
+        """
+        total: tf.Tensor | None = None
+        for rows, of_fact, kernel in zip(parts, index, tf.split(self.kernel, self._sizes), strict=True):
+            share = tf.matmul(rows, kernel)
+            share = tf.nn.bias_add(share, self.bias) if total is None else share
+            share = share if of_fact is None else take(share, of_fact)
+            total = share if total is None else total + share
+        return total
+
+
+class PReLU(keras.layers.Layer):
+    """A rectifier whose slope for negative numbers is learnt, unit by unit; it starts at .25."""
+
+    def build(self, shape: Any) -> None:
+        """Create the slopes."""
+        self.alpha = self.add_weight(name="alpha", shape=[int(shape[-1])], initializer=keras.initializers.Constant(0.25))
+
+    def call(self, inputs_BU: tf.Tensor) -> tf.Tensor:
+        """float32 [B, U]."""
+        return prelu(inputs_BU, self.alpha)
+
+
+class Dropout(keras.layers.Layer):
+    """Drops a share of what enters while training (Srivastava et al., 2014).
+
+    What is dropped is a function of the seed and of how often the layer was used: a fit that goes on from saved variables drops
+    what it would have dropped.
+
+    Args:
+        rate: The share.
+        seed: Of what is dropped.
+    """
+
+    def __init__(self, rate: float, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+        self.uses = self.add_weight(name="uses", shape=[], dtype=tf.int64, initializer="zeros", trainable=False)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The same shape."""
+        if not training:
+            return inputs
+        seed = tf.stack([tf.constant(self.seed, tf.int64), self.uses.assign_add(1)])
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
 
 
 class Stack(keras.layers.Layer):
@@ -21,22 +119,27 @@ class Stack(keras.layers.Layer):
 
     def __init__(self, units: Sequence[int], activation: str, dropout: float, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.steps: list[keras.layers.Layer] = []
+        self.dense, self.activations, self.dropouts = [], [], []
         for position, width in enumerate(units):
-            kernel = keras.initializers.GlorotUniform(seed=seed * 1009 + position)
-            self.steps.append(keras.layers.Dense(width, kernel_initializer=kernel))
-            if activation == "prelu":
-                self.steps.append(keras.layers.PReLU(keras.initializers.Constant(0.25)))
-            else:
-                self.steps.append(keras.layers.Activation(activation))
-            if dropout:
-                self.steps.append(keras.layers.Dropout(dropout, seed=seed * 1013 + position))
+            self.dense.append(StarDense(width, keras.initializers.GlorotUniform(seed=seed * 1009 + position)))
+            self.activations.append(PReLU() if activation == "prelu" else keras.layers.Activation(activation))
+            self.dropouts.append(Dropout(dropout, seed * 1013 + position) if dropout else None)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float32 [B, in] -> [B, last width]."""
-        for step in self.steps:
-            inputs = step(inputs, training=training) if isinstance(step, keras.layers.Dropout) else step(inputs)
-        return inputs
+    def layers(self) -> Iterator[tuple[str, Any]]:
+        """Its layers with weights, by name, in their order."""
+        for place, (dense, activation) in enumerate(zip(self.dense, self.activations, strict=True)):
+            yield f"dense_{place}", dense
+            if isinstance(activation, PReLU):
+                yield f"prelu_{place}", activation
+
+    def call(
+        self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False
+    ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor | None]]:
+        """What `StarDense` takes, and gives what it takes: one part [B, last width]; the inputs themselves without layers."""
+        for dense, activation, dropout in zip(self.dense, self.activations, self.dropouts, strict=True):
+            hidden = activation(dense(parts, index))
+            parts, index = (hidden if dropout is None else dropout(hidden, training=training),), (None,)
+        return parts, index
 
 
 class ConditionalTower(keras.layers.Layer):
@@ -54,9 +157,10 @@ class ConditionalTower(keras.layers.Layer):
         super().__init__(**kwargs)
         self.stack = Stack(units, activation, dropout, seed)
         bias = keras.initializers.Constant(math.log(prior) - math.log1p(-prior))
-        kernel = keras.initializers.GlorotUniform(seed=seed * 1009 + 997)
-        self.logit = keras.layers.Dense(1, kernel_initializer=kernel, bias_initializer=bias)
+        self.logit = StarDense(1, keras.initializers.GlorotUniform(seed=seed * 1009 + 997), bias)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float32 [B, in] -> float32 [B]."""
-        return self.logit(self.stack(inputs, training=training))[:, 0]
+    def call(
+        self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False
+    ) -> tf.Tensor:
+        """What `StarDense` takes -> float32 [B]."""
+        return self.logit(*self.stack(parts, index, training=training))[:, 0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from funnel.model._keras import tf
-from funnel.schema.features import Bucketize, Log1p, Numeric
+from funnel.schema.features import Log1p, Numeric
 from funnel.schema.learnt import FIRST, MISSING, Scale
 
 
@@ -26,14 +26,14 @@ def scaled(feature: Numeric, scale: Scale, numbers_N: tf.Tensor) -> tf.Tensor:
     return tf.stack(columns, axis=1)
 
 
+def columns_of(feature: Numeric) -> int:
+    """How many columns `scaled` gives."""
+    return 2 if feature.missing == "mean" else 1
+
+
 def bucketized(scale: Scale, numbers_N: tf.Tensor) -> tf.Tensor:
     """Rows of the feature's embedding table: int32 [N]; a bucket holds `boundary <= x < next`."""
     missing = tf.math.is_nan(numbers_N)
     known = tf.where(missing, tf.zeros_like(numbers_N), numbers_N)
     bucket = tf.raw_ops.Bucketize(input=known, boundaries=list(scale.boundaries)) + FIRST
     return tf.where(missing, MISSING, bucket)
-
-
-def is_bucketized(feature: object) -> bool:
-    """Whether a feature is a number that looks an embedding up."""
-    return isinstance(feature, Numeric) and isinstance(feature.transform, Bucketize)

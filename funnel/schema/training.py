@@ -35,6 +35,17 @@ class Adam(Declared):
     """Decay of the squared gradient's mean."""
 
 
+class RowWiseAdagrad(Declared):
+    """Adagrad with one accumulator for each row of a table: its state takes a fraction of the memory (Naumov et al., 2019)."""
+
+    kind: Literal["rowwise_adagrad"]
+    """Row-wise Adagrad."""
+    learning_rate: Rate = 0.05
+    """Step size."""
+    initial_accumulator: Rate = 0.1
+    """What each row's sum of mean squared gradients starts from: the larger, the gentler its first steps."""
+
+
 class Sgd(Declared):
     """Plain gradient steps."""
 
@@ -46,16 +57,29 @@ class Sgd(Declared):
     """Share of the last step that is repeated."""
 
 
-TableOptimizer = Annotated[Adagrad | Sgd, Field(discriminator="kind"), Shorthand("adagrad")]
-DenseOptimizer = Annotated[Adam | Adagrad | Sgd, Field(discriminator="kind"), Shorthand("adam")]
+class KerasOptimizer(Declared):
+    """Any optimiser that Keras has."""
+
+    kind: Literal["keras"]
+    """One of `tf.keras.optimizers`."""
+    name: str
+    """Its class: AdamW, Lion, Nadam, RMSprop ..."""
+    learning_rate: Rate = 0.001
+    """Step size."""
+    options: dict[str, float | bool] = Field(default={})
+    """What else it takes: {weight_decay: 0.004}."""
+
+
+TableOptimizer = Annotated[Adagrad | RowWiseAdagrad | Adam | Sgd, Field(discriminator="kind"), Shorthand("adagrad")]
+DenseOptimizer = Annotated[Adam | Adagrad | Sgd | KerasOptimizer, Field(discriminator="kind"), Shorthand("adam")]
 
 
 class Optimizer(Declared):
     """One optimiser for the embedding tables, one for all else."""
 
     embedding: TableOptimizer = Adagrad(kind="adagrad")
-    """For embedding tables. Only optimisers that leave unused rows alone: a step then costs the same however large the
-    vocabulary."""
+    """For embedding tables. All of them leave unused rows alone (Adam is the lazy one): a step then costs the same however large
+    the vocabulary."""
     dense: DenseOptimizer = Adam(kind="adam")
     """For body and towers."""
 
@@ -97,6 +121,17 @@ class ByRow(Declared):
 Shuffle = Annotated[ByGroup | ByWindow | ByRow, Field(discriminator="kind"), Shorthand("window")]
 
 
+class Checkpoints(Declared):
+    """What a stopped fit goes on from: `funnel fit --resume`."""
+
+    minutes: Annotated[float, Field(gt=0)] | None = 10.0
+    """Written so many minutes after the last one; `null` does not look at the clock."""
+    steps: Positive | None = None
+    """Written each so many steps, too. One is also written after each epoch, and where a fit is interrupted."""
+    keep: Positive = 2
+    """The newest ones that are kept, beside the best epoch's weights."""
+
+
 class Train(Declared):
     """The fit."""
 
@@ -112,6 +147,10 @@ class Train(Declared):
     """The optimisers."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop. Needs validation rows; `null` runs all epochs and keeps the last."""
+    checkpoint: Checkpoints | None = Checkpoints()
+    """When the state of the fit is written, to go on from; `null` never writes it."""
+    profile: bool = False
+    """Write a TensorBoard profile of steps 10 to 30 into the run's `logs`."""
 
 
 class Evaluate(Declared):

@@ -1,127 +1,202 @@
-"""The training loop: a generator of events, without any output."""
+"""The training loop: a generator of events, without any output but its checkpoints."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from funnel.errors import DivergedError
+from funnel.data.order import Epoch as Order
+from funnel.data.packing import Packer
+from funnel.data.store import Shards
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
+from funnel.schema.learnt import Learnt
+from funnel.schema.training import Checkpoints as Saving
 from funnel.schema.training import EarlyStopping
+from funnel.training.checkpoint import Checkpoints, State
+from funnel.training.events import Epoch, Saved, Step
+from funnel.training.feed import Feed, specification
+from funnel.training.health import Watchdog, constant_losses, constant_stages
+from funnel.training.profile import Profile
 
+SHOWN = 0.2  # seconds between two Steps
 
-@dataclass(frozen=True)
-class Step:
-    """Some steps were made.
-
-    Attributes:
-        epoch: From 1.
-        rows: Rows of this epoch seen so far.
-        losses: Means since the epoch began: the total as `loss`, each stage's as `<stage>_loss`.
-    """
-
-    epoch: int
-    rows: int
-    losses: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch ended.
-
-    Attributes:
-        epoch: From 1.
-        losses: Means over its rows.
-        scores: The metric of early stopping by stage, on the validation rows; empty without any.
-        best: Whether its weights are the best so far.
-        seconds: Of training, without validation.
-        rows: How many rows were seen.
-    """
-
-    epoch: int
-    losses: dict[str, float]
-    scores: dict[str, float]
-    best: bool
-    seconds: float
-    rows: int
+Event = Step | Epoch | Saved
 
 
 @dataclass
-class _Best:
-    stopping: EarlyStopping | None
-    value: float = -np.inf
-    epoch: int = 0
-    weights: list[Any] = field(default_factory=list)
+class Fit:
+    """One fit, from the state it stands in to its end.
 
-    def sees(self, model: FunnelModel, epoch: int, scores: dict[str, float]) -> bool:
-        """Keep the weights if they are the best; without validation the last ones are."""
-        if self.stopping is None or not scores:
-            return True
-        mean = float(np.mean([scores[name] for name in self.stopping.stages or model.schema.stage_names]))
-        value = mean if self.stopping.metric == "auc" else -mean
-        # The first epoch is the best so far even where a stage without positives has no score.
-        if value > self.value or not self.weights:
-            self.value, self.epoch = (value if np.isfinite(value) else -np.inf), epoch
-            self.weights = [variable.numpy() for variable in model.network.variables]
-            return True
-        return False
-
-    def is_over(self, epoch: int) -> bool:
-        """Whether patience has run out."""
-        return self.stopping is not None and bool(self.weights) and epoch - self.epoch > self.stopping.patience
-
-    def restore(self, model: FunnelModel) -> None:
-        """Put the best weights back."""
-        for variable, value in zip(model.network.variables, self.weights, strict=False):
-            variable.assign(value)
-
-
-def train(model: FunnelModel, data: Any, validate: Callable[[], dict[str, float]] | None) -> Iterator[Step | Epoch]:
-    """Fit a compiled model; at the end it has the best epoch's weights.
-
-    Args:
-        model: From `build_model`.
-        data: A `tf.data.Dataset` of `(batch, labels)`; one pass is an epoch.
-        validate: Gives the metric of early stopping by stage, or None without validation rows.
-
-    Yields:
-        A Step now and then (several a second), and an Epoch after each.
-
-    Raises:
-        DivergedError: The loss is not a number.
+    Attributes:
+        model: Compiled.
+        learnt: Sizes, scales and priors.
+        shards: The training rows.
+        checkpoints: Where the best weights are kept, and the states to go on from.
+        validate: Gives the metric of early stopping by stage; None without validation rows.
+        state: Where it stands.
+        saving: When a state is written; None writes none.
+        profile: What records some steps; None records none.
     """
-    declared = model.schema.train
-    best = _Best(declared.early_stopping if validate is not None else None)
-    step = tf.function(model.train_step, input_signature=[data.element_spec], autograph=False)
-    for epoch in range(1, declared.epochs + 1):
-        model.reset_metrics()
-        begun = shown = time.perf_counter()
-        rows, losses = 0, {}
-        for element in data:
-            losses = step(element)
-            rows += int(element[1].shape[0])
-            if (now := time.perf_counter()) - shown > 0.2:
-                shown = now
-                yield Step(epoch, rows, _numbers(losses, epoch))
-        seconds = time.perf_counter() - begun
-        means = _numbers(losses, epoch)
-        scores = validate() if validate is not None else {}
-        yield Epoch(epoch, means, scores, best.sees(model, epoch, scores), seconds, rows)
-        if best.is_over(epoch):
-            break
-    best.restore(model)
 
+    model: FunnelModel
+    learnt: Learnt
+    shards: Shards
+    checkpoints: Checkpoints
+    validate: Callable[[], dict[str, float]] | None
+    state: State = field(default_factory=State)
+    saving: Saving | None = None
+    profile: Profile | None = None
 
-def _numbers(losses: dict[str, Any], epoch: int) -> dict[str, float]:
-    numbers = {name: float(value) for name, value in losses.items()}
-    if not np.isfinite(numbers["loss"]):
-        raise DivergedError(
-            f"epoch {epoch}: the loss is {numbers['loss']}, expected a number. Lower train.optimizer's learning rates, or look "
-            "for extreme values (transform: log1p)."
+    def __post_init__(self) -> None:
+        schema = self.model.schema
+        self._declared = schema.train
+        self._feed = Feed(Packer(schema, self.learnt))
+        self._watchdog = Watchdog(schema.stage_names, constant_losses(self.learnt.priors, schema.parents))
+        self._step: Any = None
+        self._made = 0  # steps of this process
+        self._saved_step, self._saved_at = self.state.total_steps, time.monotonic()
+
+    @property
+    def traces(self) -> int:
+        """How often the step was traced: once, whatever the batches."""
+        return int(self._step.experimental_get_tracing_count()) if self._step is not None else 0
+
+    def run(self) -> Iterator[Event]:
+        """Train to the end; the model then has the best epoch's weights.
+
+        Yields:
+            A Step now and then (several a second), an Epoch after each, and Saved where a checkpoint was written.
+
+        Raises:
+            DivergedError: The loss is not a number, or grew beyond any reason.
+            RunError: A checkpoint cannot be written.
+        """
+        while not self.state.over:
+            order = self._order(self.state.epoch)
+            before = self.state.total_steps - self.state.step
+            if self.state.step == 0:
+                self.model.reset_metrics()
+            try:
+                conditional = yield from self._steps(order)
+            except (KeyboardInterrupt, GeneratorExit):
+                # It may have come between a step and its being counted here; the optimiser has counted it.
+                total = self.model.steps
+                self.state = replace(self.state, step=total - before, total_steps=total)
+                if self.saving is not None and total > self._saved_step:
+                    self._save()
+                raise
+            yield self._end_epoch(order, conditional)
+            if self.saving is not None:
+                yield self._save()
+        if self.state.best_epoch and self.state.best_epoch != len(self.state.history):
+            self.checkpoints.restore_best(self.state.best_epoch)
+
+    def _order(self, epoch: int) -> Order:
+        return Order(self.shards, self._declared.batch_size, self._declared.shuffle, self._declared.seed, epoch - 1)
+
+    def _steps(self, order: Order) -> Generator[Event, None, NDArray[np.float32]]:
+        """The rest of an epoch; returns the conditional logits of its last whole batch."""
+        size, conditional = self._declared.batch_size, None
+        shown = begun = time.perf_counter()
+        earlier, shown_step = self.state.seconds, self.state.step
+        for element in self._feed(order, self.state.step):
+            if self._step is None:
+                self._step = tf.function(self.model.learn, input_signature=[specification(element)], autograph=False)
+            if self.profile is not None:
+                self.profile.before_step(self._made)
+            learned = self._step(element)
+            now = time.perf_counter()
+            step = self.state.step + 1
+            self.state = replace(
+                self.state, step=step, total_steps=self.state.total_steps + 1, seconds=earlier + now - begun
+            )
+            self._made += 1
+            where = f"epoch {self.state.epoch}, step {step}"
+            self._watchdog.see(float(learned.loss), learned.losses, where, self._rows_before)
+            if conditional is None or len(element[1]) == size:
+                conditional = learned.conditional
+            if now - shown > SHOWN:
+                yield self._shown(order, (step - shown_step) * size / (now - shown))
+                shown, shown_step = now, step
+            if self._is_due() and step < order.steps:
+                yield self._save()
+        if self.profile is not None:
+            self.profile.stop()
+        return np.zeros([0, len(self.model.schema.stages)], np.float32) if conditional is None else conditional.numpy()
+
+    def _shown(self, order: Order, rate: float) -> Step:
+        state, rows = self.state, self._rows(order)
+        whole = sum(epoch["rows"] for epoch in state.history) + rows
+        spent = sum(epoch["seconds"] for epoch in state.history) + state.seconds
+        left = (self._declared.epochs * order.rows - whole) * spent / whole
+        return Step(state.epoch, state.total_steps, rows, self._losses(), rate, left)
+
+    def _end_epoch(self, order: Order, conditional: NDArray[np.float32]) -> Epoch:
+        state, stopping = self.state, self._declared.early_stopping
+        scores = self.validate() if self.validate is not None else {}
+        value = _value(stopping, scores, self.model.schema.stage_names)
+        best = value is None or state.best_value is None or value > state.best_value
+        event = Epoch(
+            epoch=state.epoch,
+            step=state.total_steps,
+            losses=self._losses(),
+            scores=scores,
+            best=best,
+            seconds=state.seconds,
+            rows=self._rows(order),
+            constant=constant_stages(self.model.schema.stage_names, conditional),
         )
-    return numbers
+        if best and value is not None:
+            state = replace(state, best_epoch=state.epoch, best_value=value)
+            self.checkpoints.save_best(state.epoch)
+        waited = state.epoch - state.best_epoch if state.best_epoch else 0
+        over = state.epoch >= self._declared.epochs or (stopping is not None and waited > stopping.patience)
+        history = (*state.history, event.as_dict())
+        self.state = replace(state, epoch=state.epoch + 1, step=0, seconds=0.0, over=over, history=history)
+        return event
+
+    def _losses(self) -> dict[str, float]:
+        return {mean.name: float(mean.result()) for mean in self.model.metrics}
+
+    def _rows(self, order: Order) -> int:
+        """Rows of this epoch that were seen."""
+        return min(self.state.step * self._declared.batch_size, order.rows)
+
+    def _rows_before(self, back: int) -> NDArray[np.int64]:
+        """Positions of the rows of the last step (0), or of the one before it (1)."""
+        epoch, step = self.state.epoch, self.state.step - 1 - back
+        if step < 0 and epoch > 1:
+            epoch, step = epoch - 1, self._order(epoch - 1).steps - 1
+        # An order of its own: the one that feeds is used by another thread.
+        places = self._order(epoch).step(max(step, 0))
+        return np.concatenate([self.shards[shard].position[rows] for shard, rows in places])
+
+    def _is_due(self) -> bool:
+        if self.saving is None:
+            return False
+        steps, seconds = self.state.total_steps - self._saved_step, time.monotonic() - self._saved_at
+        return (self.saving.steps is not None and steps >= self.saving.steps) or (
+            self.saving.minutes is not None and seconds >= self.saving.minutes * 60
+        )
+
+    def _save(self) -> Saved:
+        path = self.checkpoints.save(self.state)
+        self._saved_step, self._saved_at = self.state.total_steps, time.monotonic()
+        return Saved(path, self.state.epoch, self.state.total_steps)
+
+
+def _value(stopping: EarlyStopping | None, scores: dict[str, float], names: Sequence[str]) -> float | None:
+    """The mean score that decides, the greater the better; None where nothing decides, and the last epoch is the best."""
+    if stopping is None or not scores:
+        return None
+    mean = float(np.mean([scores[name] for name in stopping.stages or names]))
+    value = mean if stopping.metric == "auc" else -mean
+    # An epoch without a score, as where a stage has no positives, still is better than none.
+    return value if np.isfinite(value) else -sys.float_info.max

@@ -1,0 +1,115 @@
+"""Star batches, packed ahead of the step: the rows to gather, and one sparse matrix that pools them. See `funnel.schema.layout`.
+
+`funnel.model.packing` does the same in the graph, for batches that come from elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from funnel.schema.features import Bag
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.layout import SIZES, Lookup, Width, layout
+from funnel.schema.learnt import FIRST, MISSING, Learnt
+
+Batch = dict[str, NDArray[Any]]
+
+
+class Packer:
+    """Packs batches; not for several threads at once.
+
+    Args:
+        schema: The declaration.
+        learnt: How many rows each table has.
+    """
+
+    def __init__(self, schema: FunnelSchema, learnt: Learnt) -> None:
+        self._schema = schema
+        self._widths = layout(schema, learnt)
+        self._packed = {lookup.key for width in self._widths for found in width.lookups.values() for lookup in found}
+        # By row of the variable, where it stood last: only pages that are touched take memory.
+        self._stamps = [np.zeros(width.rows, np.int32) for width in self._widths]
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with its ids packed; numbers and indices stay as they are."""
+        sizes = [self._rows(source, batch) for source in self._schema.sources]
+        packed = {key: array for key, array in batch.items() if not self._is_lookup(key)}
+        packed[SIZES] = np.array(sizes, np.int32)
+        for width, stamps in zip(self._widths, self._stamps, strict=True):
+            packed |= _pack(width, stamps, sizes, batch)
+        return packed
+
+    def _is_lookup(self, key: str) -> bool:
+        return key in self._packed or key.rpartition("/")[0] in self._packed
+
+    def _rows(self, source: str, batch: Batch) -> int:
+        for feature in self._schema.features:
+            if self._schema.source_of(feature) == source:
+                key = f"{source}/{feature.name}"
+                return len(batch[f"{key}/offsets"]) - 1 if isinstance(feature, Bag) else len(batch[key])
+        return len(next(array for key, array in batch.items() if key.startswith("index/"))) if source == FACTS else 0
+
+
+def _pack(width: Width, stamps: NDArray[np.int32], sizes: list[int], batch: Batch) -> Batch:
+    parts = [lookup for lookups in width.lookups.values() for lookup in lookups]
+    ends = np.cumsum([len(batch[lookup.key]) for lookup in parts])
+    ids = np.empty(ends[-1], np.int32)
+    entries = np.empty([ends[-1], 2], np.int32)
+    weights = np.empty(ends[-1], np.float32)
+    first, begin = 0, 0
+    for count, lookups in zip(sizes, width.lookups.values(), strict=True):
+        for place, lookup in enumerate(lookups):
+            end = begin + len(batch[lookup.key])
+            np.add(_ids(lookup, batch), np.int32(lookup.offset), out=ids[begin:end])
+            sums = np.arange(first + place, first + place + count * len(lookups), len(lookups), dtype=np.int32)
+            if lookup.pooling is None:
+                entries[begin:end, 0] = sums
+                weights[begin:end] = 1
+            else:
+                lengths = np.diff(batch[f"{lookup.key}/offsets"])
+                entries[begin:end, 0] = np.repeat(sums, lengths)
+                _weigh(lookup, lengths, batch.get(f"{lookup.key}/weights"), weights[begin:end])
+            begin = end
+        first += count * len(lookups)
+    unique, entries[:, 1] = _unique(ids, stamps)
+    return {width.unique_key: unique, width.entries_key: entries, width.weights_key: weights}
+
+
+def _ids(lookup: Lookup, batch: Batch) -> NDArray[Any]:
+    values = batch[lookup.key]
+    if lookup.scale is None:
+        return values
+    buckets = np.searchsorted(np.array(lookup.scale.boundaries, np.float32), values, side="right") + FIRST
+    return np.where(np.isnan(values), MISSING, buckets).astype(np.int32)
+
+
+def _weigh(lookup: Lookup, lengths: NDArray[Any], given: NDArray[Any] | None, out: NDArray[np.float32]) -> None:
+    """What each entry is multiplied with; 0 where the weights of a bag cancel out."""
+    if lookup.pooling == "sum":
+        out[:] = 1 if given is None else given
+        return
+    squared = lookup.pooling == "sqrtn"
+    if given is None:
+        total = lengths.astype(np.float32)
+    else:
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        total = np.bincount(row, given * given if squared else given, len(lengths)).astype(np.float32)
+    total = np.sqrt(total) if squared else total
+    scale = np.divide(np.float32(1), total, out=np.zeros_like(total), where=total != 0)
+    np.copyto(out, np.repeat(scale, lengths))
+    if given is not None:
+        out *= given
+
+
+def _unique(ids: NDArray[np.int32], stamps: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Each id once, ascending, and where each stands among these; without sorting what is repeated."""
+    places = np.arange(len(ids), dtype=np.int32)
+    stamps[ids] = places
+    # Of equal ids one wrote last.
+    unique = ids[stamps.take(ids) == places]
+    unique.sort()
+    stamps[unique] = places[: len(unique)]
+    return unique, stamps.take(ids)

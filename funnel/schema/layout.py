@@ -1,0 +1,106 @@
+"""Where embeddings stand: tables of one width are one variable, and a batch's lookups are the rows of one sparse matrix.
+
+A packed batch is a star batch whose ids have become, for each width, the rows to gather and that matrix. Lookups are numbered
+source by source, row by row, and by feature within a row, so that the product is the input of the network as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from funnel.schema._base import Declared
+from funnel.schema.features import Bag, Bucketize, Numeric
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.learnt import Learnt, Scale, dim_of, table_of
+
+SIZES = "sizes"  # key of a packed batch: how many rows each source has, int32 [sources]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """How one feature reads its table.
+
+    Attributes:
+        name: The feature.
+        key: Its key in a star batch.
+        table: Its table.
+        offset: Where the table begins in its variable.
+        pooling: How a bag's entries become one embedding; None for one id a row.
+        weighted: Whether a bag's entries carry weights.
+        scale: The boundaries of a number that is bucketized; None for ids.
+    """
+
+    name: str
+    key: str
+    table: str
+    offset: int
+    pooling: str | None
+    weighted: bool
+    scale: Scale | None
+
+
+@dataclass(frozen=True)
+class Width:
+    """All tables of one width, one under another in one variable.
+
+    Attributes:
+        dim: Numbers per row.
+        tables: By table: its first row in the variable, and how many it has.
+        lookups: By source: its features' lookups, in the order of the schema.
+    """
+
+    dim: int
+    tables: dict[str, tuple[int, int]]
+    lookups: dict[str, tuple[Lookup, ...]]
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows of the variable."""
+        return sum(rows for _, rows in self.tables.values())
+
+    @property
+    def unique_key(self) -> str:
+        """Key of a packed batch: the rows of the variable that it uses, each once, int32 [Q]."""
+        return f"lookups/{self.dim}/unique"
+
+    @property
+    def entries_key(self) -> str:
+        """Key of a packed batch: which lookup uses which of them, int32 [E, 2]."""
+        return f"lookups/{self.dim}/entries"
+
+    @property
+    def weights_key(self) -> str:
+        """Key of a packed batch: with what weight, float32 [E]."""
+        return f"lookups/{self.dim}/weights"
+
+
+def layout(schema: FunnelSchema, learnt: Learnt) -> tuple[Width, ...]:
+    """The widths that a schema's tables have, in the order of their first features."""
+    tables: dict[int, dict[str, tuple[int, int]]] = {}
+    lookups: dict[int, dict[str, list[Lookup]]] = {}
+    for feature in schema.features:
+        table = table_of(feature)
+        if table is None:
+            continue
+        dim, source = dim_of(schema, table), schema.source_of(feature)
+        placed = tables.setdefault(dim, {})
+        placed.setdefault(table, (sum(rows for _, rows in placed.values()), learnt.rows[table]))
+        lookup = Lookup(
+            name=feature.name,
+            key=f"{source}/{feature.name}",
+            table=table,
+            offset=placed[table][0],
+            pooling=feature.pooling if isinstance(feature, Bag) else None,
+            weighted=isinstance(feature, Bag) and feature.weighted,
+            scale=learnt.scales[feature.name] if is_bucketized(feature) else None,
+        )
+        lookups.setdefault(dim, {name: [] for name in schema.sources})[source].append(lookup)
+    return tuple(
+        Width(dim, placed, {source: tuple(found) for source, found in lookups[dim].items()}) for dim, placed in tables.items()
+    )
+
+
+def is_bucketized(feature: Declared) -> bool:
+    """Whether a feature is a number that looks an embedding up."""
+    return isinstance(feature, Numeric) and isinstance(feature.transform, Bucketize)

@@ -1,0 +1,159 @@
+"""Checkpoints: all that a fit needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from funnel.errors import RunError
+from funnel.folders import whole_folder
+from funnel.model._keras import tf
+from funnel.model.funnel_model import FunnelModel
+
+STATE, VARIABLES = "state.json", "variables"
+STEP, BEST = "step-", "best-"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit stands, beside its variables.
+
+    Attributes:
+        epoch: The one that goes on, from 1.
+        step: Steps made in it.
+        total_steps: Steps made in all epochs.
+        seconds: That it took so far.
+        best_epoch: The one with the best weights; 0 without any.
+        best_value: Its score, the greater the better.
+        history: By epoch that has ended: its Epoch as a mapping.
+        over: Whether the fit has ended: all epochs are done, or patience has run out.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    total_steps: int = 0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best_value: float | None = None
+    history: tuple[dict[str, Any], ...] = ()
+    over: bool = False
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one fit, newest last: the model, its optimisers, the losses of the epoch, and the State.
+
+    A checkpoint appears when it is whole. Beside them stand the weights of the best epoch, as long as a checkpoint that is kept
+    tells of them.
+
+    Attributes:
+        folder: Where they are.
+        keep: How many of the newest are kept.
+        model: A compiled model whose variables exist.
+    """
+
+    folder: Path
+    keep: int
+    model: FunnelModel
+    _all: Any = field(init=False)
+    _network: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model.create_variables()
+        parts = {"network": self.model.network, "optimizer": self.model.optimizer}
+        self._all = tf.train.Checkpoint(**parts, **{f"mean_{mean.name}": mean for mean in self.model.metrics})
+        self._network = tf.train.Checkpoint(network=self.model.network)
+
+    def save(self, state: State) -> Path:
+        """Write one, and remove those that are no longer needed.
+
+        Raises:
+            RunError: The disk is full, say; the earlier ones are still there.
+        """
+        path = self.folder / f"{STEP}{state.total_steps:012d}"
+        with whole_folder(path, RunError, replace=True) as folder:
+            self._write(self._all, folder)
+            (folder / STATE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+        self._prune(path)
+        return path
+
+    def save_best(self, epoch: int) -> None:
+        """Write the weights, as those of the best epoch.
+
+        Raises:
+            RunError: The disk is full, say.
+        """
+        with whole_folder(self.folder / f"{BEST}{epoch:06d}", RunError, replace=True) as folder:
+            self._write(self._network, folder)
+
+    def restore_best(self, epoch: int) -> None:
+        """Put the best epoch's weights into the model.
+
+        Raises:
+            RunError: They are not there, or not whole.
+        """
+        path = self.folder / f"{BEST}{epoch:06d}"
+        if (reason := self._read(self._network, path)) is not None:
+            raise RunError(f"{path}: cannot be read: {reason}. Remove the folder {self.folder.parent}, and fit again.")
+
+    def restore(self) -> tuple[State | None, Path | None, tuple[str, ...]]:
+        """Put the newest checkpoint that can be read into the model.
+
+        Returns:
+            Its state and path, or None; and what was wrong with those that were passed over. Where there were only such ones,
+            the model's variables may be anything.
+        """
+        skipped: list[str] = []
+        for path in reversed(self.paths()):
+            try:
+                state = State(**json.loads((path / STATE).read_text(encoding="utf-8")))
+                reason = self._read(self._all, path)
+                if reason is None and state.best_epoch and not (self.folder / f"{BEST}{state.best_epoch:06d}").is_dir():
+                    reason = "the best epoch's weights are missing"
+            except (OSError, ValueError, TypeError) as error:
+                reason = f"{STATE}: {_first_line(error)}"
+            if reason is None:
+                return replace(state, history=tuple(state.history)), path, tuple(skipped)
+            skipped.append(f"{path}: {reason}")
+        return None, None, tuple(skipped)
+
+    def paths(self) -> list[Path]:
+        """The checkpoints' folders, by step."""
+        return sorted(self.folder.glob(f"{STEP}*")) if self.folder.is_dir() else []
+
+    def _write(self, checkpoint: Any, folder: Path) -> None:
+        try:
+            checkpoint.write(str(folder / VARIABLES))
+        except tf.errors.OpError as error:
+            raise OSError(None, _first_line(error)) from None
+
+    def _read(self, checkpoint: Any, path: Path) -> str | None:
+        """Read variables; the reason where they cannot be. TensorFlow compares a checksum for each of them."""
+        try:
+            checkpoint.read(str(path / VARIABLES)).assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            return _first_line(error)
+        return None
+
+    def _prune(self, newest: Path) -> None:
+        # Those of later steps could not be read when the fit went on from an earlier one.
+        paths = [path for path in self.paths() if path.name <= newest.name]
+        kept = paths[-self.keep :]
+        needed = {f"{BEST}{self._best_of(path):06d}" for path in kept}
+        for path in [*self.folder.glob(f"{STEP}*"), *self.folder.glob(f"{BEST}*")]:
+            if path not in kept and path.name not in needed:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _best_of(self, path: Path) -> int:
+        try:
+            return int(json.loads((path / STATE).read_text(encoding="utf-8"))["best_epoch"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return 0  # a torn one, which nothing is kept for
+
+
+def _first_line(error: Exception) -> str:
+    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return str(message).splitlines()[0] if str(message) else type(error).__name__

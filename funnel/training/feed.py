@@ -1,0 +1,41 @@
+"""What the steps are fed with: packed batches, made ahead of them by a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from funnel.data.batches import element
+from funnel.data.order import Epoch
+from funnel.data.packing import Packer
+from funnel.data.parallel import in_order
+from funnel.model._keras import tf
+
+
+class Feed:
+    """Packed batches with their labels, as tensors.
+
+    While a step computes, one thread cuts and packs the batches after it, and copies them into tensors. That takes no more than
+    a core's idle time, where the same work inside the step would hold it up.
+
+    Args:
+        packer: Packs them.
+    """
+
+    def __init__(self, packer: Packer) -> None:
+        self._packer = packer
+
+    def __call__(self, epoch: Epoch, first_step: int = 0) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The batches of an epoch from a step on, each with labels float32 [facts, stages]."""
+
+        def make(number: int) -> tuple[dict[str, Any], Any]:
+            batch, labels = element([(epoch.shards[shard], rows) for shard, rows in epoch.step(number)])
+            return {key: tf.constant(array) for key, array in self._packer(batch).items()}, tf.constant(labels)
+
+        # One thread: the packer remembers where ids stood last.
+        yield from in_order(make, range(first_step, epoch.steps), threads=1)
+
+
+def specification(element: Any) -> Any:
+    """The shapes of all elements like this one: any number of rows."""
+    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), element)

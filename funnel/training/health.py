@@ -1,0 +1,104 @@
+"""Whether a fit goes well: a loss that is no number, one that grows beyond any reason, predictions that no longer differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from funnel.errors import DivergedError
+
+CONSTANT = 1e-3  # conditional logits that differ by less are the same: a tenth of a per cent in odds
+MOST_SHOWN = 8
+MEMORY = 50  # steps over which the loss is averaged
+TIMES = 10.0  # so many times the loss of a constant is divergence
+LEAST_ROWS = 2
+
+
+def constant_stages(names: Sequence[str], conditional_BS: NDArray[Any]) -> tuple[str, ...]:
+    """The stages whose conditional predictions are the same for all of these rows."""
+    if len(conditional_BS) < LEAST_ROWS:
+        return ()
+    return tuple(name for name, spread in zip(names, np.ptp(conditional_BS, axis=0), strict=True) if spread < CONSTANT)
+
+
+def constant_losses(priors: Sequence[float], parents: Sequence[int]) -> NDArray[np.float64]:
+    """The mean cross-entropy of each stage's cumulative label, were its rate predicted for all rows: float64 [stages].
+
+    Args:
+        priors: Conditional rates.
+        parents: Where each stage's parent stands; -1 for the space.
+    """
+    reached: list[float] = []
+    for prior, parent in zip(priors, parents, strict=True):
+        reached.append(prior if parent < 0 else prior * reached[parent])
+    rates = np.array(reached)
+    return -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
+
+
+class Watchdog:
+    """Looks at every step's losses.
+
+    Args:
+        names: The stages.
+        constant: The loss of each, were a constant predicted.
+    """
+
+    def __init__(self, names: Sequence[str], constant: NDArray[np.float64]) -> None:
+        self._names, self._constant = names, constant
+        self._mean = np.array(constant)
+        self._steps = 0
+
+    def see(self, loss: float, losses_BS: Any, where: str, rows_of: Callable[[int], NDArray[np.int64]]) -> None:
+        """Look at a step.
+
+        Args:
+            loss: What was minimised.
+            losses_BS: Of each row and stage: a tensor [B, stages], which is looked at only where something is wrong.
+            where: Names the step.
+            rows_of: Gives the positions of the rows of this step (0), or of the one before it (1).
+
+        Raises:
+            DivergedError: The loss is no number, or has been far above that of a constant for a while.
+        """
+        if not np.isfinite(loss):
+            raise self._no_number(loss, np.asarray(losses_BS), where, rows_of)
+        if self._steps % 8 == 0:  # a mean of 50 steps needs no more
+            self._mean += (np.asarray(losses_BS).mean(axis=0, dtype=np.float64) - self._mean) * min(1.0, 8 / MEMORY)
+            ratios = self._mean / self._constant
+            worst = int(np.argmax(ratios))
+            if ratios[worst] > TIMES:
+                raise DivergedError(
+                    f"{where}: the loss of {self._names[worst]!r} has grown to {self._mean[worst]:.4g} in the mean of "
+                    f"{MEMORY} steps, {ratios[worst]:,.0f} times that of predicting its rate for every row. The rows of this "
+                    f"step: {_shown(rows_of(0))}. Lower train.optimizer's learning rates.",
+                    rows_of(0),
+                )
+        self._steps += 1
+
+    def _no_number(
+        self, loss: float, losses_BS: NDArray[Any], where: str, rows_of: Callable[[int], NDArray[np.int64]]
+    ) -> DivergedError:
+        broken_BS = ~np.isfinite(losses_BS)
+        stage = self._names[int(np.argmax(broken_BS.any(axis=0)))]
+        bad_B = broken_BS.any(axis=1)
+        if bad_B.all() and self._steps:
+            rows = rows_of(1)
+            cause = f"for every row: the step before it broke the weights, with the rows {_shown(rows)}"
+            repair = "Lower train.optimizer's learning rates, or look for extreme values in them (transform: log1p)."
+        else:
+            rows = rows_of(0)[bad_B] if bad_B.any() else rows_of(0)
+            cause = f"for {bad_B.sum():,} of {len(bad_B):,} rows: {_shown(rows)}"
+            repair = "Look for extreme values in them (transform: log1p), or lower train.optimizer's learning rates."
+        return DivergedError(
+            f"{where}: the loss is {loss}, expected a number. {stage!r} is the first stage without one, {cause} (counted from 0 "
+            f"in the order of the training files). {repair}",
+            rows,
+        )
+
+
+def _shown(rows: NDArray[np.int64]) -> str:
+    shown = ", ".join(str(row) for row in np.sort(rows)[:MOST_SHOWN])
+    return shown + (f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else "")

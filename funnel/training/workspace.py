@@ -1,0 +1,190 @@
+"""The folder of a fit that is not finished: its checkpoints and its logs, beside the place where the run will be."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from funnel.errors import RunError
+from funnel.folders import require_writable, whole_folder
+
+SUFFIX = ".unfinished"
+FIT, LOCK, CHECKPOINTS, LOGS = "fit.json", ".lock", "checkpoints", "logs"
+# What of a schema may be another when a fit goes on: it changes neither the steps that were made, nor those to come but for
+# their number.
+FREE = ("name", "data", "evaluate", "train.epochs", "train.checkpoint", "train.profile")
+
+
+class Workspace:
+    """`RUN.unfinished`.
+
+    Args:
+        run: Where the run will be.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.path = run.with_name(run.name + SUFFIX)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    @property
+    def logs(self) -> Path:
+        """The folder that TensorBoard reads."""
+        return self.path / LOGS
+
+    @property
+    def begun(self) -> dict[str, Any] | None:
+        """What the fit was begun with; None where none was.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        try:
+            found: dict[str, Any] = json.loads((self.path / FIT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / FIT}: cannot be read: {error}. Remove the folder {self.path}, and fit again.") from None
+        return found
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from the folder; one that holds no checkpoint at the end goes.
+
+        Raises:
+            RunError: Another process fits there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("w")
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error.strerror}. Choose another folder.") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{self.path}: another process fits there. Wait for it, or choose another --out.") from None
+            try:
+                yield
+            finally:
+                if not any(self.checkpoints.glob("step-*")):
+                    self.remove()
+
+    def begin(self, content: Mapping[str, Any]) -> None:
+        """Note what the fit is begun with; earlier checkpoints go.
+
+        Raises:
+            RunError: The disk is full, say.
+        """
+        try:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            part = self.path / f"{FIT}.part"
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            part.replace(self.path / FIT)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error.strerror}. Nothing was left behind.") from None
+
+    def require_same(self, content: Mapping[str, Any]) -> None:
+        """Compare what the fit was begun with.
+
+        Raises:
+            RunError: The rows, or a part of the schema that matters, are not the same.
+        """
+        begun = self.begun or {}
+        where = f"{self.path}: cannot go on"
+        repair = "Give what it was begun with, or remove the folder and fit again."
+        if begun.get("rows") != content["rows"]:
+            raise RunError(f"{where}: got other training rows, or another vocabulary, than it was begun with. {repair}")
+        changed = list(_differences(begun.get("schema"), content["schema"], ""))
+        changed = [one for one in changed if not any(one[0] == free or one[0].startswith(f"{free}.") for free in FREE)]
+        if changed:
+            path, was, now = changed[0]
+            raise RunError(f"{where}: {path}: got {now!r}, expected {was!r}, as it was begun. {repair}")
+
+    def reopen(self) -> None:
+        """Go on from a run that was finished: its last checkpoint, and its weights as those of the best epoch, come here.
+
+        Raises:
+            RunError: It holds no checkpoint, or the disk is full.
+        """
+        checkpoint = self.run / CHECKPOINTS
+        if not (checkpoint.is_dir() and (self.run / FIT).is_file()):
+            raise RunError(f"{self.run}: is finished, and holds no checkpoint to go on from. Fit anew, or use --from.")
+        with whole_folder(self.path, RunError) as folder:
+            link_tree(checkpoint, folder / CHECKPOINTS)
+            if (self.run / LOGS).is_dir():
+                shutil.copytree(self.run / LOGS, folder / LOGS)
+            shutil.copy(self.run / FIT, folder / FIT)
+
+    def put_into(self, run: Path) -> None:
+        """Put what a run keeps of the fit into its folder: the newest checkpoint, the logs, what it was begun with."""
+        newest = max(self.checkpoints.glob("step-*"), default=None)
+        if newest is not None:
+            link_tree(newest, run / CHECKPOINTS / newest.name)
+            for best in self.checkpoints.glob("best-*"):
+                link_tree(best, run / CHECKPOINTS / best.name)
+            shutil.copy(self.path / FIT, run / FIT)
+        if self.logs.is_dir():
+            shutil.copytree(self.logs, run / LOGS)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def opened(run: Path, *, resume: bool) -> Workspace:
+    """The workspace for a run that will be written.
+
+    Args:
+        run: Its folder.
+        resume: Whether a fit goes on; one that was finished is opened again.
+
+    Raises:
+        RunError: There is a run already, or a fit that is not finished, and neither is gone on with; or nothing can be written.
+    """
+    workspace = Workspace(run)
+    if not resume:
+        require_writable(run, RunError)
+        if workspace.begun is not None:
+            raise RunError(
+                f"{workspace.path}: a fit was stopped there, expected none. Go on with it (--resume), choose another --out, or "
+                "remove the folder."
+            )
+    elif run.exists() and workspace.begun is None:
+        workspace.reopen()
+    return workspace
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copy a folder without its bytes, where the file system can: a checkpoint's files never change."""
+
+    def link(one: str, other: str) -> str:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+        return other
+
+    shutil.copytree(source, target, copy_function=link)
+
+
+def _differences(was: Any, now: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """The paths at which two trees differ, and what each has there."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*was, *now]):
+            yield from _differences(was.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for place, (one, other) in enumerate(zip(was, now, strict=True)):
+            yield from _differences(one, other, f"{path}[{place}]")
+    elif was != now:
+        yield path, was, now
