@@ -22,6 +22,7 @@ _WHERE = {
     "prepare": "funnel.data.prepare",
     "load_schema": "funnel.schema.reader",
     "simulate": "funnel.simulation",
+    "tune_allocator": "funnel.training.process",
     "FunnelSchema": "funnel.schema.funnel_schema",
     "FunnelError": "funnel.errors",
     "SchemaError": "funnel.errors",

@@ -114,7 +114,7 @@ def fit(
         overrides: `path=value` texts, such as `train.epochs=3`.
         resume: Go on from the newest checkpoint in `OUT.unfinished`, or in the run `out` where `train.epochs` has grown; start
             where there is none. What comes out is what the fit would have come to without a stop, bit for bit (on CPUs).
-        warm_start: A run whose weights are taken over, table rows by their ids; its ids and scales stay, new ids come after them.
+        warm_start: A run whose weights are taken over, table rows by their ids. Its ids and scales stay, new ids come after.
         watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run.
 
     Returns:

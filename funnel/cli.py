@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,10 @@ SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="W
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 
+class Stopped(SystemExit):
+    """A command was interrupted, and has said what it left."""
+
+
 def main() -> None:
     """Run a command; a user's mistake becomes one message and the exit code 1."""
     try:
@@ -44,7 +49,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as exit_:
-        if exit_.code == INTERRUPTED:
+        if exit_.code == INTERRUPTED and not isinstance(exit_, Stopped):
             print("stopped; nothing was left behind", file=sys.stderr)
         raise
     except BrokenPipeError:
@@ -118,25 +123,43 @@ def fit(
     store: Annotated[
         Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped, from its checkpoint.")] = False,
+    warm: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Start from a run's weights; known ids keep their rows.")
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on the training rows, judge on the test rows, and write a run folder."""
     from funnel.schema.reader import load_schema
+    from funnel.training.process import tune_allocator
+    from funnel.training.workspace import Workspace, latest
 
     declared = load_schema(schema, overrides or ())
-    folder = out or _free(Path("runs") / declared.name)
+    usual = Path("runs") / declared.name
+    folder = out or (latest(usual) if resume else _free(usual))
+    tune_allocator()
     screen = Screen(quiet=as_json, epochs=declared.train.epochs)
     screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
     _load_tensorflow()
     from funnel.api import fit as fit_
+    from funnel.api import load
     from funnel.data.origin import origin_of
     from funnel.data.prepare import default_store
 
     origin = origin_of(declared, data, schema)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
-    with screen:
-        run = fit_(declared, origin, out=folder, store=store or default_store(declared, origin), watch=screen.watch)
+    started = None if warm is None else load(warm)
+    kept = store or default_store(declared, origin, None if started is None else started.base_for(declared))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with screen:
+            run = fit_(declared, origin, out=folder, store=kept, resume=resume, warm_start=started, watch=screen.watch)
+    except KeyboardInterrupt:
+        if not Workspace(folder).path.exists():
+            raise
+        print(f"stopped; `--resume --out {folder}` goes on from the checkpoint", file=sys.stderr)
+        raise Stopped(INTERRUPTED) from None
     if as_json:
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return
@@ -250,10 +273,17 @@ def _split(split: str) -> Any:
     return split
 
 
+def _interrupt(*_: object) -> None:
+    """A polite request to end, as of a cluster that needs the machine, is taken as Ctrl-C is."""
+    raise KeyboardInterrupt
+
+
 def _free(path: Path) -> Path:
-    """The path, or the first of path-2, path-3, ... that is not there."""
+    """The path, or the first of path-2, path-3, ... where there is neither a run nor a fit that was stopped."""
+    from funnel.training.workspace import Workspace
+
     count, free = 1, path
-    while free.exists():
+    while free.exists() or Workspace(free).path.exists():
         count += 1
         free = path.with_name(f"{path.name}-{count}")
     return free

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,7 +80,7 @@ class Start:
     warm: Run | None = None
 
 
-def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Iterator[Any]:
+def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Generator[Any, None, None]:
     """Fit, and judge on the validation and test rows that the store has.
 
     Args:
@@ -118,7 +118,9 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> It
             yield event
         run.history = list(fit.state.history)
         run.manifest |= {"steps": fit.state.total_steps, "peak_memory_bytes": peak_memory()}
-        run.manifest |= {"warm_start": event.as_dict() for event in events if isinstance(event, WarmStart)}
+        for event in events:
+            if isinstance(event, WarmStart):
+                run.manifest["warm_start"] = event.as_dict()
         for split, rows in (("validation", held), ("test", store.shards("test"))):
             if rows.rows:
                 run.metrics[split] = run.judge(rows).as_dict()

@@ -25,6 +25,7 @@ from funnel.evaluation.report import Report, judge
 from funnel.folders import whole_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
+from funnel.model.likelihood import constant_stages
 from funnel.model.network import blank_batch
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
@@ -70,7 +71,7 @@ class Run:
 
         Args:
             path: The folder.
-            workspace: Of the fit: the run keeps its newest checkpoint and its logs, and may replace the run that it went on from.
+            workspace: Of the fit: the run keeps its newest checkpoint and its logs, and replaces the one it went on from.
 
         Raises:
             RunError: Something is already there, or the disk is full.
@@ -171,6 +172,7 @@ class Run:
             labels=np.concatenate(labels),
             conditional_logits=logits,
             cumulative_logits=cumulative(self.model, logits),
+            constant=constant_stages(self.schema.stage_names, logits),
             groups=np.concatenate([one for one in groups if one is not None]) if self.schema.evaluate.group_by else None,
         )
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from funnel.data.progress import Progress
     from funnel.doctor.checkup import Checkup
     from funnel.fitting import Prepared
-    from funnel.training.loop import Epoch, Step
+    from funnel.training.events import Epoch, Resumed, Step
+    from funnel.training.warm_start import WarmStart
 
 
 class Screen:
@@ -50,6 +51,10 @@ class Screen:
                 self._progress(event)
             case "Prepared":
                 self._prepared(event)
+            case "WarmStart":
+                self._warm(event)
+            case "Resumed":
+                self._resumed(event)
             case "Step":
                 self._step(event)
             case "Epoch":
@@ -89,24 +94,55 @@ class Screen:
         if not self._quiet:
             say_violations("inconsistent labels", event.violations)
 
+    def _warm(self, event: WarmStart) -> None:
+        known, rows = (sum(counts[place] for counts in event.rows.values()) for place in (1, 0))
+        self.say(f"warm start: {known:,} of {rows:,} table rows were known")
+        for table, (of_table, of_those) in event.rows.items():
+            self.say(f"  {table}: {of_those:,} of {of_table:,}")
+        if event.fresh:
+            self.say(f"  new layers: {', '.join(event.fresh)}")
+
+    def _resumed(self, event: Resumed) -> None:
+        for line in event.skipped:
+            self.say(f"warning: skipped a checkpoint that cannot be read: {line}")
+        if event.path is None:
+            self.say("no checkpoint to go on from: the fit starts anew")
+        else:
+            self.say(f"going on from {event.path}: epoch {event.epoch}, {event.step:,} steps made")
+
     def _step(self, event: Step) -> None:
-        done = (event.epoch - 1) * self._rows + event.rows
-        rate = done / max(time.monotonic() - self._begun, 1e-9)
+        of = f"epoch {event.epoch}/{self._epochs}"
         if self._bar is not None:
-            text = f"epoch {event.epoch}/{self._epochs}  {rate:>9,.0f} rows/s  loss {event.losses['loss']:.4f}"
+            text = f"{of}  {event.rows_per_second:>9,.0f} rows/s  loss {event.losses['loss']:.4f}  {_peak()}"
+            done = (event.epoch - 1) * self._rows + event.rows
             self._show(text, done, self._epochs * self._rows, new=self._what != "fit")
             self._what = "fit"
         elif time.monotonic() - self._said > 10:
             self._said = time.monotonic()
-            left = (self._epochs * self._rows - done) / max(rate, 1e-9)
-            self.say(f"epoch {event.epoch}/{self._epochs}: {event.rows:,} rows, {rate:,.0f} rows/s, {left:,.0f} s left")
+            rate, left = f"{event.rows_per_second:,.0f} rows/s", f"{event.seconds_left:,.0f} s left"
+            self.say(f"{of}: {event.rows:,} rows, loss {event.losses['loss']:.4f}, {rate}, {left}, {_peak()}")
 
     def _epoch(self, event: Epoch) -> None:
         losses = ", ".join(f"{name} {value:.4f}" for name, value in event.losses.items())
         scores = "; validation " + ", ".join(f"{n} {v:.4f}" for n, v in event.scores.items()) if event.scores else ""
         best = " (best)" if event.best and event.scores else ""
         rate = event.rows / max(event.seconds, 1e-9)
-        self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s")
+        self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s, {_peak()}")
+        for stage in event.constant:
+            self.say(f"  warning: {_collapsed(stage)}")
+
+
+def _peak() -> str:
+    from funnel.training.process import peak_memory
+
+    return f"peak {peak_memory() / 1e9:.2f} GB"
+
+
+def _collapsed(stage: str) -> str:
+    return (
+        f"{stage}: its conditional predictions are the same for every row: it has collapsed. Lower the learning rates, or look "
+        "at its labels with `funnel check`."
+    )
 
 
 def say_violations(policy: str, rows: dict[str, int]) -> None:
@@ -184,6 +220,8 @@ def show_table(metrics: dict[str, Any], title: str) -> None:
         if conditional["name"] != cumulative["name"]:
             table.add_row(*_cells(conditional, grouped=grouped))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+    for stage in metrics.get("constant", ()):
+        print(f"warning: {_collapsed(stage)}")
 
 
 def _cells(scores: dict[str, Any], *, grouped: bool) -> list[str]:

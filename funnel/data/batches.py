@@ -58,9 +58,12 @@ def _sources(star: Star, rows: NDArray[np.int64]) -> tuple[dict[str, Columns], d
 def element(parts: Parts) -> Element:
     """A batch, with its labels float32 [facts, stages] where the stars have some."""
     batch = star_batch(parts)
-    if any(star.labels is None for star, _ in parts):
-        return batch
-    return batch, np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None]).astype(np.float32)
+    return batch if any(star.labels is None for star, _ in parts) else (batch, labels_of(parts))
+
+
+def labels_of(parts: Parts) -> NDArray[np.float32]:
+    """The labels of some facts of some stars that have labels: float32 [facts, stages]."""
+    return np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None]).astype(np.float32)
 
 
 def batches(epoch: Epoch, first_step: int = 0) -> Iterator[Element]:

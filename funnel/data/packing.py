@@ -1,4 +1,4 @@
-"""Star batches, packed ahead of the step: the rows to gather, and one sparse matrix that pools them. See `funnel.schema.layout`.
+"""Star batches, packed ahead of the step: rows to gather, and one sparse matrix that pools them. See `funnel.schema.layout`.
 
 `funnel.model.packing` does the same in the graph, for batches that come from elsewhere.
 """

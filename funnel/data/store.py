@@ -135,7 +135,11 @@ class Store:
     @property
     def digest(self) -> str:
         """A hash of the encoded training rows, and of all that was learnt from them, wherever the store is."""
-        shards = [shard["sha256"] for split in ("train", "validation") for shard in self.manifest["splits"].get(split, {"shards": []})["shards"]]
+        shards = [
+            shard["sha256"]
+            for split in ("train", "validation")
+            for shard in self.manifest["splits"].get(split, {"shards": []})["shards"]
+        ]
         content = json.dumps([shards, self.manifest["sums"]], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 

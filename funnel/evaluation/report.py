@@ -56,14 +56,16 @@ class Report:
     Attributes:
         conditional: By stage: P(stage | parent, x), on the parent's rows.
         cumulative: By stage: P(stage | x), on all rows.
+        constant: Stages whose conditional predictions are the same for all rows: they have collapsed.
     """
 
     conditional: dict[str, Scores]
     cumulative: dict[str, Scores]
+    constant: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: undefined scores are null."""
-        return _without_nan(asdict(self))
+        return _without_nan(asdict(self) | {"constant": list(self.constant)})
 
 
 def _without_nan(value: Any) -> Any:
@@ -82,6 +84,7 @@ def judge(
     conditional_logits: NDArray[Any],
     cumulative_logits: NDArray[Any],
     groups: NDArray[np.int64] | None = None,
+    constant: Sequence[str] = (),
 ) -> Report:
     """Score every stage twice.
 
@@ -94,6 +97,7 @@ def judge(
         conditional_logits: [rows, stages].
         cumulative_logits: [rows, stages].
         groups: int64 [rows], or None.
+        constant: Stages that have collapsed.
     """
     conditional, cumulative = {}, {}
     everything = np.ones(len(labels), bool)
@@ -103,7 +107,7 @@ def judge(
         chosen = (labels[rows, stage], conditional_logits[rows, stage], None if groups is None else groups[rows])
         conditional[names[stage]] = _scores(conditional_names[stage], over, *chosen)
         cumulative[names[stage]] = _scores(names[stage], space, labels[:, stage], cumulative_logits[:, stage], groups)
-    return Report(conditional, cumulative)
+    return Report(conditional, cumulative, tuple(constant))
 
 
 def _scores(name: str, space: str, labels: NDArray[np.uint8], logits: NDArray[Any], groups: NDArray[np.int64] | None) -> Scores:

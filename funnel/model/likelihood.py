@@ -6,8 +6,14 @@ Shapes: B rows, S stages. Sample space of everything here: all rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from funnel.model._keras import tf
+
+CONSTANT = 1e-3  # conditional logits that differ by less are the same: a tenth of a per cent in odds
 
 
 def cumulative_logits(conditional_BS: tf.Tensor, parents: Sequence[int]) -> tf.Tensor:
@@ -56,3 +62,15 @@ def probabilities(conditional_BS: tf.Tensor, parents: Sequence[int]) -> tuple[tf
         # Rounding may lift a stage above its parent by the last bit.
         cumulative.append(conditional[:, stage] if parent < 0 else tf.minimum(p_B, cumulative[parent]))
     return conditional, tf.stack(cumulative, axis=1)
+
+
+def constant_stages(names: Sequence[str], conditional_BS: NDArray[Any]) -> tuple[str, ...]:
+    """The stages whose conditional predictions are the same for all of these rows: they have collapsed.
+
+    Args:
+        names: The stages.
+        conditional_BS: [B, S]. Conditional logits; of fewer than two rows nothing can be said.
+    """
+    if len(conditional_BS) < 2:
+        return ()
+    return tuple(name for name, spread in zip(names, np.ptp(conditional_BS, axis=0), strict=True) if spread < CONSTANT)

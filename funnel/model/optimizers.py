@@ -15,7 +15,7 @@ from funnel.errors import SchemaError, have
 from funnel.model._keras import keras, tf, tfrs
 from funnel.schema.training import Adagrad, Adam, KerasOptimizer, Optimizer, RowWiseAdagrad, Sgd
 
-legacy = keras.optimizers.legacy
+legacy: Any = keras.optimizers.legacy
 
 _gathered: ContextVar[Mapping[Any, tf.Tensor]] = ContextVar("_gathered", default={})  # noqa: B039  # never changed in place
 
@@ -93,7 +93,7 @@ class RowWiseAdagradOptimizer(_RowSparse, legacy.Adagrad):
 
 
 class LazyAdam(_RowSparse, legacy.Adam):
-    """Adam (Kingma & Ba, 2015) that leaves the moments of unused rows alone; the bias is corrected by the count of all steps."""
+    """Adam (Kingma & Ba, 2015) that leaves the moments of unused rows alone; the bias is corrected for all steps."""
 
     _state = ("m", "v")
 

@@ -78,8 +78,8 @@ class Optimizer(Declared):
     """One optimiser for the embedding tables, one for all else."""
 
     embedding: TableOptimizer = Adagrad(kind="adagrad")
-    """For embedding tables. All of them leave unused rows alone (Adam is the lazy one): a step then costs the same however large
-    the vocabulary."""
+    """For embedding tables. All leave unused rows alone (Adam is the lazy one): a step costs the same however large the
+    vocabulary."""
     dense: DenseOptimizer = Adam(kind="adam")
     """For body and towers."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from funnel.data.batches import element
+from funnel.data.batches import labels_of, star_batch
 from funnel.data.order import Epoch
 from funnel.data.packing import Packer
 from funnel.data.parallel import in_order
@@ -29,8 +29,9 @@ class Feed:
         """The batches of an epoch from a step on, each with labels float32 [facts, stages]."""
 
         def make(number: int) -> tuple[dict[str, Any], Any]:
-            batch, labels = element([(epoch.shards[shard], rows) for shard, rows in epoch.step(number)])
-            return {key: tf.constant(array) for key, array in self._packer(batch).items()}, tf.constant(labels)
+            parts = [(epoch.shards[shard], rows) for shard, rows in epoch.step(number)]
+            batch = self._packer(star_batch(parts))
+            return {key: tf.constant(array) for key, array in batch.items()}, tf.constant(labels_of(parts))
 
         # One thread: the packer remembers where ids stood last.
         yield from in_order(make, range(first_step, epoch.steps), threads=1)

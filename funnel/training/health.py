@@ -10,18 +10,9 @@ from numpy.typing import NDArray
 
 from funnel.errors import DivergedError
 
-CONSTANT = 1e-3  # conditional logits that differ by less are the same: a tenth of a per cent in odds
 MOST_SHOWN = 8
 MEMORY = 50  # steps over which the loss is averaged
 TIMES = 10.0  # so many times the loss of a constant is divergence
-LEAST_ROWS = 2
-
-
-def constant_stages(names: Sequence[str], conditional_BS: NDArray[Any]) -> tuple[str, ...]:
-    """The stages whose conditional predictions are the same for all of these rows."""
-    if len(conditional_BS) < LEAST_ROWS:
-        return ()
-    return tuple(name for name, spread in zip(names, np.ptp(conditional_BS, axis=0), strict=True) if spread < CONSTANT)
 
 
 def constant_losses(priors: Sequence[float], parents: Sequence[int]) -> NDArray[np.float64]:
@@ -93,8 +84,8 @@ class Watchdog:
             cause = f"for {bad_B.sum():,} of {len(bad_B):,} rows: {_shown(rows)}"
             repair = "Look for extreme values in them (transform: log1p), or lower train.optimizer's learning rates."
         return DivergedError(
-            f"{where}: the loss is {loss}, expected a number. {stage!r} is the first stage without one, {cause} (counted from 0 "
-            f"in the order of the training files). {repair}",
+            f"{where}: the loss is {loss}, expected a number. {stage!r} is the first stage without one, {cause} (from 0, in "
+            f"the order of the training files). {repair}",
             rows,
         )
 

@@ -16,13 +16,14 @@ from funnel.data.packing import Packer
 from funnel.data.store import Shards
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
+from funnel.model.likelihood import constant_stages
 from funnel.schema.learnt import Learnt
 from funnel.schema.training import Checkpoints as Saving
 from funnel.schema.training import EarlyStopping
 from funnel.training.checkpoint import Checkpoints, State
 from funnel.training.events import Epoch, Saved, Step
 from funnel.training.feed import Feed, specification
-from funnel.training.health import Watchdog, constant_losses, constant_stages
+from funnel.training.health import Watchdog, constant_losses
 from funnel.training.profile import Profile
 
 SHOWN = 0.2  # seconds between two Steps
@@ -114,9 +115,7 @@ class Fit:
             learned = self._step(element)
             now = time.perf_counter()
             step = self.state.step + 1
-            self.state = replace(
-                self.state, step=step, total_steps=self.state.total_steps + 1, seconds=earlier + now - begun
-            )
+            self.state = replace(self.state, step=step, total_steps=self.state.total_steps + 1, seconds=earlier + now - begun)
             self._made += 1
             where = f"epoch {self.state.epoch}, step {step}"
             self._watchdog.see(float(learned.loss), learned.losses, where, self._rows_before)

@@ -61,7 +61,11 @@ def take_over(
     for width in new.network.widths:
         for table, (begin, count) in width.tables.items():
             source = _source(new, old, table)
-            found = np.full(count, FRESH, np.int64) if source is None else _rows(new, vocabulary, old, known, table, source)
+            found = (
+                np.full(count, FRESH, np.int64)
+                if source is None
+                else _rows(new, vocabulary, old, known, table=table, source=source)
+            )
             rows[table] = (count - FIRST, int((found[FIRST:] != FRESH).sum()))
             if source is not None:
                 place = next(w.tables[source][0] for w in old.network.widths if source in w.tables)
@@ -81,7 +85,7 @@ def _source(new: FunnelModel, old: FunnelModel, table: str) -> str | None:
 
 
 def _rows(
-    new: FunnelModel, vocabulary: Vocabulary, old: FunnelModel, known: Vocabulary, table: str, source: str
+    new: FunnelModel, vocabulary: Vocabulary, old: FunnelModel, known: Vocabulary, *, table: str, source: str
 ) -> NDArray[np.int64]:
     """By row of a table: the other table's row, or FRESH."""
     learns = table in vocabulary_tables(new.schema), source in vocabulary_tables(old.schema)

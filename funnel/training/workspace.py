@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Workspace:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / FIT}: cannot be read: {error}. Remove the folder {self.path}, and fit again.") from None
+            raise RunError(f"{self.path / FIT}: cannot be read: {error}. Remove {self.path}, and fit again.") from None
         return found
 
     @contextmanager
@@ -163,6 +164,14 @@ def opened(run: Path, *, resume: bool) -> Workspace:
     elif run.exists() and workspace.begun is None:
         workspace.reopen()
     return workspace
+
+
+def latest(run: Path) -> Path:
+    """The run, or that one of RUN-2, RUN-3, ... whose fit was stopped last."""
+    pattern = re.compile(rf"{re.escape(run.name)}(-\d+)?{re.escape(SUFFIX)}")
+    there = [path for path in run.parent.glob(f"*{SUFFIX}") if pattern.fullmatch(path.name)]
+    newest = max(there, key=lambda path: path.stat().st_mtime, default=None)
+    return run if newest is None else newest.with_name(newest.name.removesuffix(SUFFIX))
 
 
 def link_tree(source: Path, target: Path) -> None:
