@@ -3,10 +3,11 @@ import polars as pl
 import pytest
 
 import funnel
-from funnel.model._keras import keras, tf
-from funnel.model.embedding import take, weighted_bag
+from funnel.model._keras import tf
+from funnel.model.embedding import INIT_ROWS, Embeddings, weighted_sums
 from funnel.model.network import blank_batch
-from funnel.model.optimizers import RowAdagrad
+from funnel.model.packing import packed
+from funnel.schema.layout import Width
 from tests import shop
 
 
@@ -17,31 +18,40 @@ def model():
     return model
 
 
+def lookups_of(model) -> dict[str, tuple[Width, int]]:
+    return {
+        lookup.name: (width, lookup.offset)
+        for width in model.network.widths
+        for group in width.lookups.values()
+        for lookup in group
+    }
+
+
 def test_rows_for_missing_and_unknown_ids_start_at_zero_and_others_do_not(model) -> None:
-    lookups = {lookup.name: (dim, lookup.offset) for dim, group in model.network.embeddings._lookups for lookup in group}
-    for dim, offset in lookups.values():
-        table = model.network.embeddings.tables[dim].numpy()
+    for width, offset in lookups_of(model).values():
+        table = model.network.embeddings.tables[str(width.dim)].numpy()
         assert not table[offset : offset + 2].any()
         assert table[offset + 2].any()
 
 
+def test_first_values_are_drawn_block_by_block_with_the_declared_scale() -> None:
+    rows = INIT_ROWS + 5
+    width = Width(3, {"one": (0, INIT_ROWS - 1), "two": (INIT_ROWS - 1, 6)}, {"facts": ()})
+    values = Embeddings((width,), 0.5, seed=7).tables["3"].numpy()
+    assert values.shape == (rows, 3)
+    # The second table's special rows stand on both sides of a block's border.
+    assert not values[[0, 1, INIT_ROWS - 1, INIT_ROWS]].any()
+    assert values[2:-6].std() == pytest.approx(0.5, rel=0.01)
+    assert (values[INIT_ROWS + 1 :] != values[1:5]).all()
+
+
 def test_tables_of_one_width_are_one_variable_and_shared_ones_are_shared(model) -> None:
     assert sorted(model.network.embeddings.tables) == ["4", "6"]
-    offsets = {lookup.name: lookup.offset for _, group in model.network.embeddings._lookups for lookup in group}
-    assert offsets["item"] == offsets["seen"]
+    found = lookups_of(model)
+    assert found["item"] == found["seen"]
 
 
-def test_take_is_gather_with_a_dense_gradient() -> None:
-    rows = tf.constant(np.arange(12.0, dtype=np.float32).reshape(4, 3))
-    with tf.GradientTape() as tape:
-        tape.watch(rows)
-        found = take(rows, tf.constant([2, 0, 2]))
-        loss = tf.reduce_sum(found * tf.constant([[1.0], [10.0], [100.0]]))
-    np.testing.assert_array_equal(found, rows.numpy()[[2, 0, 2]])
-    np.testing.assert_array_equal(tape.gradient(loss, rows)[:, 0], [10, 0, 101, 0])
-
-
-def test_weighted_bag_is_a_weighted_sum_with_its_gradient() -> None:
+def test_weighted_sums_have_their_gradient() -> None:
     rng = np.random.default_rng(0)
     rows = tf.constant(rng.normal(size=[5, 3]).astype(np.float32))
     owner, place, weight = [0, 0, 2, 2, 2], [1, 1, 0, 4, 3], np.array([1, 2, -1, 0.5, 3], np.float32)
@@ -51,9 +61,8 @@ def test_weighted_bag_is_a_weighted_sum_with_its_gradient() -> None:
     upstream = rng.normal(size=[3, 3]).astype(np.float32)
     with tf.GradientTape() as tape:
         tape.watch(rows)
-        found = weighted_bag(
-            rows, tf.constant(list(zip(owner, place, strict=True)), tf.int64), tf.constant(weight), tf.constant(3)
-        )
+        entries = tf.constant(list(zip(owner, place, strict=True)), tf.int32)
+        found = weighted_sums(rows, entries, tf.constant(weight), tf.constant(3))
         loss = tf.reduce_sum(found * upstream)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     gradient = np.zeros([5, 3], np.float32)
@@ -75,17 +84,25 @@ def batch_of(model, **lists: tuple[list[int], list[int], list[float] | None]):
     return batch
 
 
+def pooled(model, batch) -> dict[str, np.ndarray]:
+    """By feature of the facts: its embeddings."""
+    found = model.network.embeddings(packed(model.schema, model.network.widths, batch))["facts"]
+    parts = {}
+    for width, block in zip((w for w in model.network.widths if w.lookups["facts"]), found, strict=True):
+        columns = np.split(block.numpy(), len(width.lookups["facts"]), axis=1)
+        parts |= {lookup.name: column for lookup, column in zip(width.lookups["facts"], columns, strict=True)}
+    return parts
+
+
 def test_pooling_is_mean_or_sum_and_an_empty_bag_is_zero(model) -> None:
     batch = batch_of(model, seen=([2, 3, 3], [0, 3, 3], None), also_seen=([2, 4], [0, 0, 2], None))
-    embeddings = model.network.embeddings
-    found = embeddings(batch | {"facts/price_band": tf.constant([0, 0])})
-    offsets = {lookup.name: (dim, lookup.offset) for dim, group in embeddings._lookups for lookup in group}
-    dim, first = offsets["seen"]
-    table = embeddings.tables[dim].numpy()
+    found, places = pooled(model, batch), lookups_of(model)
+    width, first = places["seen"]
+    table = model.network.embeddings.tables[str(width.dim)].numpy()
     np.testing.assert_allclose(found["seen"][0], (table[first + 2] + 2 * table[first + 3]) / 3, rtol=1e-5)
     assert not np.any(found["seen"][1])
-    dim, first = offsets["also_seen"]
-    table = embeddings.tables[dim].numpy()
+    width, first = places["also_seen"]
+    table = model.network.embeddings.tables[str(width.dim)].numpy()
     np.testing.assert_allclose(found["also_seen"][1], table[first + 2] + table[first + 4], rtol=1e-5)
 
 
@@ -104,19 +121,6 @@ def test_only_the_rows_of_the_batch_change() -> None:
     np.testing.assert_array_equal(model.network.embeddings.tables["6"].numpy()[unused], before["6"][unused])
     used = np.setdiff1d(np.unique(batch["facts/item"]), [0, 1])
     assert (model.network.embeddings.tables["6"].numpy()[used] != before["6"][used]).any(axis=1).all()
-
-
-def test_row_adagrad_is_the_stock_adagrad() -> None:
-    rng = np.random.default_rng(1)
-    start = rng.normal(size=[30, 4]).astype(np.float32)
-    ours, stock = tf.Variable(start), tf.Variable(start)
-    optimizers = [RowAdagrad(0.1, initial_accumulator_value=0.05), keras.optimizers.legacy.Adagrad(0.1, 0.05, epsilon=0.0)]
-    for _ in range(5):
-        rows = rng.choice(30, 7, replace=False)
-        gradient = tf.IndexedSlices(tf.constant(rng.normal(size=[7, 4]).astype(np.float32)), tf.constant(rows))
-        for optimizer, variable in zip(optimizers, (ours, stock), strict=True):
-            optimizer.apply_gradients([(gradient, variable)])
-    np.testing.assert_allclose(ours, stock, rtol=1e-5, atol=1e-6)
 
 
 def test_a_star_batch_and_the_joined_rows_have_the_same_logits(model) -> None:
