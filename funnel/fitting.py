@@ -143,8 +143,8 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
             checkpoints.model = model = model_of(schema, store)
             checkpoints = replace(checkpoints)
         state = State() if found is None else found
-        if state.over and len(state.history) < schema.train.epochs and not _out_of_patience(schema, state):
-            state = replace(state, over=False)  # more epochs are wanted now
+        # More epochs, or fewer, may be wanted now.
+        state = replace(state, over=len(state.history) >= schema.train.epochs or _out_of_patience(schema, state))
         events.append(Resumed(path, state.epoch, state.total_steps, skipped))
     elif workspace is not None:
         workspace.begin(content)

@@ -31,7 +31,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.export import export
-from funnel.training.checkpoint import VARIABLES
+from funnel.training.checkpoint import VARIABLES, read_variables
 from funnel.training.workspace import CHECKPOINTS, Workspace
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
@@ -111,11 +111,8 @@ class Run:
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
         model = build_model(schema, learnt, files)
         model.network(blank_batch(schema))
-        try:
-            tf.train.Checkpoint(network=model.network).read(str(path / WEIGHTS)).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{path / WEIGHTS}: do not fit the schema: {reason}. The run is not whole: fit again.") from None
+        if (reason := read_variables(tf.train.Checkpoint(network=model.network), path / WEIGHTS)) is not None:
+            raise RunError(f"{path / WEIGHTS}: do not fit the schema: {reason}. The run is not whole: fit again.")
         return cls(schema, learnt, vocabulary, model, history, metrics, manifest, path)
 
     def read_optimizer_state(self) -> bool:
@@ -124,11 +121,9 @@ class Run:
         if self.path is None or newest is None:
             return False
         self.model.create_variables()
-        parts = {"network": self.model.network, "optimizer": self.model.optimizer}
-        try:
-            tf.train.Checkpoint(**parts).read(str(newest / VARIABLES)).expect_partial()
-        except (tf.errors.OpError, ValueError) as error:
-            raise RunError(f"{newest}: cannot be read: {str(error).splitlines()[0]}. Remove it, and try again.") from None
+        everything = tf.train.Checkpoint(network=self.model.network, optimizer=self.model.optimizer)
+        if (reason := read_variables(everything, newest / VARIABLES)) is not None:
+            raise RunError(f"{newest}: cannot be read: {reason}. Remove it, and try again.")
         # These were the last weights, and the best ones are the run's.
         tf.train.Checkpoint(network=self.model.network).read(str(self.path / WEIGHTS)).expect_partial()
         return True

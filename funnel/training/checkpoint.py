@@ -96,7 +96,7 @@ class Checkpoints:
             RunError: They are not there, or not whole.
         """
         path = self.folder / f"{BEST}{epoch:06d}"
-        if (reason := self._read(self._network, path)) is not None:
+        if (reason := read_variables(self._network, path / VARIABLES)) is not None:
             raise RunError(f"{path}: cannot be read: {reason}. Remove the folder {self.folder.parent}, and fit again.")
 
     def restore(self) -> tuple[State | None, Path | None, tuple[str, ...]]:
@@ -110,7 +110,7 @@ class Checkpoints:
         for path in reversed(self.paths()):
             try:
                 state = State(**json.loads((path / STATE).read_text(encoding="utf-8")))
-                reason = self._read(self._all, path)
+                reason = read_variables(self._all, path / VARIABLES)
                 if reason is None and state.best_epoch and not (self.folder / f"{BEST}{state.best_epoch:06d}").is_dir():
                     reason = "the best epoch's weights are missing"
             except (OSError, ValueError, TypeError) as error:
@@ -130,14 +130,6 @@ class Checkpoints:
         except tf.errors.OpError as error:
             raise OSError(None, _first_line(error)) from None
 
-    def _read(self, checkpoint: Any, path: Path) -> str | None:
-        """Read variables; the reason where they cannot be. TensorFlow compares a checksum for each of them."""
-        try:
-            checkpoint.read(str(path / VARIABLES)).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            return _first_line(error)
-        return None
-
     def _prune(self, newest: Path) -> None:
         # Those of later steps could not be read when the fit went on from an earlier one.
         paths = [path for path in self.paths() if path.name <= newest.name]
@@ -152,6 +144,18 @@ class Checkpoints:
             return int(json.loads((path / STATE).read_text(encoding="utf-8"))["best_epoch"])
         except (OSError, ValueError, TypeError, KeyError):
             return 0  # a torn one, which nothing is kept for
+
+
+def read_variables(checkpoint: Any, path: Path) -> str | None:
+    """Read the variables of a `tf.train.Checkpoint`; the reason where they cannot be, whose variables then may be anything.
+
+    TensorFlow compares a checksum for each of them.
+    """
+    try:
+        checkpoint.read(str(path)).assert_existing_objects_matched()
+    except (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError) as error:
+        return _first_line(error)
+    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -61,11 +61,13 @@ class Watchdog:
             ratios = self._mean / self._constant
             worst = int(np.argmax(ratios))
             if ratios[worst] > TIMES:
+                rows = rows_of(0)[np.argsort(-np.asarray(losses_BS)[:, worst], kind="stable")]
                 raise DivergedError(
                     f"{where}: the loss of {self._names[worst]!r} has grown to {self._mean[worst]:.4g} in the mean of "
-                    f"{MEMORY} steps, {ratios[worst]:,.0f} times that of predicting its rate for every row. The rows of this "
-                    f"step: {_shown(rows_of(0))}. Lower train.optimizer's learning rates.",
-                    rows_of(0),
+                    f"{MEMORY} steps, {ratios[worst]:.4g} times that of predicting its rate for every row. This step's "
+                    f"rows with the greatest losses: {_shown(rows)} (from 0, in the order of the training files). Look for "
+                    "extreme values in them (transform: log1p), or lower train.optimizer's learning rates.",
+                    rows,
                 )
         self._steps += 1
 
@@ -76,11 +78,11 @@ class Watchdog:
         stage = self._names[int(np.argmax(broken_BS.any(axis=0)))]
         bad_B = broken_BS.any(axis=1)
         if bad_B.all() and self._steps:
-            rows = rows_of(1)
+            rows = np.sort(rows_of(1))
             cause = f"for every row: the step before it broke the weights, with the rows {_shown(rows)}"
             repair = "Lower train.optimizer's learning rates, or look for extreme values in them (transform: log1p)."
         else:
-            rows = rows_of(0)[bad_B] if bad_B.any() else rows_of(0)
+            rows = np.sort(rows_of(0)[bad_B] if bad_B.any() else rows_of(0))
             cause = f"for {bad_B.sum():,} of {len(bad_B):,} rows: {_shown(rows)}"
             repair = "Look for extreme values in them (transform: log1p), or lower train.optimizer's learning rates."
         return DivergedError(
@@ -91,5 +93,5 @@ class Watchdog:
 
 
 def _shown(rows: NDArray[np.int64]) -> str:
-    shown = ", ".join(str(row) for row in np.sort(rows)[:MOST_SHOWN])
+    shown = ", ".join(str(row) for row in rows[:MOST_SHOWN])
     return shown + (f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else "")

@@ -103,7 +103,10 @@ def test_any_optimiser_of_keras_trains_the_dense_part(name: str) -> None:
     ("dense", "said"),
     [
         ({"kind": "keras", "name": "AdamV"}, "train.optimizer.dense.name: 'AdamV' is no optimiser of Keras"),
-        ({"kind": "keras", "name": "AdamW", "options": {"decay_rate": 1}}, "train.optimizer.dense.options: AdamW does not take"),
+        (
+            {"kind": "keras", "name": "AdamW", "options": {"decay_rate": 1}},
+            "train.optimizer.dense.options: AdamW does not take",
+        ),
     ],
 )
 def test_an_optimiser_that_keras_has_not_is_refused(dense, said: str) -> None:
