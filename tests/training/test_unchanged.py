@@ -53,13 +53,13 @@ class Plain:
                 for width in self.widths
                 for lookup in width.lookups[source]
             ]
-            for feature in self.schema.features:
-                if (
-                    feature.kind == "numeric"
-                    and feature.transform.kind != "bucketize"
-                    and self.schema.source_of(feature) == source
-                ):
-                    found.append(self.number(feature, batch[f"{source}/{feature.name}"]))
+            found += [
+                self.number(feature, batch[f"{source}/{feature.name}"])
+                for feature in self.schema.features
+                if feature.kind == "numeric"
+                and feature.transform.kind != "bucketize"
+                and self.schema.source_of(feature) == source
+            ]
             columns += [column if index is None else tf.gather(column, index) for column in found]
         return tf.concat(columns, axis=1)
 
