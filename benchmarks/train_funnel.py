@@ -1,0 +1,75 @@
+"""How fast funnel trains the network of a schema, input pipeline included: `funnel fit` without validation and files.
+
+    python benchmarks/train_funnel.py SCHEMA STORE [--batch-size 4096] [--seconds 12] [--warm-up 3] [--plain-allocator]
+
+Prints what `train_torch.py` prints, and the bytes of tables and of what their optimiser keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
+from funnel.data.order import Epoch
+from funnel.data.packing import Packer
+from funnel.data.store import Store
+from funnel.fitting import model_of
+from funnel.model._keras import tf
+from funnel.schema.reader import load_schema
+from funnel.training.feed import Feed, specification
+from funnel.training.process import peak_memory, tune_allocator
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description="How fast funnel trains the network of a schema.")
+    parser.add_argument("schema", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--batch-size", type=int, default=4096)
+    parser.add_argument("--seconds", type=float, default=12.0, help="that are measured")
+    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds before")
+    parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's settings alone")
+    flags = parser.parse_args()
+    if not flags.plain_allocator:
+        tune_allocator()  # before TensorFlow allocates
+    print(json.dumps(measured(flags)))
+
+
+def measured(flags: argparse.Namespace) -> dict[str, Any]:
+    """Train for a while; samples a second, and what the docstring above says."""
+    schema = load_schema(flags.schema)
+    store = Store(flags.store, schema)
+    model, feed, shards = model_of(schema, store), Feed(Packer(schema, store.learnt)), store.shards("train")
+    model.create_variables()
+    elements = (
+        element
+        for number in count()
+        for element in feed(Epoch(shards, flags.batch_size, schema.train.shuffle, schema.train.seed, number))
+    )
+    step = tf.function(model.learn, input_signature=[specification(next(elements))], autograph=False)
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < flags.warm_up:
+        step(next(elements))
+    losses, samples = [], 0
+    begun = time.perf_counter()
+    while (took := time.perf_counter() - begun) < flags.seconds:
+        element = next(elements)
+        losses.append(float(step(element).loss))
+        samples += int(element[1].shape[0])
+    size = max(1, len(losses) // 10)
+    tenths = [sum(losses[at : at + size]) / len(losses[at : at + size]) for at in range(0, len(losses), size)]
+    optimizer, tables = model.optimizer.parts()[0][0], model.network.embeddings.trainable_variables
+    slots = [optimizer.get_slot(table, name) for table in tables for name in optimizer.get_slot_names()]
+    state = sum(4 * int(tf.size(variable, tf.int64)) for variable in [*tables, *slots])
+    return {"rate": samples / took, "steps": len(losses), "peak": peak_memory(), "losses": tenths, "state": state}
+
+
+if __name__ == "__main__":
+    main()
