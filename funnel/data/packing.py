@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from funnel.schema.features import Bag
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.layout import SIZES, Lookup, Width, layout
+from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width, layout
 from funnel.schema.learnt import FIRST, MISSING, Learnt
 
 Batch = dict[str, NDArray[Any]]
@@ -92,12 +92,13 @@ def _weigh(lookup: Lookup, lengths: NDArray[Any], given: NDArray[Any] | None, ou
         out[:] = 1 if given is None else given
         return
     squared = lookup.pooling == "sqrtn"
-    if given is None:
-        total = lengths.astype(np.float32)
-    else:
+    total: NDArray[Any] = lengths
+    if given is not None:
         row = np.repeat(np.arange(len(lengths)), lengths)
-        total = np.bincount(row, given * given if squared else given, len(lengths)).astype(np.float32)
-    total = np.sqrt(total) if squared else total
+        total = np.bincount(row, given * given if squared else given, len(lengths))
+        if not squared and given.min(initial=0) < 0:
+            total[np.abs(total) <= CANCELLED * np.bincount(row, np.abs(given), len(lengths))] = 0
+    total = np.sqrt(total.astype(np.float32)) if squared else total.astype(np.float32)
     scale = np.divide(np.float32(1), total, out=np.zeros_like(total), where=total != 0)
     np.copyto(out, np.repeat(scale, lengths))
     if given is not None:

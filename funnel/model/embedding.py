@@ -62,10 +62,11 @@ class Embeddings(keras.layers.Layer):
             for width in widths
         }
         for width in widths:
-            for block in range(-(-width.rows // INIT_ROWS)):
-                begin = block * INIT_ROWS
-                values = _first_values(width, scale, seed, block)
-                self.tables[str(width.dim)][begin : begin + INIT_ROWS].assign(values)
+            for begin in range(0, width.rows, INIT_ROWS):
+                rows = tf.range(begin, min(begin + INIT_ROWS, width.rows))
+                values = _first_values(width, scale, seed, begin // INIT_ROWS)
+                # Not a slice's `assign`, which reads, and so copies, the whole table.
+                self.tables[str(width.dim)].scatter_update(tf.IndexedSlices(values, rows))
 
     @property
     def gathered(self) -> Mapping[Any, tf.Tensor]:

@@ -11,7 +11,7 @@ from funnel.model._keras import tf
 from funnel.model.numbers import bucketized
 from funnel.schema.features import Bag
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.layout import SIZES, Lookup, Width
+from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -60,10 +60,14 @@ def _uses(lookup: Lookup, ids_E: tf.Tensor, count: tf.Tensor, batch: Batch) -> t
     weight_E = batch[f"{lookup.key}/weights"] if f"{lookup.key}/weights" in batch else tf.ones(tf.shape(ids_E))
     if lookup.pooling == "sum":
         return row_E, weight_E
-    squared = lookup.pooling == "sqrtn"
-    total_N = tf.math.unsorted_segment_sum(weight_E * weight_E if squared else weight_E, row_E, count)
-    # 0 where the weights cancel out.
-    scale_N = tf.math.divide_no_nan(1.0, tf.sqrt(total_N) if squared else total_N)
+    if lookup.pooling == "sqrtn":
+        scale_N = tf.math.divide_no_nan(1.0, tf.sqrt(tf.math.unsorted_segment_sum(weight_E * weight_E, row_E, count)))
+    else:
+        exact_E = tf.cast(weight_E, tf.float64)
+        total_N = tf.math.unsorted_segment_sum(exact_E, row_E, count)
+        cancelled_N = tf.abs(total_N) <= CANCELLED * tf.math.unsorted_segment_sum(tf.abs(exact_E), row_E, count)
+        # 0 where the weights cancel out.
+        scale_N = tf.math.divide_no_nan(1.0, tf.cast(tf.where(cancelled_N, tf.zeros_like(total_N), total_N), tf.float32))
     return row_E, weight_E * tf.gather(scale_N, row_E)
 
 

@@ -15,6 +15,9 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, Scale, dim_of, table_of
 
 SIZES = "sizes"  # key of a packed batch: how many rows each source has, int32 [sources]
+# A bag's weights cancel out where their sum is below this share of the sum of their sizes: no more is left of it than what
+# float32 rounded away. Added up in float64, so that training and serving find the same.
+CANCELLED = 2.0**-23
 
 
 @dataclass(frozen=True)

@@ -146,3 +146,16 @@ def test_tables_of_a_width_stand_one_under_another(width) -> None:
         assert first == begin
         begin += rows
     assert width.rows == begin
+
+
+def test_weights_that_cancel_out_but_for_rounding_give_zeros() -> None:
+    batch = batch_of(0, 1, 1)
+    weights = np.array([0.1, 0.2, -0.3], np.float32)
+    assert weights.astype(float).sum() != 0
+    batch |= {"facts/met": np.array([2, 3, 4], np.int32), "facts/met/offsets": np.array([0, 3], np.int32)}
+    batch["facts/met/weights"] = weights
+    (width,) = (width for width in WIDTHS if width.dim == 2)
+    places = [lookup.name for lookup in width.lookups["facts"]]
+    for found in (Packer(SCHEMA, LEARNT)(batch), packed(SCHEMA, WIDTHS, batch)):
+        matrix = matrices(found)[WIDTHS.index(width)]
+        assert not matrix[places.index("met")].any()
