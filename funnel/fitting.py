@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from funnel.data.store import Shards, Store, TemporaryFolder
-from funnel.errors import DataError
+from funnel.errors import DataError, RunError
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run, versions
 from funnel.schema.funnel_schema import FunnelSchema
@@ -21,7 +21,7 @@ from funnel.training.events import Resumed
 from funnel.training.loop import Fit
 from funnel.training.process import peak_memory
 from funnel.training.profile import Profile
-from funnel.training.warm_start import WarmStart, take_over
+from funnel.training.warm_start import take_over
 from funnel.training.workspace import Workspace
 
 
@@ -105,37 +105,40 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
         else:
             folder = workspace.checkpoints
             stack.enter_context(workspace.held())
-        fit, events = _begun(schema, store, start, folder)
+        fit, events, warm = _begun(schema, store, start, folder)
         yield from events
         run = Run(schema, store.learnt, store.vocabulary, fit.model, [], {}, _manifest(schema, ready))
         held = store.shards("validation")
         if held.rows:
             fit.validate = partial(_scores, run, held)
         scalars = board(workspace.logs) if workspace is not None else None
-        for event in fit.run():
+        if scalars is not None:
+            stack.callback(scalars.close)
+        # Closed before the workspace is left: it may write a checkpoint then.
+        for event in stack.enter_context(closing(fit.run())):
             if scalars is not None:
                 scalars.watch(event)
             yield event
         run.history = list(fit.state.history)
         run.manifest |= {"steps": fit.state.total_steps, "peak_memory_bytes": peak_memory()}
-        for event in events:
-            if isinstance(event, WarmStart):
-                run.manifest["warm_start"] = event.as_dict()
+        run.manifest |= warm
         for split, rows in (("validation", held), ("test", store.shards("test"))):
             if rows.rows:
                 run.metrics[split] = run.judge(rows).as_dict()
         yield run
 
 
-def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tuple[Fit, list[Any]]:
-    """The fit in the state that it starts in, and what there is to tell about that."""
+def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tuple[Fit, list[Any], dict[str, Any]]:
+    """The fit in the state that it starts in, what there is to tell about that, and what of it the manifest keeps."""
     model = model_of(schema, store)
     checkpoints = Checkpoints(folder, schema.train.checkpoint.keep if schema.train.checkpoint is not None else 1, model)
     events: list[Any] = []
+    warm: dict[str, Any] = {}
     state, workspace = State(), start.workspace
+    begun = workspace.begun if start.resume and workspace is not None else None
     content = {"rows": store.digest, "schema": schema.model_dump(mode="json"), "versions": versions()}
     content |= {"from": str(start.warm.path)} if start.warm is not None else {}
-    if start.resume and workspace is not None and workspace.begun is not None:
+    if workspace is not None and begun is not None:
         workspace.require_same(content)
         found, path, skipped = checkpoints.restore()
         if found is None and skipped:
@@ -143,18 +146,26 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
             checkpoints.model = model = model_of(schema, store)
             checkpoints = replace(checkpoints)
         state = State() if found is None else found
-        # More epochs, or fewer, may be wanted now.
+        # Another number of epochs may be wanted now.
+        made = state.epoch if state.step else len(state.history)
+        if made > schema.train.epochs:
+            raise RunError(
+                f"{workspace.path}: cannot go on: train.epochs: got {schema.train.epochs}, expected {made} or more: so many "
+                "have begun. Give them, or remove the folder and fit again."
+            )
         state = replace(state, over=len(state.history) >= schema.train.epochs or _out_of_patience(schema, state))
         events.append(Resumed(path, state.epoch, state.total_steps, skipped))
-    elif workspace is not None:
-        workspace.begin(content)
+        warm = {"warm_start": begun["warm_start"]} if "warm_start" in begun else {}
     if start.warm is not None and state == State():
         accumulators = start.warm.read_optimizer_state()
         events.append(take_over(model, store.vocabulary, start.warm.model, start.warm.vocabulary, accumulators=accumulators))
+        warm = {"warm_start": events[-1].as_dict()}
+    if workspace is not None and begun is None:
+        workspace.begin(content | warm)
     profile = Profile(workspace.logs) if schema.train.profile and workspace is not None else None
     saving = schema.train.checkpoint if workspace is not None else None
     fit = Fit(model, store.learnt, store.shards("train"), checkpoints, None, state, saving, profile)
-    return fit, events
+    return fit, events, warm
 
 
 def _out_of_patience(schema: FunnelSchema, state: State) -> bool:

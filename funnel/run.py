@@ -71,13 +71,13 @@ class Run:
 
         Args:
             path: The folder.
-            workspace: Of the fit: the run keeps its newest checkpoint and its logs, and replaces the one it went on from.
+            workspace: Of the fit: the run keeps its newest checkpoint and its logs, and replaces the one that it goes on from.
 
         Raises:
             RunError: Something is already there, or the disk is full.
         """
         path = Path(path)
-        with whole_folder(path, RunError, replace=workspace is not None) as folder:
+        with whole_folder(path, RunError, replace=workspace is not None and workspace.replaces) as folder:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
@@ -125,7 +125,8 @@ class Run:
         if (reason := read_variables(everything, newest / VARIABLES)) is not None:
             raise RunError(f"{newest}: cannot be read: {reason}. Remove it, and try again.")
         # These were the last weights, and the best ones are the run's.
-        tf.train.Checkpoint(network=self.model.network).read(str(self.path / WEIGHTS)).expect_partial()
+        if (reason := read_variables(tf.train.Checkpoint(network=self.model.network), self.path / WEIGHTS)) is not None:
+            raise RunError(f"{self.path / WEIGHTS}: cannot be read: {reason}. The run is not whole: fit again.")
         return True
 
     def base_for(self, schema: FunnelSchema) -> Known:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from funnel.model.funnel_model import FunnelModel
 
 STATE, VARIABLES = "state.json", "variables"
 STEP, BEST = "step-", "best-"
+SUM = "sha256"  # of the rest of a state
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class State:
         best_value: Its score, the greater the better.
         history: By epoch that has ended: its Epoch as a mapping.
         over: Whether the fit has ended: all epochs are done, or patience has run out.
+        constant: Stages that the last whole batch of the epoch that goes on shows as collapsed.
     """
 
     epoch: int = 1
@@ -40,6 +46,7 @@ class State:
     best_value: float | None = None
     history: tuple[dict[str, Any], ...] = ()
     over: bool = False
+    constant: tuple[str, ...] = ()
 
 
 @dataclass
@@ -60,6 +67,7 @@ class Checkpoints:
     model: FunnelModel
     _all: Any = field(init=False)
     _network: Any = field(init=False)
+    _torn: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.model.create_variables()
@@ -76,7 +84,10 @@ class Checkpoints:
         path = self.folder / f"{STEP}{state.total_steps:012d}"
         with whole_folder(path, RunError, replace=True) as folder:
             self._write(self._all, folder)
-            (folder / STATE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+            content = asdict(state)
+            content |= {SUM: _sum(content)}
+            (folder / STATE).write_text(json.dumps(content) + "\n", encoding="utf-8")
+        self._torn.discard(path.name)
         self._prune(path)
         return path
 
@@ -109,20 +120,29 @@ class Checkpoints:
         skipped: list[str] = []
         for path in reversed(self.paths()):
             try:
-                state = State(**json.loads((path / STATE).read_text(encoding="utf-8")))
-                reason = read_variables(self._all, path / VARIABLES)
-                if reason is None and state.best_epoch and not (self.folder / f"{BEST}{state.best_epoch:06d}").is_dir():
-                    reason = "the best epoch's weights are missing"
+                state = _state(path)
+                reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES)
             except (OSError, ValueError, TypeError) as error:
                 reason = f"{STATE}: {_first_line(error)}"
             if reason is None:
-                return replace(state, history=tuple(state.history)), path, tuple(skipped)
+                return state, path, tuple(skipped)
             skipped.append(f"{path}: {reason}")
+            self._torn.add(path.name)
         return None, None, tuple(skipped)
 
     def paths(self) -> list[Path]:
         """The checkpoints' folders, by step."""
         return sorted(self.folder.glob(f"{STEP}*")) if self.folder.is_dir() else []
+
+    def _lacks_best(self, state: State) -> str | None:
+        path = self.folder / f"{BEST}{state.best_epoch:06d}"
+        if not state.best_epoch:
+            return None
+        if not path.is_dir():
+            return "the best epoch's weights are missing"
+        # They are read before the fit goes on, and not first when it ends: the newest ones are read over them.
+        reason = read_variables(self._network, path / VARIABLES)
+        return None if reason is None else f"the best epoch's weights in {path.name}: {reason}"
 
     def _write(self, checkpoint: Any, folder: Path) -> None:
         try:
@@ -131,8 +151,8 @@ class Checkpoints:
             raise OSError(None, _first_line(error)) from None
 
     def _prune(self, newest: Path) -> None:
-        # Those of later steps could not be read when the fit went on from an earlier one.
-        paths = [path for path in self.paths() if path.name <= newest.name]
+        # Those that could not be read, and those of later steps than the one that was gone on from, take no other's place.
+        paths = [path for path in self.paths() if path.name <= newest.name and path.name not in self._torn]
         kept = paths[-self.keep :]
         needed = {f"{BEST}{self._best_of(path):06d}" for path in kept}
         for path in [*self.folder.glob(f"{STEP}*"), *self.folder.glob(f"{BEST}*")]:
@@ -152,10 +172,35 @@ def read_variables(checkpoint: Any, path: Path) -> str | None:
     TensorFlow compares a checksum for each of them.
     """
     try:
-        checkpoint.read(str(path)).assert_existing_objects_matched()
+        with _plain(path) as plain:
+            checkpoint.read(str(plain)).assert_existing_objects_matched()
     except (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError) as error:
         return _first_line(error)
     return None
+
+
+@contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """The path, or one to the same place for TensorFlow, which reads `*`, `?`, `[` and a backslash as a pattern."""
+    if not set(str(path)) & set("*?[\\"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="funnel-") as folder:
+        link = Path(folder) / "at"
+        link.symlink_to(path.parent.absolute())
+        yield link / path.name
+
+
+def _state(path: Path) -> State:
+    content = json.loads((path / STATE).read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.pop(SUM, None) != _sum(content):
+        raise ValueError("is not as it was written")
+    state = State(**content)
+    return replace(state, history=tuple(state.history), constant=tuple(state.constant))
+
+
+def _sum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

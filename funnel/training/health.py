@@ -15,8 +15,8 @@ MEMORY = 50  # steps over which the loss is averaged
 TIMES = 10.0  # so many times the loss of a constant is divergence
 
 
-def constant_losses(priors: Sequence[float], parents: Sequence[int]) -> NDArray[np.float64]:
-    """The mean cross-entropy of each stage's cumulative label, were its rate predicted for all rows: float64 [stages].
+def cumulative_rates(priors: Sequence[float], parents: Sequence[int]) -> NDArray[np.float64]:
+    """The rate of each stage's cumulative label: float64 [stages].
 
     Args:
         priors: Conditional rates.
@@ -25,8 +25,7 @@ def constant_losses(priors: Sequence[float], parents: Sequence[int]) -> NDArray[
     reached: list[float] = []
     for prior, parent in zip(priors, parents, strict=True):
         reached.append(prior if parent < 0 else prior * reached[parent])
-    rates = np.array(reached)
-    return -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
+    return np.array(reached)
 
 
 class Watchdog:
@@ -34,20 +33,25 @@ class Watchdog:
 
     Args:
         names: The stages.
-        constant: The loss of each, were a constant predicted.
+        rates: Their cumulative rates.
+        steps: That were made before.
     """
 
-    def __init__(self, names: Sequence[str], constant: NDArray[np.float64]) -> None:
-        self._names, self._constant = names, constant
-        self._mean = np.array(constant)
-        self._steps = 0
+    def __init__(self, names: Sequence[str], rates: NDArray[np.float64], steps: int = 0) -> None:
+        self._names, self._steps = names, steps
+        # The losses of a positive and a negative, were the rate predicted for all rows, and their mean.
+        self._of_1, self._of_0 = -np.log(rates), -np.log1p(-rates)
+        self._usual = rates * self._of_1 + (1 - rates) * self._of_0
+        self._mean, self._constant = np.array(self._usual), np.array(self._usual)
 
-    def see(self, loss: float, losses_BS: Any, where: str, rows_of: Callable[[int], NDArray[np.int64]]) -> None:
+    def see(self, loss: float, losses_BS: Any, labels_BS: Any, where: str, rows_of: Callable[[int], NDArray[np.int64]]) -> None:
         """Look at a step.
 
         Args:
             loss: What was minimised.
-            losses_BS: Of each row and stage: a tensor [B, stages], which is looked at only where something is wrong.
+            losses_BS: Of each row and stage: a tensor [B, stages], which is looked at every eighth step, or where something is
+                wrong.
+            labels_BS: Likewise, the cumulative labels.
             where: Names the step.
             rows_of: Gives the positions of the rows of this step (0), or of the one before it (1).
 
@@ -57,8 +61,12 @@ class Watchdog:
         if not np.isfinite(loss):
             raise self._no_number(loss, np.asarray(losses_BS), where, rows_of)
         if self._steps % 8 == 0:  # a mean of 50 steps needs no more
-            self._mean += (np.asarray(losses_BS).mean(axis=0, dtype=np.float64) - self._mean) * min(1.0, 8 / MEMORY)
-            ratios = self._mean / self._constant
+            positive_S = np.asarray(labels_BS).mean(axis=0, dtype=np.float64)
+            constant_S = positive_S * self._of_1 + (1 - positive_S) * self._of_0
+            self._mean += (np.asarray(losses_BS).mean(axis=0, dtype=np.float64) - self._mean) * (8 / MEMORY)
+            self._constant += (constant_S - self._constant) * (8 / MEMORY)
+            # A positive of a rare stage weighs more than all that is usual: for a constant, too.
+            ratios = self._mean / np.maximum(self._constant, self._usual)
             worst = int(np.argmax(ratios))
             if ratios[worst] > TIMES:
                 rows = rows_of(0)[np.argsort(-np.asarray(losses_BS)[:, worst], kind="stable")]

@@ -23,7 +23,7 @@ from funnel.schema.training import EarlyStopping
 from funnel.training.checkpoint import Checkpoints, State
 from funnel.training.events import Epoch, Saved, Step
 from funnel.training.feed import Feed, specification
-from funnel.training.health import Watchdog, constant_losses
+from funnel.training.health import Watchdog, cumulative_rates
 from funnel.training.profile import Profile
 
 SHOWN = 0.2  # seconds between two Steps
@@ -59,8 +59,10 @@ class Fit:
         schema = self.model.schema
         self._declared = schema.train
         self._feed = Feed(Packer(schema, self.learnt))
-        self._watchdog = Watchdog(schema.stage_names, constant_losses(self.learnt.priors, schema.parents))
+        rates = cumulative_rates(self.learnt.priors, schema.parents)
+        self._watchdog = Watchdog(schema.stage_names, rates, self.state.total_steps)
         self._step: Any = None
+        self._conditional: Any = None  # logits of this epoch's last whole batch
         self._made = 0  # steps of this process
         self._saved_step, self._saved_at = self.state.total_steps, time.monotonic()
 
@@ -69,7 +71,7 @@ class Fit:
         """How often the step was traced: once, whatever the batches."""
         return int(self._step.experimental_get_tracing_count()) if self._step is not None else 0
 
-    def run(self) -> Iterator[Event]:
+    def run(self) -> Generator[Event, None, None]:
         """Train to the end; the model then has the best epoch's weights.
 
         Yields:
@@ -81,30 +83,32 @@ class Fit:
         """
         while not self.state.over:
             order = self._order(self.state.epoch)
-            before = self.state.total_steps - self.state.step
             if self.state.step == 0:
                 self.model.reset_metrics()
             try:
-                conditional = yield from self._steps(order)
+                yield from self._steps(order)
+                yield self._end_epoch(order)
+                if self.saving is not None:
+                    yield self._save()
             except (KeyboardInterrupt, GeneratorExit):
                 # It may have come between a step and its being counted here; the optimiser has counted it.
-                total = self.model.steps
-                self.state = replace(self.state, step=total - before, total_steps=total)
-                if self.saving is not None and total > self._saved_step:
+                more = self.model.steps - self.state.total_steps
+                self.state = replace(self.state, step=self.state.step + more, total_steps=self.state.total_steps + more)
+                if self.saving is not None and self.state.total_steps > self._saved_step:
                     self._save()
                 raise
-            yield self._end_epoch(order, conditional)
-            if self.saving is not None:
-                yield self._save()
+            finally:
+                if self.profile is not None:
+                    self.profile.stop()
         if self.state.best_epoch and self.state.best_epoch != len(self.state.history):
             self.checkpoints.restore_best(self.state.best_epoch)
 
     def _order(self, epoch: int) -> Order:
         return Order(self.shards, self._declared.batch_size, self._declared.shuffle, self._declared.seed, epoch - 1)
 
-    def _steps(self, order: Order) -> Generator[Event, None, NDArray[np.float32]]:
-        """The rest of an epoch; returns the conditional logits of its last whole batch."""
-        size, conditional = self._declared.batch_size, None
+    def _steps(self, order: Order) -> Iterator[Event]:
+        """The rest of an epoch."""
+        size = self._declared.batch_size
         shown = begun = time.perf_counter()
         earlier, shown_step = self.state.seconds, self.state.step
         for element in self._feed(order, self.state.step):
@@ -118,17 +122,14 @@ class Fit:
             self.state = replace(self.state, step=step, total_steps=self.state.total_steps + 1, seconds=earlier + now - begun)
             self._made += 1
             where = f"epoch {self.state.epoch}, step {step}"
-            self._watchdog.see(float(learned.loss), learned.losses, where, self._rows_before)
-            if conditional is None or len(element[1]) == size:
-                conditional = learned.conditional
+            self._watchdog.see(float(learned.loss), learned.losses, element[1], where, self._rows_before)
+            if step == 1 or len(element[1]) == size:
+                self._conditional = learned.conditional
             if now - shown > SHOWN:
                 yield self._shown(order, (step - shown_step) * size / (now - shown))
                 shown, shown_step = now, step
             if self._is_due() and step < order.steps:
                 yield self._save()
-        if self.profile is not None:
-            self.profile.stop()
-        return np.zeros([0, len(self.model.schema.stages)], np.float32) if conditional is None else conditional.numpy()
 
     def _shown(self, order: Order, rate: float) -> Step:
         state, rows = self.state, self._rows(order)
@@ -137,7 +138,7 @@ class Fit:
         left = (self._declared.epochs * order.rows - whole) * spent / whole
         return Step(state.epoch, state.total_steps, rows, self._losses(), rate, left)
 
-    def _end_epoch(self, order: Order, conditional: NDArray[np.float32]) -> Epoch:
+    def _end_epoch(self, order: Order) -> Epoch:
         state, stopping = self.state, self._declared.early_stopping
         scores = self.validate() if self.validate is not None else {}
         value = _value(stopping, scores, self.model.schema.stage_names)
@@ -150,7 +151,7 @@ class Fit:
             best=best,
             seconds=state.seconds,
             rows=self._rows(order),
-            constant=constant_stages(self.model.schema.stage_names, conditional),
+            constant=self._constant(),
         )
         if best and value is not None:
             state = replace(state, best_epoch=state.epoch, best_value=value)
@@ -158,8 +159,15 @@ class Fit:
         waited = state.epoch - state.best_epoch if state.best_epoch else 0
         over = state.epoch >= self._declared.epochs or (stopping is not None and waited > stopping.patience)
         history = (*state.history, event.as_dict())
-        self.state = replace(state, epoch=state.epoch + 1, step=0, seconds=0.0, over=over, history=history)
+        self._conditional = None
+        self.state = replace(state, epoch=state.epoch + 1, step=0, seconds=0.0, over=over, history=history, constant=())
         return event
+
+    def _constant(self) -> tuple[str, ...]:
+        """The stages that have collapsed, as far as this epoch has shown."""
+        if self._conditional is None:
+            return self.state.constant
+        return constant_stages(self.model.schema.stage_names, self._conditional.numpy())
 
     def _losses(self) -> dict[str, float]:
         return {mean.name: float(mean.result()) for mean in self.model.metrics}
@@ -186,6 +194,7 @@ class Fit:
         )
 
     def _save(self) -> Saved:
+        self.state = replace(self.state, constant=self._constant())
         path = self.checkpoints.save(self.state)
         self._saved_step, self._saved_at = self.state.total_steps, time.monotonic()
         return Saved(path, self.state.epoch, self.state.total_steps)

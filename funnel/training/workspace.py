@@ -27,11 +27,12 @@ class Workspace:
 
     Args:
         run: Where the run will be.
+        replaces: Whether a run that is there already gives way.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
-        self.path = run.with_name(run.name + SUFFIX)
+    def __init__(self, run: Path, *, replaces: bool = False) -> None:
+        self.run, self.replaces = run, replaces
+        self.path = run.parent / (run.name + SUFFIX)
 
     @property
     def checkpoints(self) -> Path:
@@ -51,7 +52,9 @@ class Workspace:
             RunError: It cannot be read.
         """
         try:
-            found: dict[str, Any] = json.loads((self.path / FIT).read_text(encoding="utf-8"))
+            found = json.loads((self.path / FIT).read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("is not what a fit was begun with")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -60,7 +63,7 @@ class Workspace:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps other processes from the folder; one that holds no checkpoint at the end goes.
+        """Keeps other processes from the folder; one that holds no checkpoint at the end, or none that the run lacks, goes.
 
         Raises:
             RunError: Another process fits there.
@@ -78,7 +81,8 @@ class Workspace:
             try:
                 yield
             finally:
-                if not any(self.checkpoints.glob("step-*")):
+                newest = self._newest()
+                if newest is None or (self.run / CHECKPOINTS / newest.name).exists():
                     self.remove()
 
     def begin(self, content: Mapping[str, Any]) -> None:
@@ -106,6 +110,9 @@ class Workspace:
         repair = "Give what it was begun with, or remove the folder and fit again."
         if begun.get("rows") != content["rows"]:
             raise RunError(f"{where}: got other training rows, or another vocabulary, than it was begun with. {repair}")
+        if ("from" in begun) != ("from" in content):
+            got, expected = content.get("from", "nothing"), begun.get("from", "nothing")
+            raise RunError(f"{where}: --from: got {got}, expected {expected}. {repair}")
         changed = list(_differences(begun.get("schema"), content["schema"], ""))
         changed = [one for one in changed if not any(one[0] == free or one[0].startswith(f"{free}.") for free in FREE)]
         if changed:
@@ -121,7 +128,8 @@ class Workspace:
         checkpoint = self.run / CHECKPOINTS
         if not (checkpoint.is_dir() and (self.run / FIT).is_file()):
             raise RunError(f"{self.run}: is finished, and holds no checkpoint to go on from. Fit anew, or use --from.")
-        with whole_folder(self.path, RunError) as folder:
+        # What is there was being removed.
+        with whole_folder(self.path, RunError, replace=True) as folder:
             link_tree(checkpoint, folder / CHECKPOINTS)
             if (self.run / LOGS).is_dir():
                 shutil.copytree(self.run / LOGS, folder / LOGS)
@@ -129,7 +137,7 @@ class Workspace:
 
     def put_into(self, run: Path) -> None:
         """Put what a run keeps of the fit into its folder: the newest checkpoint, the logs, what it was begun with."""
-        newest = max(self.checkpoints.glob("step-*"), default=None)
+        newest = self._newest()
         if newest is not None:
             link_tree(newest, run / CHECKPOINTS / newest.name)
             for best in self.checkpoints.glob("best-*"):
@@ -142,6 +150,9 @@ class Workspace:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def _newest(self) -> Path | None:
+        return max(self.checkpoints.glob("step-*"), default=None)
+
 
 def opened(run: Path, *, resume: bool) -> Workspace:
     """The workspace for a run that will be written.
@@ -153,7 +164,7 @@ def opened(run: Path, *, resume: bool) -> Workspace:
     Raises:
         RunError: There is a run already, or a fit that is not finished, and neither is gone on with; or nothing can be written.
     """
-    workspace = Workspace(run)
+    workspace = Workspace(run, replaces=resume)
     if not resume:
         require_writable(run, RunError)
         if workspace.begun is not None:

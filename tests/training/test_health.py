@@ -8,7 +8,7 @@ import pytest
 import funnel
 from funnel.errors import DivergedError
 from funnel.training.events import Epoch
-from funnel.training.health import Watchdog, constant_losses
+from funnel.training.health import Watchdog, cumulative_rates
 from tests import shop
 
 
@@ -19,9 +19,8 @@ def small(**train: Any) -> dict[str, Any]:
     return tree
 
 
-def test_the_loss_of_a_constant_is_the_entropy_of_the_cumulative_rate() -> None:
-    found = constant_losses([0.5, 0.2], [-1, 0])
-    np.testing.assert_allclose(found, [np.log(2), -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))])
+def test_the_rate_of_a_stage_is_the_product_of_the_priors_down_to_it() -> None:
+    np.testing.assert_allclose(cumulative_rates([0.5, 0.2, 0.4], [-1, 0, 0]), [0.5, 0.1, 0.2])
 
 
 def test_a_row_whose_number_overflows_is_named() -> None:
@@ -38,11 +37,11 @@ def test_a_row_whose_number_overflows_is_named() -> None:
 
 
 def test_rows_without_a_number_are_named_with_the_first_stage_that_has_none() -> None:
-    dog = Watchdog(("click", "buy"), np.array([0.3, 0.01]))
+    dog = Watchdog(("click", "buy"), np.array([0.3, 0.001]))
     losses = np.zeros([4, 2])
     losses[2, 1] = np.nan
     with pytest.raises(DivergedError, match=r"step 1: the loss is nan.*'buy' is the first stage.* 1 of 4 rows: 12 \(") as error:
-        dog.see(float("nan"), losses, "step 1", lambda _: np.arange(10, 14))
+        dog.see(float("nan"), losses, np.zeros([4, 2]), "step 1", lambda _: np.arange(10, 14))
     assert list(error.value.rows) == [12]
 
 
@@ -54,11 +53,11 @@ def test_weights_that_a_step_broke_are_told_with_the_rows_of_that_step() -> None
 
 
 def test_a_loss_far_above_that_of_a_constant_for_long_is_divergence() -> None:
-    dog = Watchdog(("click", "buy"), np.array([0.3, 0.01]))
+    dog = Watchdog(("click", "buy"), np.array([0.3, 0.001]))
 
     def see_often() -> None:
         for _ in range(200):
-            dog.see(0.5, np.full([4, 2], [0.4, 0.5]), "step 7", lambda _: np.arange(4))
+            dog.see(0.5, np.full([4, 2], [0.4, 0.5]), np.zeros([4, 2]), "step 7", lambda _: np.arange(4))
 
     with pytest.raises(DivergedError, match=r"step 7: the loss of 'buy' has grown to .* lower train"):
         see_often()
@@ -67,7 +66,7 @@ def test_a_loss_far_above_that_of_a_constant_for_long_is_divergence() -> None:
 def test_a_spike_is_no_divergence() -> None:
     dog = Watchdog(("click",), np.array([0.3]))
     for step in range(200):
-        dog.see(0.3, np.full([4, 1], 9.0 if step == 96 else 0.3), f"step {step}", lambda _: np.arange(4))
+        dog.see(0.3, np.full([4, 1], 9.0 if step == 96 else 0.3), np.zeros([4, 1]), f"step {step}", lambda _: np.arange(4))
 
 
 def test_a_stage_whose_predictions_are_all_the_same_is_told_of_and_reported(tmp_path: Path) -> None:
