@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from funnel.data.store import Shards, Store, TemporaryFolder
+from funnel.data.store import Shards, Store
 from funnel.errors import DataError, RunError
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run, versions
@@ -100,8 +100,8 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
     with ExitStack() as stack:
         workspace = start.workspace
         if workspace is None:
-            folder = TemporaryFolder().path  # for the best weights: they are never in memory twice
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            # For the best weights: they are never in memory twice.
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="funnel-", ignore_cleanup_errors=True)))
         else:
             folder = workspace.checkpoints
             stack.enter_context(workspace.held())
@@ -139,12 +139,12 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
     content = {"rows": store.digest, "schema": schema.model_dump(mode="json"), "versions": versions()}
     content |= {"from": str(start.warm.path)} if start.warm is not None else {}
     if workspace is not None and begun is not None:
-        workspace.require_same(content)
+        workspace.require_same(begun, content)
         found, path, skipped = checkpoints.restore()
         if found is None and skipped:
             # What could not be read may have been read in part.
-            checkpoints.model = model = model_of(schema, store)
-            checkpoints = replace(checkpoints)
+            model = model_of(schema, store)
+            checkpoints = replace(checkpoints, model=model)
         state = State() if found is None else found
         # Another number of epochs may be wanted now.
         made = state.epoch if state.step else len(state.history)
@@ -153,7 +153,6 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
                 f"{workspace.path}: cannot go on: train.epochs: got {schema.train.epochs}, expected {made} or more: so many "
                 "have begun. Give them, or remove the folder and fit again."
             )
-        state = replace(state, over=len(state.history) >= schema.train.epochs or _out_of_patience(schema, state))
         events.append(Resumed(path, state.epoch, state.total_steps, skipped))
         warm = {"warm_start": begun["warm_start"]} if "warm_start" in begun else {}
     if start.warm is not None and state == State():
@@ -166,11 +165,6 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
     saving = schema.train.checkpoint if workspace is not None else None
     fit = Fit(model, store.learnt, store.shards("train"), checkpoints, None, state, saving, profile)
     return fit, events, warm
-
-
-def _out_of_patience(schema: FunnelSchema, state: State) -> bool:
-    stopping = schema.train.early_stopping
-    return stopping is not None and bool(state.best_epoch) and len(state.history) - state.best_epoch > stopping.patience
 
 
 def _scores(run: Run, held: Shards) -> dict[str, float]:

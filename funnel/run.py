@@ -32,7 +32,7 @@ from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.export import export
 from funnel.training.checkpoint import VARIABLES, read_variables
-from funnel.training.workspace import CHECKPOINTS, Workspace
+from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
 HISTORY, METRICS, MANIFEST = "history.json", "metrics.json", "manifest.json"
@@ -117,7 +117,7 @@ class Run:
 
     def read_optimizer_state(self) -> bool:
         """Read what the optimisers kept, for another fit to start from; whether the run has kept it."""
-        newest = max((self.path / CHECKPOINTS).glob("step-*"), default=None) if self.path is not None else None
+        newest = newest_in(self.path / CHECKPOINTS) if self.path is not None else None
         if self.path is None or newest is None:
             return False
         self.model.create_variables()

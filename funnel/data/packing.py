@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.schema.features import Bag
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width, layout
+from funnel.data.batches import Batch
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width, layout, rows_key
 from funnel.schema.learnt import FIRST, MISSING, Learnt
-
-Batch = dict[str, NDArray[Any]]
 
 
 class Packer:
@@ -27,7 +25,7 @@ class Packer:
     """
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt) -> None:
-        self._schema = schema
+        self._sized = [rows_key(schema, source) for source in schema.sources]
         self._widths = layout(schema, learnt)
         self._packed = {lookup.key for width in self._widths for found in width.lookups.values() for lookup in found}
         # By row of the variable, where it stood last: only pages that are touched take memory.
@@ -35,7 +33,7 @@ class Packer:
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with its ids packed; numbers and indices stay as they are."""
-        sizes = [self._rows(source, batch) for source in self._schema.sources]
+        sizes = [0 if found is None else len(batch[found[0]]) - found[1] for found in self._sized]
         packed = {key: array for key, array in batch.items() if not self._is_lookup(key)}
         packed[SIZES] = np.array(sizes, np.int32)
         for width, stamps in zip(self._widths, self._stamps, strict=True):
@@ -44,13 +42,6 @@ class Packer:
 
     def _is_lookup(self, key: str) -> bool:
         return key in self._packed or key.rpartition("/")[0] in self._packed
-
-    def _rows(self, source: str, batch: Batch) -> int:
-        for feature in self._schema.features:
-            if self._schema.source_of(feature) == source:
-                key = f"{source}/{feature.name}"
-                return len(batch[f"{key}/offsets"]) - 1 if isinstance(feature, Bag) else len(batch[key])
-        return len(next(array for key, array in batch.items() if key.startswith("index/"))) if source == FACTS else 0
 
 
 def _pack(width: Width, stamps: NDArray[np.int32], sizes: list[int], batch: Batch) -> Batch:

@@ -13,8 +13,8 @@ from funnel.model.numbers import columns_of, scaled
 from funnel.model.packing import packed
 from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.layout import is_bucketized, layout
-from funnel.schema.learnt import MISSING, Learnt
+from funnel.schema.layout import layout
+from funnel.schema.learnt import MISSING, Learnt, table_of
 
 
 class Network(keras.layers.Layer):
@@ -45,7 +45,7 @@ class Network(keras.layers.Layer):
             for width in self.widths:
                 sizes |= {lookup.name: width.dim for lookup in width.lookups[source]}
             for feature in self._declared.features:
-                if isinstance(feature, Numeric) and not is_bucketized(feature) and self._declared.source_of(feature) == source:
+                if isinstance(feature, Numeric) and table_of(feature) is None and self._declared.source_of(feature) == source:
                     sizes[feature.name] = columns_of(feature)
         begins = accumulate(sizes.values(), initial=0)
         return {name: (begin, size) for (name, size), begin in zip(sizes.items(), begins, strict=False)}
@@ -63,7 +63,7 @@ class Network(keras.layers.Layer):
         batch = packed(self._declared, self.widths, batch)
         columns = self.embeddings(batch)
         for feature in self._declared.features:
-            if isinstance(feature, Numeric) and not is_bucketized(feature):
+            if isinstance(feature, Numeric) and table_of(feature) is None:
                 source = self._declared.source_of(feature)
                 numbers = scaled(feature, self._learnt.scales[feature.name], batch[f"{source}/{feature.name}"])
                 columns.setdefault(source, []).append(numbers)

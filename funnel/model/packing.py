@@ -9,9 +9,8 @@ from collections.abc import Mapping
 
 from funnel.model._keras import tf
 from funnel.model.numbers import bucketized
-from funnel.schema.features import Bag
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width, rows_key
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -20,7 +19,7 @@ def packed(schema: FunnelSchema, widths: tuple[Width, ...], batch: Batch) -> Bat
     """The batch with its lookups packed; one that is packed already comes back as it is."""
     if SIZES in batch:
         return batch
-    sizes = {source: _rows(schema, source, batch) for source in schema.sources}
+    sizes = {source: source_rows(schema, source, batch) for source in schema.sources}
     found = dict(batch) | {SIZES: tf.stack(list(sizes.values()))}
     for width in widths:
         found |= _pack(width, sizes, batch)
@@ -71,12 +70,7 @@ def _uses(lookup: Lookup, ids_E: tf.Tensor, count: tf.Tensor, batch: Batch) -> t
     return row_E, weight_E * tf.gather(scale_N, row_E)
 
 
-def _rows(schema: FunnelSchema, source: str, batch: Batch) -> tf.Tensor:
+def source_rows(schema: FunnelSchema, source: str, batch: Batch) -> tf.Tensor:
     """How many rows a source has in a batch: int32 []; 0 where nothing of it is asked for."""
-    for feature in schema.features:
-        if schema.source_of(feature) == source:
-            key = f"{source}/{feature.name}"
-            return tf.shape(batch[f"{key}/offsets"])[0] - 1 if isinstance(feature, Bag) else tf.shape(batch[key])[0]
-    if source == FACTS:
-        return tf.shape(next(value for key, value in batch.items() if key.startswith("index/")))[0]
-    return tf.constant(0)
+    found = rows_key(schema, source)
+    return tf.constant(0) if found is None else tf.shape(batch[found[0]])[0] - found[1]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from funnel.model._keras import tf
+from funnel.model.packing import source_rows
 from funnel.schema.features import Bag, Categorical, Cross, Fill, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import CROSS_SEPARATOR, FIRST, MISSING, OOV, buckets_of, vocabulary_tables
@@ -63,7 +64,8 @@ class RawEncoder(tf.Module):
                     encoded |= self._bag(feature, key, batch)
                 case Numeric():
                     encoded[key] = _number(feature, batch[feature.name])
-        rows_B = tf.range(tf.shape(_any_row(self._declared, encoded))[0])
+        # Joined: every source has as many rows.
+        rows_B = tf.range(source_rows(self._declared, self._declared.source_of(self._declared.features[0]), encoded))
         return encoded | {f"index/{source}": rows_B for source in self._declared.sources if source != FACTS}
 
     def _rows(self, table: str, text: tf.Tensor) -> tf.Tensor:
@@ -139,10 +141,3 @@ def _ragged(values: Any) -> tf.RaggedTensor:
     if isinstance(values, tf.SparseTensor):
         return tf.RaggedTensor.from_sparse(values)
     return tf.RaggedTensor.from_tensor(tf.convert_to_tensor(values))
-
-
-def _any_row(schema: FunnelSchema, encoded: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """A tensor with one element for each row."""
-    feature = schema.features[0]
-    key = f"{schema.source_of(feature)}/{feature.name}"
-    return encoded[f"{key}/offsets"][1:] if isinstance(feature, Bag) else encoded[key]

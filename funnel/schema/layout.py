@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from funnel.schema._base import Declared
-from funnel.schema.features import Bag, Bucketize, Numeric
-from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.features import Bag, Numeric
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import Learnt, Scale, dim_of, table_of
 
 SIZES = "sizes"  # key of a packed batch: how many rows each source has, int32 [sources]
@@ -27,19 +26,15 @@ class Lookup:
     Attributes:
         name: The feature.
         key: Its key in a star batch.
-        table: Its table.
         offset: Where the table begins in its variable.
         pooling: How a bag's entries become one embedding; None for one id a row.
-        weighted: Whether a bag's entries carry weights.
         scale: The boundaries of a number that is bucketized; None for ids.
     """
 
     name: str
     key: str
-    table: str
     offset: int
     pooling: str | None
-    weighted: bool
     scale: Scale | None
 
 
@@ -92,11 +87,9 @@ def layout(schema: FunnelSchema, learnt: Learnt) -> tuple[Width, ...]:
         lookup = Lookup(
             name=feature.name,
             key=f"{source}/{feature.name}",
-            table=table,
             offset=placed[table][0],
             pooling=feature.pooling if isinstance(feature, Bag) else None,
-            weighted=isinstance(feature, Bag) and feature.weighted,
-            scale=learnt.scales[feature.name] if is_bucketized(feature) else None,
+            scale=learnt.scales[feature.name] if isinstance(feature, Numeric) else None,
         )
         lookups.setdefault(dim, {name: [] for name in schema.sources})[source].append(lookup)
     return tuple(
@@ -104,6 +97,13 @@ def layout(schema: FunnelSchema, learnt: Learnt) -> tuple[Width, ...]:
     )
 
 
-def is_bucketized(feature: Declared) -> bool:
-    """Whether a feature is a number that looks an embedding up."""
-    return isinstance(feature, Numeric) and isinstance(feature.transform, Bucketize)
+def rows_key(schema: FunnelSchema, source: str) -> tuple[str, int] | None:
+    """The key of a star batch whose length tells how many rows a source has, and by how many it is longer than these.
+
+    None for a dimension that has no features, whose rows nothing asks for.
+    """
+    for feature in schema.features:
+        if schema.source_of(feature) == source:
+            key = f"{source}/{feature.name}"
+            return (f"{key}/offsets", 1) if isinstance(feature, Bag) else (key, 0)
+    return (f"index/{schema.sources[1]}", 0) if source == FACTS else None

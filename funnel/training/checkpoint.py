@@ -16,9 +16,10 @@ from funnel.errors import RunError
 from funnel.folders import whole_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
+from funnel.schema.training import Train
+from funnel.training.workspace import BEST, STEP, paths_in
 
 STATE, VARIABLES = "state.json", "variables"
-STEP, BEST = "step-", "best-"
 SUM = "sha256"  # of the rest of a state
 
 
@@ -34,7 +35,6 @@ class State:
         best_epoch: The one with the best weights; 0 without any.
         best_value: Its score, the greater the better.
         history: By epoch that has ended: its Epoch as a mapping.
-        over: Whether the fit has ended: all epochs are done, or patience has run out.
         constant: Stages that the last whole batch of the epoch that goes on shows as collapsed.
     """
 
@@ -45,8 +45,13 @@ class State:
     best_epoch: int = 0
     best_value: float | None = None
     history: tuple[dict[str, Any], ...] = ()
-    over: bool = False
     constant: tuple[str, ...] = ()
+
+    def is_over(self, declared: Train) -> bool:
+        """Whether the fit has ended: all epochs are done, or patience has run out."""
+        stopping, made = declared.early_stopping, len(self.history)
+        impatient = stopping is not None and self.best_epoch > 0 and made - self.best_epoch > stopping.patience
+        return made >= declared.epochs or impatient
 
 
 @dataclass
@@ -97,7 +102,7 @@ class Checkpoints:
         Raises:
             RunError: The disk is full, say.
         """
-        with whole_folder(self.folder / f"{BEST}{epoch:06d}", RunError, replace=True) as folder:
+        with whole_folder(self._best(epoch), RunError, replace=True) as folder:
             self._write(self._network, folder)
 
     def restore_best(self, epoch: int) -> None:
@@ -106,7 +111,7 @@ class Checkpoints:
         Raises:
             RunError: They are not there, or not whole.
         """
-        path = self.folder / f"{BEST}{epoch:06d}"
+        path = self._best(epoch)
         if (reason := read_variables(self._network, path / VARIABLES)) is not None:
             raise RunError(f"{path}: cannot be read: {reason}. Remove the folder {self.folder.parent}, and fit again.")
 
@@ -118,7 +123,7 @@ class Checkpoints:
             the model's variables may be anything.
         """
         skipped: list[str] = []
-        for path in reversed(self.paths()):
+        for path in reversed(paths_in(self.folder)):
             try:
                 state = _state(path)
                 reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES)
@@ -130,14 +135,13 @@ class Checkpoints:
             self._torn.add(path.name)
         return None, None, tuple(skipped)
 
-    def paths(self) -> list[Path]:
-        """The checkpoints' folders, by step."""
-        return sorted(self.folder.glob(f"{STEP}*")) if self.folder.is_dir() else []
+    def _best(self, epoch: int) -> Path:
+        return self.folder / f"{BEST}{epoch:06d}"
 
     def _lacks_best(self, state: State) -> str | None:
-        path = self.folder / f"{BEST}{state.best_epoch:06d}"
         if not state.best_epoch:
             return None
+        path = self._best(state.best_epoch)
         if not path.is_dir():
             return "the best epoch's weights are missing"
         # They are read before the fit goes on, and not first when it ends: the newest ones are read over them.
@@ -151,12 +155,13 @@ class Checkpoints:
             raise OSError(None, _first_line(error)) from None
 
     def _prune(self, newest: Path) -> None:
+        there = paths_in(self.folder)
         # Those that could not be read, and those of later steps than the one that was gone on from, take no other's place.
-        paths = [path for path in self.paths() if path.name <= newest.name and path.name not in self._torn]
+        paths = [path for path in there if path.name <= newest.name and path.name not in self._torn]
         kept = paths[-self.keep :]
-        needed = {f"{BEST}{self._best_of(path):06d}" for path in kept}
-        for path in [*self.folder.glob(f"{STEP}*"), *self.folder.glob(f"{BEST}*")]:
-            if path not in kept and path.name not in needed:
+        needed = {self._best(self._best_of(path)) for path in kept}
+        for path in [*there, *self.folder.glob(f"{BEST}*")]:
+            if path not in kept and path not in needed:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _best_of(self, path: Path) -> int:

@@ -81,7 +81,7 @@ class Fit:
             DivergedError: The loss is not a number, or grew beyond any reason.
             RunError: A checkpoint cannot be written.
         """
-        while not self.state.over:
+        while not self.state.is_over(self._declared):
             order = self._order(self.state.epoch)
             if self.state.step == 0:
                 self.model.reset_metrics()
@@ -139,9 +139,9 @@ class Fit:
         return Step(state.epoch, state.total_steps, rows, self._losses(), rate, left)
 
     def _end_epoch(self, order: Order) -> Epoch:
-        state, stopping = self.state, self._declared.early_stopping
+        state = self.state
         scores = self.validate() if self.validate is not None else {}
-        value = _value(stopping, scores, self.model.schema.stage_names)
+        value = _value(self._declared.early_stopping, scores, self.model.schema.stage_names)
         best = value is None or state.best_value is None or value > state.best_value
         event = Epoch(
             epoch=state.epoch,
@@ -156,11 +156,9 @@ class Fit:
         if best and value is not None:
             state = replace(state, best_epoch=state.epoch, best_value=value)
             self.checkpoints.save_best(state.epoch)
-        waited = state.epoch - state.best_epoch if state.best_epoch else 0
-        over = state.epoch >= self._declared.epochs or (stopping is not None and waited > stopping.patience)
         history = (*state.history, event.as_dict())
         self._conditional = None
-        self.state = replace(state, epoch=state.epoch + 1, step=0, seconds=0.0, over=over, history=history, constant=())
+        self.state = replace(state, epoch=state.epoch + 1, step=0, seconds=0.0, history=history, constant=())
         return event
 
     def _constant(self) -> tuple[str, ...]:

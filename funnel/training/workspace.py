@@ -17,6 +17,7 @@ from funnel.folders import require_writable, whole_folder
 
 SUFFIX = ".unfinished"
 FIT, LOCK, CHECKPOINTS, LOGS = "fit.json", ".lock", "checkpoints", "logs"
+STEP, BEST = "step-", "best-"  # of the folders of checkpoints, and of best weights
 # What of a schema may be another when a fit goes on: it changes neither the steps that were made, nor those to come but for
 # their number.
 FREE = ("name", "data", "evaluate", "train.epochs", "train.checkpoint", "train.profile")
@@ -81,7 +82,7 @@ class Workspace:
             try:
                 yield
             finally:
-                newest = self._newest()
+                newest = newest_in(self.checkpoints)
                 if newest is None or (self.run / CHECKPOINTS / newest.name).exists():
                     self.remove()
 
@@ -99,13 +100,12 @@ class Workspace:
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror}. Nothing was left behind.") from None
 
-    def require_same(self, content: Mapping[str, Any]) -> None:
-        """Compare what the fit was begun with.
+    def require_same(self, begun: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+        """Compare what the fit was begun with to what it would go on with.
 
         Raises:
             RunError: The rows, or a part of the schema that matters, are not the same.
         """
-        begun = self.begun or {}
         where = f"{self.path}: cannot go on"
         repair = "Give what it was begun with, or remove the folder and fit again."
         if begun.get("rows") != content["rows"]:
@@ -137,10 +137,10 @@ class Workspace:
 
     def put_into(self, run: Path) -> None:
         """Put what a run keeps of the fit into its folder: the newest checkpoint, the logs, what it was begun with."""
-        newest = self._newest()
+        newest = newest_in(self.checkpoints)
         if newest is not None:
             link_tree(newest, run / CHECKPOINTS / newest.name)
-            for best in self.checkpoints.glob("best-*"):
+            for best in self.checkpoints.glob(f"{BEST}*"):
                 link_tree(best, run / CHECKPOINTS / best.name)
             shutil.copy(self.path / FIT, run / FIT)
         if self.logs.is_dir():
@@ -150,8 +150,15 @@ class Workspace:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _newest(self) -> Path | None:
-        return max(self.checkpoints.glob("step-*"), default=None)
+
+def paths_in(checkpoints: Path) -> list[Path]:
+    """The checkpoints of a folder, by step; none where there is no folder."""
+    return sorted(checkpoints.glob(f"{STEP}*"))
+
+
+def newest_in(checkpoints: Path) -> Path | None:
+    """The newest checkpoint of a folder."""
+    return max(paths_in(checkpoints), default=None)
 
 
 def opened(run: Path, *, resume: bool) -> Workspace:
