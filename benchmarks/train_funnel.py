@@ -12,10 +12,11 @@ import json
 import os
 import time
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
+from train_flags import train_parser
 
 from funnel.data.order import Epoch
 from funnel.data.packing import Packer
@@ -29,12 +30,7 @@ from funnel.training.process import peak_memory, tune_allocator
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description="How fast funnel trains the network of a schema.")
-    parser.add_argument("schema", type=Path)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--batch-size", type=int, default=4096)
-    parser.add_argument("--seconds", type=float, default=12.0, help="that are measured")
-    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds before")
+    parser = train_parser("How fast funnel trains the network of a schema.")
     parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's settings alone")
     flags = parser.parse_args()
     if not flags.plain_allocator:

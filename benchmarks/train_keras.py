@@ -12,12 +12,9 @@ and the mean loss of each tenth of the steps.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,6 +23,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from train_flags import train_parser
 
 import funnel
 from funnel.data.batches import Batch, batches
@@ -34,6 +32,7 @@ from funnel.data.store import Store
 from funnel.schema.features import Bag, Categorical
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, dim_of
+from funnel.training.process import peak_memory
 
 keras = tf.keras
 
@@ -158,13 +157,7 @@ class Clock(keras.callbacks.Callback):
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description="How fast plain Keras trains the network of a schema.")
-    parser.add_argument("schema", type=Path)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--batch-size", type=int, default=4096)
-    parser.add_argument("--seconds", type=float, default=12.0, help="that are measured")
-    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds before")
-    flags = parser.parse_args()
+    flags = train_parser("How fast plain Keras trains the network of a schema.").parse_args()
     schema = funnel.load_schema(flags.schema)
     store = Store(flags.store, schema)
     arrays, labels = padded(schema, store, flags.batch_size)
@@ -182,8 +175,7 @@ def main() -> None:
     losses = np.diff(clock.sums)
     tenths = [float(part.mean()) for part in np.array_split(losses, 10) if len(part)]
     rate = len(losses) * flags.batch_size / (clock.ended - clock.begun)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"rate": rate, "steps": len(losses), "peak": peak, "losses": tenths}))
+    print(json.dumps({"rate": rate, "steps": len(losses), "peak": peak_memory(), "losses": tenths}))
 
 
 if __name__ == "__main__":

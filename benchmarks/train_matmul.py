@@ -11,19 +11,18 @@ first layers is computed once a row, for as many rows as the store's batches hav
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
 from collections.abc import Callable
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import tensorflow as tf
+from train_flags import train_parser
 
 import funnel
 from funnel.data.batches import batches
@@ -112,13 +111,8 @@ def rate(step: Callable[[], Any], batch_size: int, seconds: float, warm_up: floa
 
 def main() -> None:
     """Measure both."""
-    parser = argparse.ArgumentParser(description="How fast TensorFlow does the matrix products of a schema's towers.")
-    parser.add_argument("schema", type=Path)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--batch-size", type=int, default=4096)
-    parser.add_argument("--seconds", type=float, default=12.0, help="that are measured, half of them each")
-    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds before, half of them each")
-    flags = parser.parse_args()
+    # The seconds are halved: each of the two gets so many.
+    flags = train_parser("How fast TensorFlow does the matrix products of a schema's towers.").parse_args()
     schema = funnel.load_schema(flags.schema)
     widths, rows = widths_of(schema), rows_of(schema, Store(flags.store, schema), flags.batch_size)
     found = {}

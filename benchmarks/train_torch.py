@@ -24,17 +24,13 @@ Ali-CCP at 58 or 2.3 impressions a dimension row; a program varies by up to a th
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import json
 import os
-import resource
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages, where PyTorch asks for memory
@@ -44,6 +40,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # as everybody calls it
 from numpy.typing import NDArray
 from torch import nn
+from train_flags import train_parser
 
 import funnel
 from funnel.data.batches import Batch, batches
@@ -53,19 +50,13 @@ from funnel.schema.features import Bag, Categorical
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import FIRST, Learnt, dim_of
 from funnel.schema.training import Adagrad, Adam
+from funnel.training.process import peak_memory, tune_allocator
 
 Tensors = dict[str, torch.Tensor]
 Element = tuple[Tensors, torch.Tensor]
 
 AHEAD = 3  # batches that wait for their step
-M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD = -3, -1, -2  # of mallopt
 ROWS_PER_ENTRY = 16  # of a table, beyond which its gradient is sparse
-
-
-def keep_memory() -> None:
-    """Have freed memory kept for the next step: fresh pages cost more than some of the sums made in them."""
-    for option, value in ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 256 << 20)):
-        ctypes.CDLL(None).mallopt(option, value)
 
 
 def require_supported(schema: FunnelSchema) -> None:
@@ -269,15 +260,8 @@ class Training:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description="How fast PyTorch trains the network of a schema.")
-    parser.add_argument("way", choices=["joined", "star"])
-    parser.add_argument("schema", type=Path)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--batch-size", type=int, default=4096)
-    parser.add_argument("--seconds", type=float, default=12.0, help="that are measured")
-    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds before")
-    flags = parser.parse_args()
-    keep_memory()
+    flags = train_parser("How fast PyTorch trains the network of a schema.", ["joined", "star"]).parse_args()
+    tune_allocator()  # fresh pages cost more than some of the sums made in them
     torch.set_flush_denormal(True)
     torch.sparse.check_sparse_tensor_invariants.disable()  # as it is anyhow, without the warning
     schema = funnel.load_schema(flags.schema)
@@ -291,8 +275,7 @@ def main() -> None:
             losses.append(training.step(element))
             samples += len(element[1])
     tenths = [float(part.mean()) for part in torch.stack(losses).tensor_split(10) if len(part)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"rate": samples / took, "steps": len(losses), "peak": peak, "losses": tenths}))
+    print(json.dumps({"rate": samples / took, "steps": len(losses), "peak": peak_memory(), "losses": tenths}))
 
 
 if __name__ == "__main__":

@@ -73,9 +73,7 @@ def test_a_fit_that_was_stopped_ends_where_one_that_never_was_does(tmp_path: Pat
     for stop in stops:
         with pytest.raises(kind):
             funnel.fit(tree(**train), data, out=tmp_path / "run", resume=True, watch=stop_after(stop, kind))
-    events: list[Any] = []
-    run = funnel.fit(tree(**train), data, out=tmp_path / "run", resume=True, watch=events.append)
-    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    run, resumed = gone_on(tmp_path, data, **train)
     assert resumed.step >= stops[-1]
     assert same(run, unbroken)
     assert run.metrics == unbroken.metrics
@@ -87,6 +85,14 @@ def test_more_epochs_of_a_finished_run_are_those_of_a_longer_fit(tmp_path: Path,
     longer = funnel.fit(tree(early_stopping=None, epochs=5), data, out=tmp_path / "run", resume=True)
     assert same(longer, funnel.fit(tree(early_stopping=None, epochs=5), data))
     assert len(funnel.load(tmp_path / "run").history) == 5
+
+
+def gone_on(folder: Path, data: Any, **train: Any) -> tuple[Any, Resumed]:
+    """Go on with a stopped fit: the run, and what was told of where it went on."""
+    events: list[Any] = []
+    run = funnel.fit(tree(**train), data, out=folder / "run", resume=True, watch=events.append)
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    return run, resumed
 
 
 def stopped(folder: Path, data: Any, steps: int = 9, **train: Any) -> list[Path]:
@@ -114,9 +120,7 @@ TEARS = {
 def test_a_torn_checkpoint_is_skipped_with_its_name_and_the_one_before_is_used(tmp_path: Path, data, tear: str) -> None:
     *_, good, torn = stopped(tmp_path, data)
     TEARS[tear](torn)
-    events: list[Any] = []
-    run = funnel.fit(tree(), data, out=tmp_path / "run", resume=True, watch=events.append)
-    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    run, resumed = gone_on(tmp_path, data)
     assert resumed.path == good
     assert len(resumed.skipped) == 1
     assert str(torn) in resumed.skipped[0]
@@ -126,9 +130,7 @@ def test_a_torn_checkpoint_is_skipped_with_its_name_and_the_one_before_is_used(t
 def test_where_none_can_be_read_the_fit_starts_anew(tmp_path: Path, data) -> None:
     for path in stopped(tmp_path, data):
         flipped(path / "variables.data-00000-of-00001")
-    events: list[Any] = []
-    run = funnel.fit(tree(), data, out=tmp_path / "run", resume=True, watch=events.append)
-    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    run, resumed = gone_on(tmp_path, data)
     assert (resumed.path, resumed.step, len(resumed.skipped)) == (None, 0, 2)
     assert same(run, funnel.fit(tree(), data))
 
