@@ -31,7 +31,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.export import export
-from funnel.training.checkpoint import VARIABLES, read_variables
+from funnel.training.checkpoint import VARIABLES, read_variables, write_variables
 from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
@@ -81,7 +81,7 @@ class Run:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
-            tf.train.Checkpoint(network=self.model.network).write(str(folder / WEIGHTS))
+            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
             for name, content in ((HISTORY, self.history), (METRICS, self.metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             if workspace is not None:

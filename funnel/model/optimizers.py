@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from inspect import signature
 from typing import Any
 
 from funnel.errors import SchemaError, have
@@ -128,6 +129,12 @@ class Composite(tfrs.experimental.optimizers.CompositeOptimizer):
         """Each optimiser, and what gives its variables."""
         return list(self._optimizers_and_vars)
 
+    @property
+    def weights(self) -> list[Any]:
+        """All that they keep."""
+        # A method of the old kind of Keras; of the new, a list that can be called.
+        return [variable for optimizer, _ in self._optimizers_and_vars for variable in optimizer.variables()]
+
 
 def composite(declared: Optimizer, tables: Callable[[], list[Any]], rest: Callable[[], list[Any]]) -> Composite:
     """One optimiser for the tables, one for the rest, as one.
@@ -176,6 +183,10 @@ def _of_keras(declared: KerasOptimizer) -> Any:
     where = "train.optimizer.dense"
     if declared.name not in kinds:
         raise SchemaError(f"{where}.name: {declared.name!r} is no optimiser of Keras {have(declared.name, sorted(kinds))}")
+    takes = sorted(set(signature(kinds[declared.name]).parameters) - {"learning_rate", "name", "kwargs"})
+    for option in declared.options:
+        if option not in takes:  # Keras lets some pass, and does nothing with them
+            raise SchemaError(f"{where}.options.{option}: {declared.name} takes no such option {have(option, takes)}")
     try:
         return kinds[declared.name](learning_rate=declared.learning_rate, **declared.options)
     except (TypeError, ValueError) as error:

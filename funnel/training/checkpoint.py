@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from funnel.schema.training import Train
 from funnel.training.workspace import BEST, STEP, paths_in
 
 STATE, VARIABLES = "state.json", "variables"
+OPERATION = re.compile(r"^\{\{.*?\}\} ?| \[Op:\w+\].*$")  # in TensorFlow's messages: the kernel that failed
 SUM = "sha256"  # of the rest of a state
 
 
@@ -88,7 +90,7 @@ class Checkpoints:
         """
         path = self.folder / f"{STEP}{state.total_steps:012d}"
         with whole_folder(path, RunError, replace=True) as folder:
-            self._write(self._all, folder)
+            write_variables(self._all, folder / VARIABLES)
             content = asdict(state)
             content |= {SUM: _sum(content)}
             (folder / STATE).write_text(json.dumps(content) + "\n", encoding="utf-8")
@@ -103,7 +105,7 @@ class Checkpoints:
             RunError: The disk is full, say.
         """
         with whole_folder(self._best(epoch), RunError, replace=True) as folder:
-            self._write(self._network, folder)
+            write_variables(self._network, folder / VARIABLES)
 
     def restore_best(self, epoch: int) -> None:
         """Put the best epoch's weights into the model.
@@ -128,7 +130,7 @@ class Checkpoints:
                 state = _state(path)
                 reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES)
             except (OSError, ValueError, TypeError) as error:
-                reason = f"{STATE}: {_first_line(error)}"
+                reason = f"{STATE}: {first_line(error)}"
             if reason is None:
                 return state, path, tuple(skipped)
             skipped.append(f"{path}: {reason}")
@@ -148,12 +150,6 @@ class Checkpoints:
         reason = read_variables(self._network, path / VARIABLES)
         return None if reason is None else f"the best epoch's weights in {path.name}: {reason}"
 
-    def _write(self, checkpoint: Any, folder: Path) -> None:
-        try:
-            checkpoint.write(str(folder / VARIABLES))
-        except tf.errors.OpError as error:
-            raise OSError(None, _first_line(error)) from None
-
     def _prune(self, newest: Path) -> None:
         there = paths_in(self.folder)
         # Those that could not be read, and those of later steps than the one that was gone on from, take no other's place.
@@ -171,6 +167,18 @@ class Checkpoints:
             return 0  # a torn one, which nothing is kept for
 
 
+def write_variables(checkpoint: Any, path: Path) -> None:
+    """Write the variables of a `tf.train.Checkpoint`.
+
+    Raises:
+        OSError: They cannot be written: the disk is full, say.
+    """
+    try:
+        checkpoint.write(str(path))
+    except tf.errors.OpError as error:
+        raise OSError(None, first_line(error)) from None
+
+
 def read_variables(checkpoint: Any, path: Path) -> str | None:
     """Read the variables of a `tf.train.Checkpoint`; the reason where they cannot be, whose variables then may be anything.
 
@@ -180,7 +188,7 @@ def read_variables(checkpoint: Any, path: Path) -> str | None:
         with _plain(path) as plain:
             checkpoint.read(str(plain)).assert_existing_objects_matched()
     except (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError) as error:
-        return _first_line(error)
+        return first_line(error)
     return None
 
 
@@ -208,6 +216,8 @@ def _sum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without what TensorFlow puts around it."""
     message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    return str(message).splitlines()[0] if str(message) else type(error).__name__
+    line = str(message).partition("\n")[0]
+    return OPERATION.sub("", line) or type(error).__name__

@@ -159,3 +159,35 @@ def test_weights_that_cancel_out_but_for_rounding_give_zeros() -> None:
     for found in (Packer(SCHEMA, LEARNT)(batch), packed(SCHEMA, WIDTHS, batch)):
         matrix = matrices(found)[WIDTHS.index(width)]
         assert not matrix[places.index("met")].any()
+
+
+def test_a_packed_batch_by_hand() -> None:
+    schema = load_schema(
+        TREE | {"features": [TREE["features"][3], TREE["features"][2], TREE["features"][5]]}  # seen, item; tags
+    )
+    learnt = Learnt(rows={"items": 8, "tags": 6}, scales={}, priors=(0.1,))
+    batch = {
+        "index/user": np.array([0, 0], np.int32),
+        "facts/item": np.array([7, 3], np.int32),
+        "facts/seen": np.array([3, 7, 3], np.int32),
+        "facts/seen/offsets": np.array([0, 0, 3], np.int32),
+        "facts/tags": np.array([5], np.int32),
+        "facts/tags/offsets": np.array([0, 1, 1], np.int32),
+    }
+    found = Packer(schema, learnt)(batch)
+    # Lookups of width 2: seen and item of the first row, then of the second; feature by feature where they are listed.
+    third = np.float32(1) / np.float32(3)
+    assert found["lookups/2/unique"].tolist() == [3, 7]
+    assert found["lookups/2/entries"].tolist() == [[2, 0], [2, 1], [2, 0], [1, 1], [3, 0]]
+    assert found["lookups/2/weights"].tolist() == [third, third, third, 1.0, 1.0]
+    assert found["lookups/3/unique"].tolist() == [5]
+    assert found["lookups/3/entries"].tolist() == [[0, 0]]
+    assert found[SIZES].tolist() == [2, 0]
+
+
+def test_a_packer_of_many_batches_is_as_good_as_a_new_one() -> None:
+    packer = Packer(SCHEMA, LEARNT)
+    for seed in range(40):
+        batch = batch_of(seed, 1 + seed % 7, 1 + seed % 4)
+        for key, array in Packer(SCHEMA, LEARNT)(batch).items():
+            np.testing.assert_array_equal(packer(batch)[key], array)

@@ -81,3 +81,45 @@ def test_cores_are_counted_but_not_beyond_a_few(monkeypatch):
     monkeypatch.delattr(parallel.os, "sched_getaffinity")
     monkeypatch.setattr(parallel.os, "cpu_count", lambda: None)
     assert cores() == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_as_many_threads_as_are_asked_for_whatever_the_cores(monkeypatch, threads):
+    monkeypatch.setattr(parallel, "cores", lambda: 3)
+    running, most, lock, meeting = [0], [0], threading.Lock(), threading.Barrier(threads, timeout=20)
+
+    def work(number):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        meeting.wait()  # passes only where so many are at work at once
+        with lock:
+            running[0] -= 1
+        return number
+
+    assert list(in_order(work, range(threads * 4), threads=threads)) == list(range(threads * 4))
+    assert most[0] == threads
+
+
+def test_one_thread_does_all_the_work_in_its_order():
+    names, done = set(), []
+
+    def work(number):
+        names.add(threading.get_ident())
+        done.append(number)
+        return -number
+
+    assert list(in_order(work, range(50), threads=1)) == [-number for number in range(50)]
+    assert done == list(range(50))
+    assert len(names) == 1
+    assert threading.get_ident() not in names
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_work_in_hand_is_bounded_by_the_threads_asked_for(monkeypatch, threads):
+    monkeypatch.setattr(parallel, "cores", lambda: 40)
+    taken, given = [], []
+    for result in in_order(lambda number: number, (taken.append(n) or n for n in range(20)), threads=threads):
+        assert len(taken) - len(given) <= threads + parallel.AHEAD
+        given.append(result)
+    assert given == taken

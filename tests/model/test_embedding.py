@@ -4,7 +4,7 @@ import pytest
 
 import funnel
 from funnel.model._keras import tf
-from funnel.model.embedding import INIT_ROWS, Embeddings, weighted_sums
+from funnel.model.embedding import weighted_sums
 from funnel.model.network import blank_batch
 from funnel.model.packing import packed
 from funnel.schema.layout import Width
@@ -32,17 +32,6 @@ def test_rows_for_missing_and_unknown_ids_start_at_zero_and_others_do_not(model)
         table = model.network.embeddings.tables[str(width.dim)].numpy()
         assert not table[offset : offset + 2].any()
         assert table[offset + 2].any()
-
-
-def test_first_values_are_drawn_block_by_block_with_the_declared_scale() -> None:
-    rows = INIT_ROWS + 5
-    width = Width(3, {"one": (0, INIT_ROWS - 1), "two": (INIT_ROWS - 1, 6)}, {"facts": ()})
-    values = Embeddings((width,), 0.5, seed=7).tables["3"].numpy()
-    assert values.shape == (rows, 3)
-    # The second table's special rows stand on both sides of a block's border.
-    assert not values[[0, 1, INIT_ROWS - 1, INIT_ROWS]].any()
-    assert values[2:-6].std() == pytest.approx(0.5, rel=0.01)
-    assert (values[INIT_ROWS + 1 :] != values[1:5]).all()
 
 
 def test_tables_of_one_width_are_one_variable_and_shared_ones_are_shared(model) -> None:
@@ -143,3 +132,23 @@ def test_a_star_batch_and_the_joined_rows_have_the_same_logits(model) -> None:
     fresh = funnel.build(tree, data)
     np.testing.assert_allclose(fresh.logits(batch), fresh.logits(joined), rtol=1e-4, atol=1e-6)
     assert isinstance(data["facts"], pl.DataFrame)
+
+
+def test_weighted_sums_of_nothing_are_zero_and_give_rows_no_gradient() -> None:
+    rows = tf.zeros([0, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(rows)
+        found = weighted_sums(rows, tf.zeros([0, 2], tf.int32), tf.zeros([0]), tf.constant(4))
+        loss = tf.reduce_sum(found)
+    np.testing.assert_array_equal(found, np.zeros([4, 3]))
+    assert tape.gradient(loss, rows).shape == (0, 3)
+
+
+def test_what_was_gathered_is_the_unique_rows_of_the_last_call(model) -> None:
+    batch = packed(model.schema, model.network.widths, batch_of(model, seen=([2, 3, 3], [0, 3, 3], None)))
+    model.network.embeddings(batch)
+    gathered = model.network.embeddings.gathered
+    assert len(gathered) == len(model.network.widths) == 2
+    for width in model.network.widths:
+        table = model.network.embeddings.tables[str(width.dim)]
+        np.testing.assert_array_equal(gathered[table.ref()], table.numpy()[batch[width.unique_key].numpy()])

@@ -6,9 +6,12 @@ import polars as pl
 import pytest
 
 import funnel
+from funnel.data.order import Epoch as Order
 from funnel.errors import DivergedError
+from funnel.training.checkpoint import Checkpoints
 from funnel.training.events import Epoch
 from funnel.training.health import Watchdog, cumulative_rates
+from funnel.training.loop import Fit
 from tests import shop
 
 
@@ -85,3 +88,60 @@ def test_a_healthy_fit_has_no_constant_stage() -> None:
     events: list[Any] = []
     funnel.fit(small(epochs=1), shop.frames(rows=300), watch=events.append)
     assert [event.constant for event in events if isinstance(event, Epoch)] == [()]
+
+
+@pytest.mark.parametrize(("rate", "size"), [(1e-4, 128), (5e-6, 2048), (0.02, 64)])
+def test_a_rare_stage_that_is_predicted_as_well_as_a_constant_can_is_never_stopped(rate: float, size: int) -> None:
+    """Its few positives outweigh all else where they fall."""
+    dog, random, positives = Watchdog(("buy",), np.array([rate])), np.random.default_rng(0), 0
+    for step in range(8000):
+        labels = (random.random([size, 1]) < rate).astype(np.float32)
+        losses = np.where(labels > 0, -np.log(rate), -np.log1p(-rate))
+        positives += int(labels.sum())
+        dog.see(float(losses.mean()), losses, labels, f"step {step}", lambda _: np.arange(size))
+    assert positives > 30
+
+
+def test_a_block_of_positives_is_no_divergence_where_a_constant_would_fare_as_ill() -> None:
+    dog = Watchdog(("buy",), np.array([0.001]))
+    for step in range(400):
+        labels = np.full([4, 1], float(step > 300))
+        dog.see(1.0, np.where(labels > 0, 6.9, 0.001), labels, f"step {step}", lambda _: np.arange(4))
+
+
+def test_a_loss_that_grows_though_it_stays_a_number_ends_the_fit_with_what_to_do() -> None:
+    wild = {"dense": {"kind": "sgd", "learning_rate": 5.0, "momentum": 0.95}}
+    with pytest.raises(DivergedError, match=r"epoch \d+, step \d+: the loss of '\w+' has grown to .* learning rates"):
+        funnel.fit(small(batch_size=16, epochs=12, early_stopping=None, optimizer=wild), shop.frames(rows=300))
+
+
+def test_a_row_whose_number_is_infinite_once_it_is_scaled_is_named_in_its_step() -> None:
+    data = shop.frames(rows=300)
+    data["facts"] = data["facts"].with_columns(
+        price=pl.when(pl.int_range(pl.len()) == 41).then(3e38).otherwise(pl.col("price"))
+    )
+    tree = small(batch_size=32, shuffle="row")
+    tree["features"] = [f for f in tree["features"] if f["name"] not in ("price", "price_band")]
+    scale = {"kind": "standardize", "mean": 0.0, "std": 0.5}
+    tree["features"].append({"name": "price", "kind": "numeric", "transform": scale, "missing": {"fill": 1.0}})
+    shards = funnel.prepare(tree, data).shards("train")
+    order = Order(shards, 32, funnel.load_schema(tree).train.shuffle)
+    (seen,) = [
+        step + 1 for step in range(order.steps) if any(41 in shards[shard].position[rows] for shard, rows in order.step(step))
+    ]
+    said = rf"epoch 1, step {seen}: the loss is (nan|inf).*'click' is the first stage.* for 1 of \d+ rows: 41 \(from 0"
+    with pytest.raises(DivergedError, match=said) as error:
+        funnel.fit(tree, data)
+    assert list(error.value.rows) == [41]
+
+
+def test_dead_towers_are_constant_stages(tmp_path: Path) -> None:
+    """Units whose sums are below zero for every row: rectified, nothing is left of the row."""
+    schema = funnel.load_schema(small(batch_size=64))
+    store = funnel.prepare(schema, shop.frames(rows=300))
+    model = funnel.build(schema, store)
+    model.create_variables()
+    (dense,) = model.network.towers[1].stack.dense
+    dense.bias.assign(np.full(dense.bias.shape, -1e6, np.float32))
+    fit = Fit(model, store.learnt, store.shards("train"), Checkpoints(tmp_path, 1, model), None)
+    assert [event.constant for event in fit.run() if isinstance(event, Epoch)] == [("buy",)] * schema.train.epochs

@@ -1,30 +1,21 @@
-"""What a stopped fit goes on from, and that it ends where one that was never stopped does."""
+"""A fit that was stopped, wherever and however often, ends where one that was never stopped does."""
 
-import json
-import os
-import random
-import shutil
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import polars as pl
 import pytest
 
 import funnel
-from funnel.errors import RunError
-from funnel.training.events import Resumed, Saved, Step
+from funnel.data.order import Epoch as Order
+from funnel.errors import DivergedError
+from funnel.run import Run
+from funnel.training.events import Epoch, Resumed, Saved
+from funnel.training.health import Watchdog
 from tests import shop
-
-
-def tree(**train: Any) -> dict[str, Any]:
-    made = shop.tree()
-    made["model"]["tower"] |= {"dropout": 0.2, "activation": "prelu"}
-    made["train"] |= {"epochs": 3, "batch_size": 64, "checkpoint": {"steps": 1}} | train
-    return made
+from tests.training import fits
+from tests.training.fits import Halt, same, stop_after, tree
 
 
 @pytest.fixture(scope="module")
@@ -32,30 +23,10 @@ def data() -> dict[str, Any]:
     return shop.frames(rows=400)
 
 
-def weights(run: Any) -> list[np.ndarray]:
-    return [variable.numpy() for variable in run.model.network.variables]
-
-
-def history(run: Any) -> list[dict[str, Any]]:
-    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.history]
-
-
-def same(one: Any, other: Any) -> bool:
-    return history(one) == history(other) and all(
-        np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True)
-    )
-
-
-class Halt(Exception):  # noqa: N818  # no error: a caller that leaves off
-    pass
-
-
-def stop_after(steps: int, kind: type[BaseException]) -> Any:
-    def watch(event: Any) -> None:
-        if isinstance(event, Saved | Step) and event.step >= steps:
-            raise kind
-
-    return watch
+@pytest.fixture(scope="module")
+def whole(data) -> Any:
+    """The fit that was never stopped."""
+    return funnel.fit(tree(), data)
 
 
 @pytest.mark.parametrize(
@@ -64,158 +35,141 @@ def stop_after(steps: int, kind: type[BaseException]) -> Any:
         {},
         {"shuffle": "row", "optimizer": {"embedding": "adam", "dense": {"kind": "keras", "name": "AdamW"}}},
         {"shuffle": "group", "optimizer": {"embedding": "rowwise_adagrad"}, "early_stopping": None},
+        {"shuffle": {"kind": "window", "rows": 100}, "early_stopping": {"metric": "auc", "patience": 0}, "epochs": 9},
     ],
-    ids=["default", "adam", "row-wise"],
+    ids=["default", "adam", "row-wise", "patience"],
 )
-@pytest.mark.parametrize(("stops", "kind"), [((1,), Halt), ((5, 6, 13), KeyboardInterrupt)], ids=["once", "three times"])
-def test_a_fit_that_was_stopped_ends_where_one_that_never_was_does(tmp_path: Path, data, train, stops, kind) -> None:
+def test_a_fit_that_was_stopped_ends_where_one_that_never_was_does(tmp_path: Path, data, train) -> None:
     unbroken = funnel.fit(tree(**train), data)
-    for stop in stops:
+    last = unbroken.manifest["steps"]
+    # In an epoch, before its last batch (which has fewer rows), at its end, after its first batch, and at the very end.
+    for stop, kind in ((4, Halt), (5, KeyboardInterrupt), (6, Halt), (7, KeyboardInterrupt), (last, Halt)):
         with pytest.raises(kind):
             funnel.fit(tree(**train), data, out=tmp_path / "run", resume=True, watch=stop_after(stop, kind))
-    run, resumed = gone_on(tmp_path, data, **train)
-    assert resumed.step >= stops[-1]
+    run, resumed = fits.resumed(tmp_path, data, **train)
+    assert resumed.step == last
     assert same(run, unbroken)
     assert run.metrics == unbroken.metrics
+    assert run.manifest["steps"] == last
     assert not (tmp_path / "run.unfinished").exists()
 
 
+def at(kind: type) -> Callable[[Any], None]:
+    """Interrupts at the first event of a kind."""
+
+    def watch(event: Any) -> None:
+        if isinstance(event, kind):
+            raise KeyboardInterrupt
+
+    return watch
+
+
+@pytest.mark.parametrize("kind", [Epoch, Saved, Run])
+def test_an_interrupt_at_any_event_loses_nothing_though_no_checkpoint_was_due(tmp_path: Path, data, whole, kind) -> None:
+    train = {"checkpoint": {"minutes": 60}}
+    with pytest.raises(KeyboardInterrupt):
+        funnel.fit(tree(**train), data, out=tmp_path / "run", watch=at(kind))
+    run, resumed = fits.resumed(tmp_path, data, **train)
+    assert resumed.step == (whole.manifest["steps"] if kind is Run else fits.STEPS)
+    assert same(run, whole)
+
+
+def test_an_interrupt_while_the_validation_rows_are_judged_loses_nothing(
+    tmp_path: Path, data, whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    train = {"checkpoint": {"minutes": 60}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "judge", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            funnel.fit(tree(**train), data, out=tmp_path / "run")
+    run, resumed = fits.resumed(tmp_path, data, **train)
+    assert (resumed.epoch, resumed.step) == (1, fits.STEPS)
+    assert same(run, whole)
+
+
+def test_an_interrupt_while_a_step_is_looked_at_loses_nothing(
+    tmp_path: Path, data, whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def see(*_: object) -> None:
+        seen.append(None)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    train = {"checkpoint": {"minutes": 60}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Watchdog, "see", see)
+        with pytest.raises(KeyboardInterrupt):
+            funnel.fit(tree(**train), data, out=tmp_path / "run")
+    run, resumed = fits.resumed(tmp_path, data, **train)
+    assert resumed.step == 3
+    assert same(run, whole)
+
+
+def test_stages_that_have_collapsed_are_those_of_the_unbroken_fit(tmp_path: Path) -> None:
+    """What is left of the epoch when it goes on is a batch that is not whole, and whose rows are all alike."""
+    facts = shop.frames(rows=128 + 60)["facts"]
+    made = tree(epochs=1, shuffle="row", early_stopping=None)
+    made["data"] = {"facts": made["data"]["facts"], "validation": None}
+    made["model"]["tower"]["dropout"] = 0.0
+    made["features"] = [feature for feature in made["features"] if feature["name"] == "hour"]
+    made["tables"] = {}
+    shards = funnel.prepare(made, facts).shards("train")
+    ((shard, rows),) = Order(shards, 64, funnel.load_schema(made).train.shuffle).step(2)
+    last = shards[shard].position[rows].tolist()
+    facts = facts.with_columns(hour=pl.when(pl.int_range(pl.len()).is_in(last)).then(2).otherwise(pl.col("hour")))
+    unbroken = funnel.fit(made, facts)
+    assert unbroken.history[0]["constant"] == []
+    with pytest.raises(Halt):
+        funnel.fit(made, facts, out=tmp_path / "run", watch=stop_after(2))
+    assert same(funnel.fit(made, facts, out=tmp_path / "run", resume=True), unbroken)
+
+
+def test_where_none_can_be_read_the_fit_starts_anew(tmp_path: Path, data, whole) -> None:
+    for path in fits.stopped(tmp_path, data):
+        (path / "variables.index").unlink()
+    run, resumed = fits.resumed(tmp_path, data)
+    assert (resumed.path, resumed.step, len(resumed.skipped)) == (None, 0, 2)
+    assert same(run, whole)
+
+
 def test_more_epochs_of_a_finished_run_are_those_of_a_longer_fit(tmp_path: Path, data) -> None:
-    funnel.fit(tree(early_stopping=None), data, out=tmp_path / "run")
-    longer = funnel.fit(tree(early_stopping=None, epochs=5), data, out=tmp_path / "run", resume=True)
+    for epochs in (2, 3):
+        funnel.fit(tree(early_stopping=None, epochs=epochs), data, out=tmp_path / "run", resume=True)
+    longer, resumed = fits.resumed(tmp_path, data, early_stopping=None, epochs=5)
+    assert resumed.step == 3 * fits.STEPS
     assert same(longer, funnel.fit(tree(early_stopping=None, epochs=5), data))
     assert len(funnel.load(tmp_path / "run").history) == 5
+    again, _ = fits.resumed(tmp_path, data, early_stopping=None, epochs=5)
+    assert same(again, longer)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def gone_on(folder: Path, data: Any, **train: Any) -> tuple[Any, Resumed]:
-    """Go on with a stopped fit: the run, and what was told of where it went on."""
-    events: list[Any] = []
-    run = funnel.fit(tree(**train), data, out=folder / "run", resume=True, watch=events.append)
-    (resumed,) = [event for event in events if isinstance(event, Resumed)]
-    return run, resumed
-
-
-def stopped(folder: Path, data: Any, steps: int = 9, **train: Any) -> list[Path]:
+def test_weights_that_were_broken_before_a_stop_are_told_of_with_the_rows_of_the_step_before(tmp_path: Path, data) -> None:
+    train = {"optimizer": {"dense": {"kind": "sgd", "learning_rate": 1e38}}}
     with pytest.raises(Halt):
-        funnel.fit(tree(**train), data, out=folder / "run", watch=stop_after(steps, Halt))
-    return sorted((folder / "run.unfinished" / "checkpoints").glob("step-*"))
+        funnel.fit(tree(**train), data, out=tmp_path / "run", watch=stop_after(1))
+    with pytest.raises(
+        DivergedError, match=r"epoch 1, step 2: .* the step before it broke the weights, with the rows"
+    ) as error:
+        funnel.fit(tree(**train), data, out=tmp_path / "run", resume=True)
+    assert len(list(error.value.rows)) == 64
 
 
-def flipped(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
-
-
-TEARS = {
-    "cut": lambda path: os.truncate(path / "variables.data-00000-of-00001", 100),
-    "a byte flipped": lambda path: flipped(path / "variables.data-00000-of-00001"),
-    "no index": lambda path: (path / "variables.index").unlink(),
-    "garbled state": lambda path: (path / "state.json").write_text('{"epoch": '),
-    "another state": lambda path: (path / "state.json").write_text('{"epoch": 1, "colour": 2}'),
-}
-
-
-@pytest.mark.parametrize("tear", TEARS)
-def test_a_torn_checkpoint_is_skipped_with_its_name_and_the_one_before_is_used(tmp_path: Path, data, tear: str) -> None:
-    *_, good, torn = stopped(tmp_path, data)
-    TEARS[tear](torn)
-    run, resumed = gone_on(tmp_path, data)
-    assert resumed.path == good
-    assert len(resumed.skipped) == 1
-    assert str(torn) in resumed.skipped[0]
-    assert same(run, funnel.fit(tree(), data))
-
-
-def test_where_none_can_be_read_the_fit_starts_anew(tmp_path: Path, data) -> None:
-    for path in stopped(tmp_path, data):
-        flipped(path / "variables.data-00000-of-00001")
-    run, resumed = gone_on(tmp_path, data)
-    assert (resumed.path, resumed.step, len(resumed.skipped)) == (None, 0, 2)
-    assert same(run, funnel.fit(tree(), data))
-
-
-def test_the_newest_and_the_best_are_kept(tmp_path: Path, data) -> None:
-    kept = stopped(tmp_path, data, steps=15, checkpoint={"steps": 1, "keep": 3})
-    assert [int(path.name.removeprefix("step-")) for path in kept] == [13, 14, 15]
-    state = json.loads((kept[-1] / "state.json").read_text())
-    assert [path.name for path in kept[0].parent.glob("best-*")] == [f"best-{state['best_epoch']:06d}"]
-
-
-def test_a_fit_is_only_gone_on_with_as_it_was_begun(tmp_path: Path, data) -> None:
-    stopped(tmp_path, data)
-    with pytest.raises(RunError, match=r"train\.seed: got 5, expected 0, as it was begun"):
-        funnel.fit(tree(seed=5), data, out=tmp_path / "run", resume=True)
-    with pytest.raises(RunError, match="got other training rows"):
-        funnel.fit(tree(), shop.frames(1, 400), out=tmp_path / "run", resume=True)
-    with pytest.raises(RunError, match=r"a fit was stopped there, expected none\. Go on with it \(--resume\)"):
-        funnel.fit(tree(), data, out=tmp_path / "run")
-
-
-def test_a_fit_that_fails_before_its_first_checkpoint_leaves_nothing(tmp_path: Path, data) -> None:
-    made = tree(optimizer={"dense": {"kind": "sgd", "learning_rate": 1e38}}, checkpoint={"minutes": 10})
-    with pytest.raises(funnel.DivergedError):
-        funnel.fit(made, data, out=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-
-
-def command(folder: Path, *more: str) -> list[str]:
-    return [sys.executable, "-c", "from funnel.cli import main; main()", "fit", str(folder / "schema.yaml"), *more]
-
-
-def shop_folder(folder: Path) -> Path:
-    shop.write(folder)
-    with (folder / "schema.yaml").open("w") as file:
-        json.dump(tree(), file)
-    return folder
-
-
-@pytest.mark.slow
-def test_killed_at_ten_moments_it_ends_ten_times_with_the_same_weights(tmp_path: Path) -> None:
-    folder = shop_folder(tmp_path / "shop")
-    common = ["--data", str(folder), "--store", str(tmp_path / "store")]
-    subprocess.run(command(folder, *common, "--out", str(tmp_path / "whole")), check=True, capture_output=True)
-    whole = funnel.load(tmp_path / "whole")
-    moments = random.Random(4)  # noqa: S311  # no secret
-    for number in range(10):
-        out, killed = tmp_path / f"run-{number}", moments.randint(1, 36)
-        process = subprocess.Popen(
-            command(folder, *common, "--out", str(out)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wanted = out.with_name(f"{out.name}.unfinished") / "checkpoints"
-        deadline = time.monotonic() + 60
-        while not any(int(path.name[5:]) >= killed for path in wanted.glob("step-????????????")) and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        time.sleep(moments.random() * 0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        if not out.exists():
-            said = subprocess.run(
-                command(folder, *common, "--out", str(out), "--resume"), check=True, capture_output=True, text=True
-            ).stdout
-            assert "going on from" in said
-        assert same(funnel.load(out), whole)
-        shutil.rmtree(out)
-
-
-def test_a_polite_end_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
-    folder, out = shop_folder(tmp_path / "shop"), tmp_path / "run"
-    arguments = ["--data", str(folder), "--store", str(tmp_path / "store"), "--out", str(out)]
-    endless = ["--set", "train.early_stopping=null"]
-    process = subprocess.Popen(
-        command(folder, *arguments, *endless, "--set", "train.epochs=5000"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not any(out.with_name("run.unfinished").glob("checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert f"`--resume --out {out}` goes on" in said
-    answer = subprocess.run(
-        command(folder, *arguments, *endless, "--resume"), check=True, capture_output=True, text=True
-    ).stdout
-    assert "going on from" in answer
-    assert f"run: {out}" in answer
+def test_a_warm_start_that_was_stopped_ends_where_an_unbroken_one_does_and_still_tells_of_it(tmp_path: Path, data) -> None:
+    warm = tmp_path / "old"
+    funnel.fit(tree(epochs=1), data, out=warm)
+    unbroken = funnel.fit(tree(), data, warm_start=warm)
+    with pytest.raises(Halt):
+        funnel.fit(tree(), data, warm_start=warm, out=tmp_path / "run", watch=stop_after(4))
+    with pytest.raises(funnel.RunError, match=r"--from: got nothing, expected .*old"):
+        funnel.fit(tree(), data, out=tmp_path / "run", resume=True)
+    events: list[Any] = []
+    run = funnel.fit(tree(), data, warm_start=warm, out=tmp_path / "run", resume=True, watch=events.append)
+    assert [event.step for event in events if isinstance(event, Resumed)] == [4]
+    assert same(run, unbroken)
+    assert run.manifest["warm_start"] == unbroken.manifest["warm_start"]

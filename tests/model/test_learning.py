@@ -1,0 +1,116 @@
+"""What is learnt is what a plain network over joined rows learns, by whichever way the batches come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import funnel
+from funnel.data.batches import labels_of, star_batch
+from funnel.data.order import Epoch
+from funnel.data.packing import Packer
+from funnel.fitting import model_of
+from funnel.model._keras import tf
+from funnel.training.feed import Feed
+from tests import shop
+from tests.model.plain import Plain, join
+from tests.test_run import raw_columns
+
+STEPS = 50
+FOUR = {
+    "chain": [("click", None), ("buy", "click"), ("pay", "buy"), ("keep", "pay")],
+    "tree": [("click", None), ("buy", "click"), ("pay", "click"), ("keep", None)],
+}
+NETWORKS = {
+    "prelu towers": {"tower": {"units": [12, 6], "activation": "prelu"}},
+    "a body, then linear towers": {"body": {"units": [10], "activation": "prelu"}, "tower": {"units": []}},
+    "body and towers": {"body": {"units": [10], "activation": "tanh"}, "tower": {"units": [8], "activation": "prelu"}},
+}
+
+
+def frames(rows: int) -> dict[str, pl.DataFrame]:
+    data, rng = shop.frames(rows=rows), np.random.default_rng(5)
+    buy = data["facts"]["buy"].to_numpy()
+    pay = buy & (rng.random(rows) < 0.7)
+    more = {"pay": pay.astype(int), "keep": (pay & (rng.random(rows) < 0.5)).astype(int)}
+    return data | {"facts": data["facts"].with_columns(**{name: pl.Series(values) for name, values in more.items()})}
+
+
+def tree(network: dict[str, Any], stages: list[tuple[str, str | None]] | None = None) -> dict[str, Any]:
+    made = shop.tree()
+    made["data"]["validation"] = None
+    made["model"] |= {"tower": {"units": [8]}} | network
+    made["train"] |= {"batch_size": 64, "shuffle": "row"}
+    weighted = {"kind": "bag", "source": "user", "column": "liked", "weighted": True, "weights": "liked_much"}
+    made["features"].append({"name": "liked_mean", "pooling": "mean", "dim": 3} | weighted)
+    if stages:
+        made["stages"] = [{"name": name, "label": name} | ({"given": given} if given else {}) for name, given in stages]
+        made["stages"] = [s | ({"given": "impression"} if "given" not in s and k else {}) for k, s in enumerate(made["stages"])]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("network", "stages"),
+    [("prelu towers", None), ("a body, then linear towers", None), ("body and towers", "chain"), ("prelu towers", "tree")],
+)
+def test_after_fifty_steps_all_weights_and_losses_are_those_of_the_plain_network(network: str, stages: str | None) -> None:
+    schema = funnel.load_schema(tree(NETWORKS[network], FOUR[stages] if stages else None))
+    store = funnel.prepare(schema, frames(700))
+    model = model_of(schema, store)
+    model.create_variables()
+    plain, feed, losses = Plain(model), Feed(Packer(schema, store.learnt)), []
+    first = [mine.numpy() for mine, _ in plain.pairs]
+    step = tf.function(model.learn, autograph=False, reduce_retracing=True)
+    for epoch in range(10):
+        order = Epoch(store.shards("train"), 64, schema.train.shuffle, 0, epoch)
+        for number, element in enumerate(feed(order)):
+            if len(losses) == STEPS:
+                continue
+            parts = [(order.shards[shard], rows) for shard, rows in order.step(number)]
+            joined, labels = join(schema, store.learnt.scales, star_batch(parts)), tf.constant(labels_of(parts))
+            losses.append((float(step(element).loss), float(plain.step(joined, labels))))
+    ours, theirs = np.array(losses).T
+    assert len(ours) == STEPS
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert max(plain.differences()) < 1e-5
+    # And it has learnt: all kernels and tables have moved further than that.
+    moved = [np.abs(mine.numpy() - before).max() for (mine, _), before in zip(plain.pairs, first, strict=True)]
+    assert min(moved) > 1e-3
+
+
+def raw(data: dict[str, pl.DataFrame]) -> tuple[dict[str, tf.Tensor], np.ndarray]:
+    columns = {name: tf.constant(column) for name, column in raw_columns(data).items()}
+    return columns, data["facts"].select("click", "buy").to_numpy().astype(np.float32)
+
+
+def test_fit_of_keras_on_star_or_raw_batches_learns_what_the_engine_learns_on_the_same_batches() -> None:
+    made = shop.tree()
+    made["data"]["validation"] = None
+    made["train"] |= {"batch_size": 64, "shuffle": "row"}
+    schema, data = funnel.load_schema(made), shop.frames(rows=300)
+    store = funnel.prepare(schema, data)
+    order = Epoch(store.shards("train"), 64, schema.train.shuffle, schema.train.seed, 0)
+    engine, star, joined = (model_of(schema, store) for _ in range(3))
+    losses = [float(engine.learn(element).loss) * len(element[1]) for element in Feed(Packer(schema, store.learnt))(order)]
+    columns, labels = raw(data)
+
+    def batches() -> Any:
+        for number in range(order.steps):
+            places = np.concatenate([order.shards[shard].position[rows] for shard, rows in order.step(number)]).astype(int)
+            yield {name: tf.gather(column, places) for name, column in columns.items()}, labels[places]
+
+    fitted = star.fit(funnel.dataset(schema, store), epochs=1, verbose=0).history["loss"]
+    shapes = ({k: tf.TensorSpec([None, *c.shape[1:]], c.dtype) for k, c in columns.items()}, tf.TensorSpec([None, 2]))
+    other = joined.fit(tf.data.Dataset.from_generator(batches, output_signature=shapes), epochs=1, verbose=0).history["loss"]
+    assert fitted == other == pytest.approx([sum(losses) / 300], rel=1e-5)
+    for mine, one, two in zip(engine.trainable_variables, star.trainable_variables, joined.trainable_variables, strict=True):
+        np.testing.assert_allclose(one, mine, atol=1e-5)
+        np.testing.assert_allclose(two, mine, atol=1e-5)
+    rows = tf.data.Dataset.from_tensor_slices(columns).batch(77)
+    found = star.predict(rows, verbose=0)
+    assert found.keys() == {"click", "buy", "buy_given_click"}
+    for name, column in joined.predict(rows, verbose=0).items():
+        np.testing.assert_allclose(found[name], column, atol=1e-5)
