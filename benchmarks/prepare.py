@@ -9,28 +9,16 @@ slow minute then hits all of them. What is shown is the median. The first turn w
 
 import argparse
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from prepare_measured import NAMES, ROOT, SCHEMA, Feed, Series, raw_files
+from aliccp import ROOT, simulate
+from prepare_measured import NAMES, SCHEMA, Feed, Series, raw_files
 from prepare_page import plot, report
 
 BYTES_PER_IMPRESSION = 461  # of simulated train text
-TEST_IMPRESSIONS = 2_000  # about 1 MB: it must be there, and should not weigh
 HEAD_BYTES = 60_000_000  # what the baselines get: they are slow
 FEED_IMPRESSIONS = {57.9: 1_000_000, 2.3: 100_000}
-
-
-def simulate(work: Path, impressions: int, shared: float = 57.9) -> Path:
-    """Make a data set of so many training impressions, or take the one an earlier run made."""
-    folder = work / f"raw-{impressions}-{shared:g}"
-    if not (folder / "README.txt").is_file():  # the simulator moves it into place last
-        script = ROOT / "examples/aliccp/simulate.py"
-        counts = f"--impressions={impressions}", f"--test-impressions={TEST_IMPRESSIONS}", f"--impressions-per-row={shared}"
-        subprocess.run([sys.executable, script, f"--out={folder}", *counts], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        shutil.rmtree(folder / "truth")
-    return folder
 
 
 def cut_head(data: Path, work: Path) -> Path:

@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from aliccp import ROOT
+
 SCHEMA = "schemas/aliccp.yaml"
 SPLITS = ("train", "test")
 FULL_BYTES, FULL_IMPRESSIONS = 19_500_000_000, 42_300_135  # the real train split

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Iterable
 from pathlib import Path
 
+from markdown import table
 from prepare_measured import FULL_BYTES, FULL_IMPRESSIONS, GOALS, NAMES, Feed, Series
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A markdown table, its first column to the left and the others to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def ratios(baselines: dict[str, Series], middle: Series, head: Series) -> str:

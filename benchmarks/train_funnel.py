@@ -1,6 +1,7 @@
 """How fast funnel trains the network of a schema, input pipeline included: `funnel fit` without validation and files.
 
-    python benchmarks/train_funnel.py SCHEMA STORE [--batch-size 4096] [--seconds 12] [--warm-up 3] [--plain-allocator]
+    python benchmarks/train_funnel.py SCHEMA STORE [--batch-size 4096] [--seconds 12] [--warm-up 3]
+        [--plain-allocator] [--keras-fit]
 
 Prints what `train_torch.py` prints, and the bytes of tables and of what their optimiser keeps.
 """
@@ -16,13 +17,17 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
+from keras_clock import Clock
 from train_flags import train_parser
 
+import funnel
 from funnel.data.order import Epoch
 from funnel.data.packing import Packer
 from funnel.data.store import Store
 from funnel.fitting import model_of
 from funnel.model._keras import tf
+from funnel.model.funnel_model import FunnelModel
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 from funnel.training.feed import Feed, specification
 from funnel.training.process import peak_memory, tune_allocator
@@ -32,6 +37,7 @@ def main() -> None:
     """Measure."""
     parser = train_parser("How fast funnel trains the network of a schema.")
     parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's settings alone")
+    parser.add_argument("--keras-fit", action="store_true", help="by Keras' `fit`, from `funnel.dataset`")
     flags = parser.parse_args()
     if not flags.plain_allocator:
         tune_allocator()  # before TensorFlow allocates
@@ -42,8 +48,17 @@ def measured(flags: argparse.Namespace) -> dict[str, Any]:
     """Train for a while; samples a second, and what the docstring above says."""
     schema = load_schema(flags.schema)
     store = Store(flags.store, schema)
-    model, feed, shards = model_of(schema, store), Feed(Packer(schema, store.learnt)), store.shards("train")
+    model = model_of(schema, store)
     model.create_variables()
+    found = (_by_keras if flags.keras_fit else _by_engine)(flags, schema, store, model)
+    optimizer, tables = model.optimizer.parts()[0][0], model.network.embeddings.trainable_variables
+    slots = [optimizer.get_slot(table, name) for table in tables for name in optimizer.get_slot_names()]
+    state = sum(4 * variable.shape.num_elements() for variable in [*tables, *slots])
+    return found | {"peak": peak_memory(), "state": state}
+
+
+def _by_engine(flags: argparse.Namespace, schema: FunnelSchema, store: Store, model: FunnelModel) -> dict[str, Any]:
+    feed, shards = Feed(Packer(schema, store.learnt)), store.shards("train")
     elements = (
         element
         for number in count()
@@ -61,10 +76,14 @@ def measured(flags: argparse.Namespace) -> dict[str, Any]:
         samples += int(element[1].shape[0])
     size = max(1, len(losses) // 10)
     tenths = [sum(losses[at : at + size]) / len(losses[at : at + size]) for at in range(0, len(losses), size)]
-    optimizer, tables = model.optimizer.parts()[0][0], model.network.embeddings.trainable_variables
-    slots = [optimizer.get_slot(table, name) for table in tables for name in optimizer.get_slot_names()]
-    state = sum(4 * int(tf.size(variable, tf.int64)) for variable in [*tables, *slots])
-    return {"rate": samples / took, "steps": len(losses), "peak": peak_memory(), "losses": tenths, "state": state}
+    return {"rate": samples / took, "steps": len(losses), "losses": tenths}
+
+
+def _by_keras(flags: argparse.Namespace, schema: FunnelSchema, store: Store, model: FunnelModel) -> dict[str, Any]:
+    clock = Clock(flags.warm_up, flags.seconds)
+    schema = schema.model_copy(update={"train": schema.train.model_copy(update={"batch_size": flags.batch_size})})
+    model.fit(funnel.dataset(schema, store).repeat(), steps_per_epoch=1_000_000, callbacks=[clock], verbose=0)
+    return clock.measured(flags.batch_size)
 
 
 if __name__ == "__main__":

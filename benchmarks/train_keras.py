@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,6 +21,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import numpy as np
 import tensorflow as tf
+from keras_clock import Clock
 from numpy.typing import NDArray
 from train_flags import train_parser
 
@@ -128,33 +128,6 @@ def network(schema: FunnelSchema, learnt: Learnt, arrays: Arrays) -> Any:
     return model
 
 
-class Clock(keras.callbacks.Callback):
-    """Stops the fit in time, and keeps what was measured.
-
-    Args:
-        warm_up: Seconds that are not measured.
-        seconds: That are.
-    """
-
-    def __init__(self, warm_up: float, seconds: float) -> None:
-        super().__init__()
-        self.warm_up, self.seconds = warm_up, seconds
-        self.first = self.begun = self.ended = 0.0
-        self.sums: list[float] = []
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """After each step; `logs` has the mean loss of all steps so far."""
-        now = time.perf_counter()
-        # The first step makes the graph.
-        self.first = self.first or now
-        if not self.begun and now - self.first < self.warm_up:
-            return
-        self.begun = self.begun or now
-        self.sums.append(logs["loss"] * (batch + 1))
-        self.ended = now
-        self.model.stop_training = now - self.begun >= self.seconds and len(self.sums) > 1
-
-
 def main() -> None:
     """Measure."""
     flags = train_parser("How fast plain Keras trains the network of a schema.").parse_args()
@@ -172,10 +145,7 @@ def main() -> None:
     data = tf.data.Dataset.from_tensor_slices(in_batches)
     clock = Clock(flags.warm_up, flags.seconds)
     model.fit(data.repeat().prefetch(tf.data.AUTOTUNE), epochs=1, steps_per_epoch=1_000_000, callbacks=[clock], verbose=0)
-    losses = np.diff(clock.sums)
-    tenths = [float(part.mean()) for part in np.array_split(losses, 10) if len(part)]
-    rate = len(losses) * flags.batch_size / (clock.ended - clock.begun)
-    print(json.dumps({"rate": rate, "steps": len(losses), "peak": peak_memory(), "losses": tenths}))
+    print(json.dumps(clock.measured(flags.batch_size) | {"peak": peak_memory()}))
 
 
 if __name__ == "__main__":

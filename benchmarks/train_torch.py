@@ -1,10 +1,11 @@
 """How fast PyTorch trains the network of a schema: what the library's training is measured against.
 
-    python benchmarks/train_torch.py joined|star SCHEMA STORE [--batch-size 4096] [--seconds 12] [--warm-up 3]
+    python benchmarks/train_torch.py joined|star SCHEMA STORE [--sparse] [--batch-size 4096] [--seconds 12] [--warm-up 3]
 
 `joined` is what is done today: each impression carries the whole of its dimension rows. The join is made ahead of the steps, by
 a thread of its own. `star` is the same network over what the store holds: a dimension row is looked up, pooled and multiplied
-by its share of the first layers once a batch.
+by its share of the first layers once a batch. With --sparse the gradients of all tables are sparse, as is usual; without, those
+of tables that are small for what a batch asks of them are dense, which is faster here.
 
 Prints JSON: samples a second over the wall time of the measured steps, reading and joining included; how many steps; the peak
 of resident memory in bytes; and the mean loss of each tenth of the steps.
@@ -168,9 +169,10 @@ class Network(nn.Module):
         schema: The declaration.
         learnt: Rows of the tables, and the stages' rates.
         batch: Some batch: how many entries a table is asked for.
+        sparse: Whether all gradients of tables are sparse, and not only those of large ones.
     """
 
-    def __init__(self, schema: FunnelSchema, learnt: Learnt, batch: Tensors) -> None:
+    def __init__(self, schema: FunnelSchema, learnt: Learnt, batch: Tensors, *, sparse: bool) -> None:
         super().__init__()
         self.features = [(schema.source_of(feature), feature) for feature in schema.features]
         self.sources = [wanted for wanted in schema.sources if any(source == wanted for source, _ in self.features)]
@@ -178,7 +180,8 @@ class Network(nn.Module):
         entries: Counter[str] = Counter()
         for source, feature in self.features:
             entries[feature.table_name] += len(batch[f"{source}/{feature.name}"])
-        self.dense = {table for table, number in entries.items() if learnt.rows[table] <= ROWS_PER_ENTRY * number}
+        small = {table for table, number in entries.items() if learnt.rows[table] <= ROWS_PER_ENTRY * number}
+        self.dense = set() if sparse else small
         self.tables = nn.ParameterDict({name: torch.zeros(learnt.rows[name], dim_of(schema, name)) for name in entries})
         for table in self.tables.values():
             table.data[FIRST:].normal_(std=schema.model.embedding_scale)
@@ -236,9 +239,9 @@ def esmm(logits_BS: torch.Tensor, labels_BS: torch.Tensor, parents: tuple[int, .
 class Training:
     """The network and its optimisers; takes what the network does."""
 
-    def __init__(self, schema: FunnelSchema, learnt: Learnt, batch: Tensors) -> None:
+    def __init__(self, schema: FunnelSchema, learnt: Learnt, batch: Tensors, *, sparse: bool) -> None:
         require_supported(schema)
-        self.network, self.parents = Network(schema, learnt, batch), schema.parents
+        self.network, self.parents = Network(schema, learnt, batch, sparse=sparse), schema.parents
         tables, rest = schema.train.optimizer.embedding, schema.train.optimizer.dense
         others = [weight for name, weight in self.network.named_parameters() if not name.startswith("tables.")]
         self.optimizers = [torch.optim.Adam(others, rest.learning_rate, (rest.beta_1, rest.beta_2), fused=True)]
@@ -260,14 +263,16 @@ class Training:
 
 def main() -> None:
     """Measure."""
-    flags = train_parser("How fast PyTorch trains the network of a schema.", ["joined", "star"]).parse_args()
+    parser = train_parser("How fast PyTorch trains the network of a schema.", ["joined", "star"])
+    parser.add_argument("--sparse", action="store_true", help="sparse gradients for all tables")
+    flags = parser.parse_args()
     tune_allocator()  # fresh pages cost more than some of the sums made in them
     torch.set_flush_denormal(True)
     torch.sparse.check_sparse_tensor_invariants.disable()  # as it is anyhow, without the warning
     schema = funnel.load_schema(flags.schema)
     store = Store(flags.store, schema)
     elements = ahead(stream(schema, store, flags.batch_size, join=flags.way == "joined"))
-    training = Training(schema, store.learnt, next(elements)[0])
+    training = Training(schema, store.learnt, next(elements)[0], sparse=flags.sparse)
     for seconds in (flags.warm_up, flags.seconds):
         losses, samples, begun = [], 0, time.perf_counter()
         while (took := time.perf_counter() - begun) < seconds or not losses:

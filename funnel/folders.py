@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from funnel.errors import FunnelError
 
@@ -43,11 +44,10 @@ def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) 
     else:
         require_writable(path, kind)
     _remove_abandoned(path)
+    # Named before it is made: an interrupt right after that removes it, too.
+    folder = path.parent / f"{_prefix(path)}{token_hex(8)}"
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-    except OSError as error:
-        raise kind(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
-    try:
+        _make(folder, path, kind)
         with (folder / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
@@ -69,6 +69,13 @@ def _make_room(path: Path, kind: type[FunnelError]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
+    except OSError as error:
+        raise kind(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def _make(folder: Path, path: Path, kind: type[FunnelError]) -> None:
+    try:
+        folder.mkdir(0o700)
     except OSError as error:
         raise kind(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
 

@@ -17,7 +17,7 @@ from funnel.schema.learnt import FIRST, MISSING, Learnt
 
 
 class Packer:
-    """Packs batches; not for several threads at once.
+    """Packs batches.
 
     Args:
         schema: The declaration.
@@ -28,45 +28,46 @@ class Packer:
         self._sized = [rows_key(schema, source) for source in schema.sources]
         self._widths = layout(schema, learnt)
         self._packed = {lookup.key for width in self._widths for found in width.lookups.values() for lookup in found}
-        # By row of the variable, where it stood last: only pages that are touched take memory.
-        self._stamps = [np.zeros(width.rows, np.int32) for width in self._widths]
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with its ids packed; numbers and indices stay as they are."""
         sizes = [0 if found is None else len(batch[found[0]]) - found[1] for found in self._sized]
         packed = {key: array for key, array in batch.items() if not self._is_lookup(key)}
         packed[SIZES] = np.array(sizes, np.int32)
-        for width, stamps in zip(self._widths, self._stamps, strict=True):
-            packed |= _pack(width, stamps, sizes, batch)
+        for width in self._widths:
+            packed |= _pack(width, sizes, batch)
         return packed
 
     def _is_lookup(self, key: str) -> bool:
         return key in self._packed or key.rpartition("/")[0] in self._packed
 
 
-def _pack(width: Width, stamps: NDArray[np.int32], sizes: list[int], batch: Batch) -> Batch:
+def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
     parts = [lookup for lookups in width.lookups.values() for lookup in lookups]
     ends = np.cumsum([len(batch[lookup.key]) for lookup in parts])
     ids = np.empty(ends[-1], np.int32)
-    entries = np.empty([ends[-1], 2], np.int32)
+    sums = np.empty(ends[-1], np.int32)
     weights = np.empty(ends[-1], np.float32)
     first, begin = 0, 0
     for count, lookups in zip(sizes, width.lookups.values(), strict=True):
         for place, lookup in enumerate(lookups):
             end = begin + len(batch[lookup.key])
             np.add(_ids(lookup, batch), np.int32(lookup.offset), out=ids[begin:end])
-            sums = np.arange(first + place, first + place + count * len(lookups), len(lookups), dtype=np.int32)
+            own = np.arange(first + place, first + place + count * len(lookups), len(lookups), dtype=np.int32)
             if lookup.pooling is None:
-                entries[begin:end, 0] = sums
+                sums[begin:end] = own
                 weights[begin:end] = 1
             else:
                 lengths = np.diff(batch[f"{lookup.key}/offsets"])
-                entries[begin:end, 0] = np.repeat(sums, lengths)
+                sums[begin:end] = np.repeat(own, lengths)
                 _weigh(lookup, lengths, batch.get(f"{lookup.key}/weights"), weights[begin:end])
             begin = end
         first += count * len(lookups)
-    unique, entries[:, 1] = _unique(ids, stamps)
-    return {width.unique_key: unique, width.entries_key: entries, width.weights_key: weights}
+    # Entries of one row of the variable stand together: the products read and write these rows, by far the most of what they
+    # touch, from the first to the last, which takes a third of the time.
+    unique, order, places = _by_row(ids)
+    entries = np.stack([sums.take(order), places], axis=1)
+    return {width.unique_key: unique, width.entries_key: entries, width.weights_key: weights.take(order)}
 
 
 def _ids(lookup: Lookup, batch: Batch) -> NDArray[Any]:
@@ -96,12 +97,13 @@ def _weigh(lookup: Lookup, lengths: NDArray[Any], given: NDArray[Any] | None, ou
         out *= given
 
 
-def _unique(ids: NDArray[np.int32], stamps: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Each id once, ascending, and where each stands among these; without sorting what is repeated."""
-    places = np.arange(len(ids), dtype=np.int32)
-    stamps[ids] = places
-    # Of equal ids one wrote last.
-    unique = ids[stamps.take(ids) == places]
-    unique.sort()
-    stamps[unique] = places[: len(unique)]
-    return unique, stamps.take(ids)
+def _by_row(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+    """Each id once, ascending; the order that sorts all of them; and, in that order, where each is among the unique ones."""
+    # NumPy sorts plain integers several times faster than it finds the order of others.
+    keys = ids.astype(np.int64) << 32 | np.arange(len(ids))
+    keys.sort()
+    order, keys = keys & 0xFFFFFFFF, keys >> 32
+    begins = np.empty(len(keys), bool)
+    begins[:1] = True
+    np.not_equal(keys[1:], keys[:-1], out=begins[1:])
+    return keys[begins].astype(np.int32), order, np.cumsum(begins, dtype=np.int32) - 1

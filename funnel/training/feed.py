@@ -33,7 +33,7 @@ class Feed:
             batch = self._packer(star_batch(parts))
             return {key: tf.constant(array) for key, array in batch.items()}, tf.constant(labels_of(parts))
 
-        # One thread: the packer remembers where ids stood last.
+        # One thread: it is ahead of the step, and a second would take the step's core.
         yield from in_order(make, range(first_step, epoch.steps), threads=1)
 
 

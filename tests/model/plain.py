@@ -94,16 +94,21 @@ class Plain:
                 hidden = tf.keras.activations.get(activation)(hidden)
         return hidden if part == "body" else last(hidden)
 
+    def logits(self, joined: Joined, count: tf.Tensor | int) -> tf.Tensor:
+        """Conditional ones [count, stages]."""
+        model = self.schema.model
+        columns = [self._column(feature, joined, count) for feature in self.schema.features]
+        hidden = self._through("body", tf.concat(columns, axis=1), model.body.activation)
+        return tf.concat([self._through(name, hidden, model.tower.activation) for name in self.schema.stage_names], axis=1)
+
     def _step(self, joined: Joined, labels: tf.Tensor) -> tf.Tensor:
-        model, tables = self.schema.model, list(self.tables.values())
+        tables = list(self.tables.values())
         with tf.GradientTape() as tape:
-            columns = [self._column(feature, joined, tf.shape(labels)[0]) for feature in self.schema.features]
-            hidden = self._through("body", tf.concat(columns, axis=1), model.body.activation)
+            logits = self.logits(joined, tf.shape(labels)[0])
             total, reached = 0.0, []
             for stage, parent in enumerate(self.schema.parents):
-                logit = self._through(self.schema.stages[stage].name, hidden, model.tower.activation)[:, 0]
                 # The product of the paper, in float64, which small networks do not exhaust.
-                p = tf.sigmoid(tf.cast(logit, tf.float64)) * (1.0 if parent < 0 else reached[parent])
+                p = tf.sigmoid(tf.cast(logits[:, stage], tf.float64)) * (1.0 if parent < 0 else reached[parent])
                 reached.append(p)
                 label = tf.cast(labels[:, stage], tf.float64)
                 total -= tf.reduce_mean(label * tf.math.log(p) + (1 - label) * tf.math.log1p(-p))
