@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,23 +53,36 @@ def read_arrays(path: Path) -> Arrays:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length)) if length < path.stat().st_size else None
         begin = file.tell()
-    if not isinstance(header, dict):
-        raise ValueError("it is cut, or no file of arrays")
-    ends = [place["data_offsets"][1] for place in header.values()]
-    if path.stat().st_size != begin + max(ends, default=0):
-        raise ValueError("its length is not what its header says")
-    whole = np.memmap(path, np.uint8, "r") if max(ends, default=0) else np.zeros(0, np.uint8)
+        if not isinstance(header, dict):
+            raise ValueError("it is cut, or no file of arrays")
+        ends = [place["data_offsets"][1] for place in header.values()]
+        if path.stat().st_size != begin + max(ends, default=0):
+            raise ValueError("its length is not what its header says")
+        # Plain arrays over the map: slices of np.memmap are an order of magnitude slower to make.
+        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if max(ends, default=0) else b""
     found: Arrays = {}
     for name, place in header.items():
         first, last = place["data_offsets"]
         dtype, shape = np.dtype(_TYPES[place["dtype"]]), place["shape"]
-        # A plain array over the map: slices of np.memmap are an order of magnitude slower to make.
         found[name] = (
             np.frombuffer(whole, dtype, math.prod(shape), begin + first).reshape(shape)
             if last > first
             else np.zeros(shape, dtype)
         )
     return found
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Take the pages of the file that an array is mapped from out of this process's memory: they are read again where needed.
+
+    The system would do so when it runs short of memory; until then they would count as this process's.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    mapped = base.obj if isinstance(base, memoryview) else None
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def checksum(path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from funnel.data.arrays import checksum
+from funnel.data.arrays import checksum, let_go
 from funnel.data.origin import FORMAT, Split, read_part
 from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary
@@ -55,6 +55,12 @@ class Shards(Sequence[Star]):
     def rows(self) -> int:
         """Facts in all shards."""
         return int(self.sizes.sum())
+
+    def let_go(self) -> None:
+        """Take what was read of them out of this process's memory; it is read again where needed."""
+        with self._lock:
+            for star in self._open.values():
+                let_go(star.position)
 
     def once(self) -> Iterator[Star]:
         """Each shard in turn, closed again afterwards: memory holds one at a time."""

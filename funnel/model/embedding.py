@@ -13,7 +13,7 @@ from funnel.model.optimizers import gather_rows
 from funnel.schema.layout import SIZES, Width
 from funnel.schema.learnt import FIRST
 
-INIT_ROWS = 1 << 18  # first values are drawn for so many rows at a time: a table is never there twice
+INIT_ROWS = 1 << 15  # first values are drawn for so many rows at a time: a table is never there twice
 
 
 @tf.custom_gradient

@@ -53,15 +53,27 @@ class _RowSparse:
         rows = _gathered.get().get(variable.ref())
         rows = gather_rows(variable, indices) if rows is None else rows
         state = {name: gather_rows(self.get_slot(variable, name), indices) for name in self._state}  # type: ignore[attr-defined]
-        step, new = self._step(grad, state, self._decayed_lr(tf.float32))  # type: ignore[attr-defined]
-        updated = rows - step
+        updated, new = self._updated(variable, rows, grad, state)
         # All reads come before any write.
         with tf.control_dependencies([updated, *new.values()]):
             slots = [
                 self.get_slot(variable, name).scatter_update(tf.IndexedSlices(value, indices))  # type: ignore[attr-defined]
                 for name, value in new.items()
             ]
-            return tf.group(variable.scatter_update(tf.IndexedSlices(updated, indices)), *slots)
+            done = tf.group(variable.scatter_update(tf.IndexedSlices(updated, indices)), *slots)
+        with tf.control_dependencies([done]):
+            return tf.group(done, *self._left(variable))
+
+    def _left(self, _: Any) -> list[tf.Operation]:
+        """What is to be done after a step."""
+        return []
+
+    def _updated(
+        self, _: Any, rows: tf.Tensor, grad: tf.Tensor, state: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The rows and what is kept of them, after a step."""
+        step, new = self._step(grad, state, self._decayed_lr(tf.float32))  # type: ignore[attr-defined]
+        return rows - step, new
 
 
 class RowAdagrad(_RowSparse, legacy.Adagrad):
@@ -69,9 +81,55 @@ class RowAdagrad(_RowSparse, legacy.Adagrad):
 
     _state = ("accumulator",)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._scratch = _Scratch()
+
+    def _create_slots(self, var_list: list[Any]) -> None:
+        super()._create_slots(var_list)
+        for variable in var_list:
+            self._scratch.create(variable)
+
+    def _updated(
+        self, variable: Any, rows: tf.Tensor, grad: tf.Tensor, state: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        found = self._scratch.of(variable)
+        if found is None:  # a replica's own copy of a table
+            return super()._updated(variable, rows, grad, state)
+        # TensorFlow's dense kernel goes over the numbers twice, where one operation after another does six times. It wants
+        # variables: these take and give tensors without a copy.
+        scratch, total = found
+        scratch.assign(rows)
+        total.assign(state["accumulator"])
+        tf.raw_ops.ResourceApplyAdagrad(
+            var=scratch.handle, accum=total.handle, lr=self._decayed_lr(tf.float32), grad=grad, use_locking=False
+        )
+        return scratch.read_value(), {"accumulator": total.read_value()}
+
+    def _left(self, variable: Any) -> list[tf.Operation]:
+        # Else they would hold what they were given until the next step gives them more.
+        return [one.assign(tf.zeros([0, variable.shape[1]])) for one in self._scratch.of(variable) or ()]
+
     def _step(self, grad: tf.Tensor, state: dict[str, tf.Tensor], rate: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total = state["accumulator"] + grad * grad
         return rate * grad * tf.math.rsqrt(total), {"accumulator": total}
+
+
+class _Scratch:
+    """By table two variables, of any number of its rows; Keras and checkpoints, which track what optimisers hold, see none."""
+
+    def __init__(self) -> None:
+        self._of: dict[Any, tuple[Any, Any]] = {}
+
+    def create(self, table: Any) -> None:
+        def one() -> Any:
+            return tf.Variable(tf.zeros([0, table.shape[1]]), shape=[None, table.shape[1]], trainable=False, name="scratch")
+
+        if table.ref() not in self._of:
+            self._of[table.ref()] = one(), one()
+
+    def of(self, table: Any) -> tuple[Any, Any] | None:
+        return self._of.get(table.ref())
 
 
 class RowWiseAdagradOptimizer(_RowSparse, legacy.Adagrad):

@@ -11,6 +11,8 @@ from funnel.data.packing import Packer
 from funnel.data.parallel import in_order
 from funnel.model._keras import tf
 
+LET_GO = 4  # steps after which the pages that were read of the store are let go: it may be larger than the memory
+
 
 class Feed:
     """Packed batches with their labels, as tensors.
@@ -29,6 +31,8 @@ class Feed:
         """The batches of an epoch from a step on, each with labels float32 [facts, stages]."""
 
         def make(number: int) -> tuple[dict[str, Any], Any]:
+            if number % LET_GO == 0:
+                epoch.shards.let_go()
             parts = [(epoch.shards[shard], rows) for shard, rows in epoch.step(number)]
             batch = self._packer(star_batch(parts))
             return {key: tf.constant(array) for key, array in batch.items()}, tf.constant(labels_of(parts))
