@@ -3,7 +3,7 @@
     python benchmarks/train_learning.py SCHEMA STORE [--epochs 2] [--seeds 3]
 
 The plain network is the tests' (`tests/model/plain.py`): a variable a table, a lookup an entry, Keras layers, dense gradients
-and stock optimisers. Both begin with the same weights. Other seeds, of weights and of the order of the rows, tell what noise is.
+and stock optimisers. Both begin with the same weights. Other seeds, of weights and of the rows' order, tell what noise is.
 
 Prints JSON: by way and seed the loss of each batch; the AUC of each stage on the test split; how far apart the weights are.
 """

@@ -66,12 +66,12 @@ class Epoch:
         return -(-self.rows // self.batch_size)
 
     def step(self, number: int) -> Places:
-        """The facts of a step, from 0: by shard, ascending."""
+        """The facts of a step, from 0: by shard, ascending, and so by row of the first dimension."""
         begin, end = number * self.batch_size, min((number + 1) * self.batch_size, self.rows)
         if isinstance(self.shuffle, ByRow):
             return self._placed(permuted(np.arange(begin, end), self.rows, self.seed, self.epoch))
         if not isinstance(self.shuffle, ByWindow):
-            return self._run(begin, end)
+            return [(shard, np.sort(rows)) for shard, rows in self._run(begin, end)]
         size = -(-self.shuffle.rows // self.batch_size) * self.batch_size
         window = begin // size
         if self._window[0] != window:

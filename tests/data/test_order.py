@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,14 +101,26 @@ def test_without_shuffling_facts_come_as_they_stand():
 
 
 @given(shards_of, st.integers(1, 9), st.integers(0, 5))
-def test_by_group_the_facts_of_a_group_follow_each_other(shards, batch_size, number):
-    order = [fact for step in steps_of(Epoch(shards, batch_size, GROUP, 3, number)) for fact in step]
-    groups = [shards.group_of(fact) for fact in order]
-    changes = sum(one != other for one, other in pairwise(groups))
-    assert changes + 1 == len(set(groups))
-    for one, other in pairwise(order):
-        if shards.group_of(one) == shards.group_of(other):
-            assert other == (one[0], one[1] + 1)  # as they stand
+def test_by_group_the_facts_of_a_group_are_in_one_step_or_in_steps_that_follow_each_other(shards, batch_size, number):
+    steps = steps_of(Epoch(shards, batch_size, GROUP, 3, number))
+    met: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for place, step in enumerate(steps):
+        for fact in step:
+            met.setdefault(shards.group_of(fact), []).append((place, fact[1]))
+    for found in met.values():
+        rows = [row for _, row in found]
+        assert rows == list(range(rows[0], rows[0] + len(rows)))  # as they stand
+        places = sorted({place for place, _ in found})
+        assert places == list(range(places[0], places[-1] + 1))
+        # One that begins in a step and goes on in the next is all that the next begins with.
+        assert len(places) <= 2 + (len(rows) - 2) // batch_size
+
+
+@given(shards_of, st.sampled_from(SHUFFLES), st.integers(1, 9), st.integers(0, 5))
+def test_within_a_step_facts_stand_as_on_disk(shards, shuffle, batch_size, number):
+    for step in (Epoch(shards, batch_size, shuffle, 3, number).step(n) for n in range(2)) if shards.facts else ():
+        for _, rows in step:
+            assert (np.diff(rows) > 0).all()
 
 
 @given(shards_of, st.integers(1, 12), st.integers(1, 9), st.integers(0, 5))

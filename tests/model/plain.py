@@ -67,7 +67,9 @@ class Plain:
                 self.pairs.append((mine, lambda theirs=theirs, place=place: theirs.numpy()[place]))
             self.layers.setdefault(part, []).append(own)
         legacy = keras.optimizers.legacy
-        self.of_tables, self.of_rest = legacy.Adagrad(0.05, 0.1, epsilon=0.0), legacy.Adam(0.001)
+        declared = self.schema.train.optimizer
+        self.of_tables = legacy.Adagrad(declared.embedding.learning_rate, declared.embedding.initial_accumulator, epsilon=0.0)
+        self.of_rest = legacy.Adam(declared.dense.learning_rate)
         self.rest = [v for layers in self.layers.values() for layer in layers for v in layer.trainable_variables]
         self.step = tf.function(self._step, reduce_retracing=True)
 
