@@ -1,7 +1,7 @@
 """How fast funnel trains the network of a schema, input pipeline included: `funnel fit` without validation and files.
 
     python benchmarks/train_funnel.py SCHEMA STORE [--batch-size 4096] [--seconds 12] [--warm-up 3]
-        [--plain-allocator] [--keras-fit]
+        [--plain-allocator] [--plain-threads] [--keras-fit]
 
 Prints what `train_torch.py` prints, and the bytes of tables and of what their optimiser keeps.
 """
@@ -30,7 +30,7 @@ from funnel.model.funnel_model import FunnelModel
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 from funnel.training.feed import Feed, specification
-from funnel.training.process import peak_memory, tune_allocator
+from funnel.training.process import peak_memory, tune_allocator, tune_threads
 
 
 def main() -> None:
@@ -38,9 +38,12 @@ def main() -> None:
     parser = train_parser("How fast funnel trains the network of a schema.")
     parser.add_argument("--plain-allocator", action="store_true", help="leave glibc's settings alone")
     parser.add_argument("--keras-fit", action="store_true", help="by Keras' `fit`, from `funnel.dataset`")
+    parser.add_argument("--plain-threads", action="store_true", help="leave TensorFlow's threads alone")
     flags = parser.parse_args()
     if not flags.plain_allocator:
         tune_allocator()  # before TensorFlow allocates
+    if not flags.plain_threads:
+        tune_threads(load_schema(flags.schema))
     print(json.dumps(measured(flags)))
 
 

@@ -16,12 +16,14 @@ SMALL, LARGE = (Shape(f"notebook-{rows}", 10.0, WIDE, NOTEBOOK, rows=rows) for r
 # Small tables, since the plain network has dense gradients; and enough test rows for an AUC.
 LEARNING = Shape("learning", 57.9, most=20_000, impressions=400_000, test=100_000)
 
-FUNNEL, PLAIN_ALLOCATOR, KERAS_FIT = "funnel", "funnel, glibc's allocator as it is", "funnel's model by Keras `fit`"
+FUNNEL, KERAS_FIT = "funnel", "funnel's model by Keras `fit`"
+PLAIN_ALLOCATOR, PLAIN_THREADS = "funnel, glibc's allocator as it is", "funnel, TensorFlow's threads as they are"
 JOINED, JOINED_DENSE, STAR = "PyTorch, joined rows", "PyTorch, joined rows, tuned further", "PyTorch, star batches"
 KERAS, PRODUCTS = "naive Keras", "matrix products alone"
 COMMANDS = {
     FUNNEL: ["train_funnel.py"],
     PLAIN_ALLOCATOR: ["train_funnel.py", "--plain-allocator"],
+    PLAIN_THREADS: ["train_funnel.py", "--plain-threads"],
     KERAS_FIT: ["train_funnel.py", "--keras-fit"],
     JOINED: ["train_torch.py", "joined", "--sparse"],
     JOINED_DENSE: ["train_torch.py", "joined"],
@@ -70,9 +72,9 @@ def all_series() -> list[Series]:
     """What is measured, in turn."""
     found = []
     for shared, shape in FULL.items():
-        ways = [FUNNEL, JOINED, JOINED_DENSE, STAR]
+        ways = [FUNNEL, JOINED, JOINED_DENSE, STAR, PLAIN_ALLOCATOR, PLAIN_THREADS]
         if shared == max(FULL):
-            ways += [PLAIN_ALLOCATOR, KERAS_FIT, KERAS]
+            ways += [KERAS_FIT, KERAS]
         found += [Series(shape, way) for way in ways]
     found += [Series(FULL_WIDE, way) for way in (FUNNEL, PRODUCTS)]
     found += [Series(NOTEBOOK_SHAPE, way) for way in (FUNNEL, JOINED, JOINED_DENSE, KERAS)]

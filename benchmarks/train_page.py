@@ -22,6 +22,7 @@ from train_measured import (
     NOTEBOOK_GOALS,
     NOTEBOOK_SHAPE,
     PLAIN_ALLOCATOR,
+    PLAIN_THREADS,
     PRODUCTS,
     PRODUCTS_GOAL,
     SMALL,
@@ -42,7 +43,7 @@ def verdict(reached: bool) -> str:
 
 def full(series: list[Series]) -> str:
     """All fields: the rates, and how many times as fast funnel is."""
-    ways = [FUNNEL, STAR, JOINED_DENSE, JOINED, KERAS_FIT, PLAIN_ALLOCATOR, KERAS]
+    ways = [FUNNEL, STAR, JOINED_DENSE, JOINED, PLAIN_THREADS, PLAIN_ALLOCATOR, KERAS_FIT, KERAS]
     rows = []
     for way in ways:
         cells = [[one for one in series if one.shape == shape and one.label == way] for shape in FULL.values()]

@@ -23,6 +23,7 @@ _WHERE = {
     "load_schema": "funnel.schema.reader",
     "simulate": "funnel.simulation",
     "tune_allocator": "funnel.training.process",
+    "tune_threads": "funnel.training.process",
     "FunnelSchema": "funnel.schema.funnel_schema",
     "FunnelError": "funnel.errors",
     "SchemaError": "funnel.errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -132,13 +133,14 @@ def fit(
 ) -> None:
     """Train on the training rows, judge on the test rows, and write a run folder."""
     from funnel.schema.reader import load_schema
-    from funnel.training.process import tune_allocator
+    from funnel.training.process import tune_allocator, tune_threads
     from funnel.training.workspace import Workspace, latest
 
     declared = load_schema(schema, overrides or ())
     usual = Path("runs") / declared.name
     folder = out or (latest(usual) if resume else _free(usual))
     tune_allocator()
+    tune_threads(declared)
     screen = Screen(quiet=as_json, epochs=declared.train.epochs)
     screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
     _load_tensorflow()
@@ -158,7 +160,7 @@ def fit(
     except KeyboardInterrupt:
         if not Workspace(folder).path.exists():
             raise
-        print(f"stopped; `--resume --out {folder}` goes on from the checkpoint", file=sys.stderr)
+        print(f"stopped; `--resume --out {shlex.quote(str(folder))}` goes on from the checkpoint", file=sys.stderr)
         raise Stopped(INTERRUPTED) from None
     if as_json:
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))

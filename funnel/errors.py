@@ -47,5 +47,8 @@ def listed(names: Iterable[object], limit: int = 12) -> str:
 def have(name: object, names: Iterable[object]) -> str:
     """`(have: ...)` for a name that is not among `names`, and the nearest one where there is one."""
     texts = [str(other) for other in names]
+    # `adam` is nearer to Adam than to Nadam.
+    folded = {text.casefold(): text for text in reversed(texts)}
     near = difflib.get_close_matches(str(name), texts, n=1, cutoff=0.6)
-    return f"(have: {listed(texts)})" + (f". Did you mean {near[0]!r}?" if near else ".")
+    found = folded.get(str(name).casefold()) or (near[0] if near else None)
+    return f"(have: {listed(texts)})" + (f". Did you mean {found!r}?" if found else ".")

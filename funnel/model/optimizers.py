@@ -18,6 +18,9 @@ from funnel.schema.training import Adagrad, Adam, KerasOptimizer, Optimizer, Row
 
 legacy: Any = keras.optimizers.legacy
 
+# What Keras' optimisers take, and is said elsewhere, or needs Keras' own `fit` (averages of weights).
+NOT_OPTIONS = {"learning_rate", "name", "kwargs", "jit_compile", "use_ema", "ema_momentum", "ema_overwrite_frequency"}
+
 _gathered: ContextVar[Mapping[Any, tf.Tensor]] = ContextVar("_gathered", default={})  # noqa: B039  # never changed in place
 
 
@@ -241,7 +244,7 @@ def _of_keras(declared: KerasOptimizer) -> Any:
     where = "train.optimizer.dense"
     if declared.name not in kinds:
         raise SchemaError(f"{where}.name: {declared.name!r} is no optimiser of Keras {have(declared.name, sorted(kinds))}")
-    takes = sorted(set(signature(kinds[declared.name]).parameters) - {"learning_rate", "name", "kwargs"})
+    takes = sorted(set(signature(kinds[declared.name]).parameters) - NOT_OPTIONS)
     for option in declared.options:
         if option not in takes:  # Keras lets some pass, and does nothing with them
             raise SchemaError(f"{where}.options.{option}: {declared.name} takes no such option {have(option, takes)}")

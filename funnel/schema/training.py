@@ -66,7 +66,7 @@ class KerasOptimizer(Declared):
     """Its class: AdamW, Lion, Nadam, RMSprop ..."""
     learning_rate: Rate = 0.001
     """Step size."""
-    options: dict[str, float | bool] = Field(default={})
+    options: dict[str, bool | int | float] = Field(default={})
     """What else it takes: {weight_decay: 0.004}."""
 
 

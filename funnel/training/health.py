@@ -72,7 +72,7 @@ class Watchdog:
                 rows = rows_of(0)[np.argsort(-np.asarray(losses_BS)[:, worst], kind="stable")]
                 raise DivergedError(
                     f"{where}: the loss of {self._names[worst]!r} has grown to {self._mean[worst]:.4g} in the mean of "
-                    f"{MEMORY} steps, {ratios[worst]:.4g} times that of predicting its rate for every row. This step's "
+                    f"the last steps, {ratios[worst]:.4g} times that of predicting its rate for every row. This step's "
                     f"rows with the greatest losses: {_shown(rows)} (from 0, in the order of the training files). Look for "
                     "extreme values in them (transform: log1p), or lower train.optimizer's learning rates.",
                     rows,

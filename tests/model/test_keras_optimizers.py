@@ -103,6 +103,8 @@ def test_options_reach_the_optimiser() -> None:
             r"dense\.options\.weight_decoy: AdamW takes no such option \(have: .*\)\. Did you mean 'weight_decay'\?",
         ),
         ({"name": "Adam", "options": {"lr": 1}}, r"options\.lr: Adam takes no such option"),
+        ({"name": "Adam", "options": {"use_ema": True}}, r"options\.use_ema: Adam takes no such option"),
+        ({"name": "adam"}, r"dense\.name: 'adam' is no optimiser of Keras .*\. Did you mean 'Adam'\?"),
         ({"name": "Adam", "options": {"learning_rate": 1}}, r"options\.learning_rate: Adam takes no such option"),
         ({"name": "SGD", "options": {"momentum": 2}}, r"optimizer\.dense\.options: SGD does not take them: .*momentum"),
     ],

@@ -45,6 +45,8 @@ def test_the_rest_takes_any_optimiser_of_keras_with_its_options(tree) -> None:
     assert found == KerasOptimizer(**dense)
     assert found.options == {"weight_decay": 0.004, "amsgrad": True}
     assert found.options["amsgrad"] is True
+    whole = trained(tree, optimizer={"dense": {"kind": "keras", "name": "X", "options": {"steps": 3}}}).optimizer.dense
+    assert isinstance(whole.options["steps"], int)
     plain = trained(tree, optimizer={"dense": {"kind": "keras", "name": "Lion"}}).optimizer.dense
     assert (plain.learning_rate, plain.options) == (0.001, {})
 
@@ -96,7 +98,7 @@ def test_all_of_it_is_dumped_and_read_back(tree, tmp_path) -> None:
             "train": {
                 "optimizer": {
                     "embedding": {"kind": "rowwise_adagrad", "initial_accumulator": 0.3},
-                    "dense": {"kind": "keras", "name": "Lion", "options": {"use_ema": True, "beta_1": 0.8}},
+                    "dense": {"kind": "keras", "name": "Lion", "options": {"amsgrad": True, "beta_1": 0.8}},
                 },
                 "checkpoint": {"minutes": None, "steps": 7},
                 "profile": True,
