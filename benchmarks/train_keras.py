@@ -116,13 +116,13 @@ def network(schema: FunnelSchema, learnt: Learnt, arrays: Arrays) -> Any:
         pooled.append(found)
     joined = layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
     outputs: list[Any] = []
-    for stage, parent in zip(schema.stages, schema.parents, strict=True):
+    for stage, place in zip(schema.stages, schema.topology, strict=True):
         hidden = joined
         for units in tower.units:
             hidden = layers.Dense(units)(hidden)
             hidden = layers.PReLU()(hidden) if tower.activation == "prelu" else layers.ReLU()(hidden)
-        given = layers.Dense(1, activation="sigmoid", name=stage.name if parent < 0 else f"{stage.name}_given")(hidden)
-        outputs.append(given if parent < 0 else layers.Multiply(name=stage.name)([outputs[parent], given]))
+        given = layers.Dense(1, activation="sigmoid", name=stage.name if place.parent < 0 else f"{stage.name}_given")(hidden)
+        outputs.append(given if place.parent < 0 else layers.Multiply(name=stage.name)([outputs[place.parent], given]))
     model = keras.Model(inputs, dict(zip(schema.stage_names, outputs, strict=True)))
     model.compile(optimizer=keras.optimizers.Adam(), loss="binary_crossentropy")
     return model

@@ -65,7 +65,7 @@ def trained(schema: Any, store: Store, epochs: int, *, plainly: bool) -> dict[st
         logits["plain"] = np.concatenate([plain.logits(joined, rows).numpy() for joined, rows in given])
     scores = {}
     for way, conditional in logits.items():
-        cumulative = np.asarray(cumulative_logits(conditional.astype(np.float64), schema.parents))
+        cumulative = np.asarray(cumulative_logits(conditional.astype(np.float64), schema.topology))
         scores[way] = [auc(labels[:, stage], cumulative[:, stage]) for stage in range(labels.shape[1])]
     curves = dict(zip(logits, np.array(losses).T.tolist(), strict=True))
     return {"losses": curves, "auc": scores, "apart": max(plain.differences()) if plain is not None else None}

@@ -241,7 +241,8 @@ class Training:
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, batch: Tensors, *, sparse: bool) -> None:
         require_supported(schema)
-        self.network, self.parents = Network(schema, learnt, batch, sparse=sparse), schema.parents
+        self.network = Network(schema, learnt, batch, sparse=sparse)
+        self.parents = tuple(place.parent for place in schema.topology)
         tables, rest = schema.train.optimizer.embedding, schema.train.optimizer.dense
         others = [weight for name, weight in self.network.named_parameters() if not name.startswith("tables.")]
         self.optimizers = [torch.optim.Adam(others, rest.learning_rate, (rest.beta_1, rest.beta_2), fused=True)]

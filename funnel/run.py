@@ -163,7 +163,8 @@ class Run:
         return judge(
             names=self.schema.stage_names,
             conditional_names=self.schema.conditional_names,
-            parents=self.schema.parents,
+            topology=self.schema.topology,
+            conditional_spaces=self.schema.conditional_spaces,
             space=self.schema.space,
             labels=np.concatenate(labels),
             conditional_logits=logits,

@@ -37,7 +37,7 @@ def test_a_model_from_the_schema_alone_trains_in_plain_keras(stages: int, given:
     assert all(isinstance(task, tfrs.tasks.Ranking) for task in model.tasks.values())
     rng = np.random.default_rng(0)
     reached = np.cumprod(rng.random([64, stages]) < 0.6, axis=1)
-    for stage, parent in enumerate(model.schema.parents):
+    for stage, parent in enumerate(place.parent for place in model.schema.topology):
         reached[:, stage] &= reached[:, parent] if parent >= 0 else 1
     rows = {"a": [str(x) for x in rng.integers(0, 9, 64)], "n": rng.normal(size=64).astype(np.float32)}
     labels = {f"s{k}": reached[:, k].astype(np.float32) for k in range(stages)}

@@ -183,10 +183,17 @@ def test_labels_are_drawn_from_the_truth(schema: FunnelSchema, tmp_path: Path) -
 def test_truth_is_a_product_along_the_tree(schema: FunnelSchema, tmp_path: Path) -> None:
     simulate(schema, tmp_path / "out", 2000)
     truth = pl.read_parquet(tmp_path / "out" / "truth" / "train.parquet")
-    for stage, parent, conditional in zip(schema.stages, schema.parents, schema.conditional_names, strict=True):
-        above = truth[schema.stages[parent].name].to_numpy() if parent >= 0 else np.ones(truth.height)
+    names = schema.stage_names
+    for stage, place, conditional in zip(schema.stages, schema.topology, schema.conditional_names, strict=True):
+        above = truth[names[place.parent]].to_numpy() if place.parent >= 0 else np.ones(truth.height)
+        for other in place.excluded:
+            above = above * (1 - truth[schema.conditional_names[other]].to_numpy())
         np.testing.assert_allclose(truth[stage.name].to_numpy(), above * truth[conditional].to_numpy(), rtol=1e-12)
         assert (truth[conditional].is_between(0, 1, closed="none")).all()
+        if place.is_join:
+            branches = truth.select(sum(pl.col(names[branch]) for branch in place.branches)).to_series()
+            np.testing.assert_allclose(truth[stage.name], branches, rtol=1e-12)
+            continue
         rate = np.average(truth[conditional].to_numpy(), weights=above)
         assert rate == pytest.approx(stage.prior or 0.2, rel=0.1)
 

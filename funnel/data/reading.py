@@ -222,13 +222,13 @@ class _Reader:
         sieve.faults.read = 0  # they were counted when they were read
         faults.add(sieve.faults)
         if self.labels:
-            stacked = np.stack([columns.pop(label_role(stage.name)) for stage in schema.stages], axis=1)
-            good = stacked if stays is None else stacked[stays]
+            read = {stage.name: columns.pop(label_role(stage.name)) for stage in schema.stages if stage.any_of is None}
+            good = read if stays is None else {name: column[stays] for name, column in read.items()}
             at = found.places if stays is None else found.places[stays]
             consistent = make_consistent(schema, good, lambda row: place.at(int(at[row])))
             for stage, count in consistent.violations.items():
                 self.reading.violations[stage] = self.reading.violations.get(stage, 0) + count
-            if len(consistent.kept) < len(good):
+            if len(consistent.kept) < len(at):
                 stays = consistent.kept if stays is None else stays[consistent.kept]
             columns = columns if stays is None else take(columns, stays)
             columns[LABELS] = consistent.labels

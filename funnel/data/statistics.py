@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from funnel.data.columns import Columns
 from funnel.data.keyed import Keyed, Tally, texts
 from funnel.data.known import Known
-from funnel.data.labels import rates
+from funnel.data.labels import in_space, rates
 from funnel.data.parallel import in_order
 from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
@@ -57,7 +57,7 @@ class Seen:
     Attributes:
         rows: Facts.
         reached: Facts that reached each stage: int64 [stages].
-        given: Facts that reached each stage's parent: int64 [stages].
+        given: Facts that each stage's conditional is about: int64 [stages].
         spreads: By numeric feature whose scale is learnt.
     """
 
@@ -98,7 +98,7 @@ class Learner:
         star = condensed.star
         labels = star.labels if star.labels is not None else np.zeros([0, len(self._schema.stages)], np.uint8)
         reached = labels.sum(axis=0, dtype=np.int64)
-        given = np.array([reached[parent] if parent >= 0 else len(labels) for parent in self._schema.parents])
+        given = np.array([in_space(labels, place).sum() for place in self._schema.topology])
         spreads = {
             feature.name: Spread.of(_logarithm(feature, numbers), weights)
             for feature in self._schema.features

@@ -36,7 +36,7 @@ def plain_columns(schema: FunnelSchema, source: str, *, labels: bool) -> dict[st
         return {key_role(source): schema.dimension(source).key}
     roles = {key_role(dimension.name): dimension.key_in_facts for dimension in schema.data.dimensions}
     if labels:
-        roles |= {label_role(stage.name): stage.label for stage in schema.stages}
+        roles |= {label_role(stage.name): stage.label for stage in schema.stages if stage.label is not None}
         if isinstance(schema.data.validation, Time):
             roles[TIME] = schema.data.validation.column
     return roles

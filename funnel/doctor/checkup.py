@@ -13,8 +13,8 @@ class StageRows:
     """The training rows of a stage, those held out among them.
 
     Attributes:
-        given: The stage's parent, or the space.
-        rows: Rows that reached the parent.
+        given: What the rows are called that its conditional is about: the parent, `click without direct`, or the space.
+        rows: How many these are.
         positives: Rows that reached the stage.
         rate: The share of the former that did: the conditional; None where there are none.
         per_batch: Positives to expect in a batch of `train.batch_size` rows.

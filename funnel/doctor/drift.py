@@ -16,6 +16,7 @@ from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import Finding, differ
 from funnel.doctor.sample import Sample
+from funnel.doctor.stages import given_rows
 from funnel.doctor.tallies import MOST_ENTRIES, owners, weighed
 from funnel.schema.data import Fraction
 from funnel.schema.features import Bag
@@ -44,9 +45,10 @@ def drift_findings(
                 "or expect less of the feature."
             )
             yield Finding("warning", f"feature {feature.name}", message)
-    reached, rows = test["stages"], test["rows"]
+    reached = test["stages"]
+    given = given_rows(schema, reached, test["rows"])
     for name, stage in by_stage.items():
-        of = rows if stage.given == schema.space else reached[stage.given]
+        of = given[name]
         if stage.rate is None or not of or not differ(stage.positives, stage.rows, reached[name], of):
             continue
         rate = reached[name] / of

@@ -34,9 +34,10 @@ def _of_feature(sample: Sample, feature: Any) -> Iterator[Finding]:
     equal = next((stage for stage in range(len(schema.stages)) if any(_equals(one, stage) for one in found)), None)
     if equal is not None:
         stage = schema.stages[equal]
+        column = f" (column {stage.label})" if stage.label is not None else ""
         message = (
-            f"it equals the label of {stage.name} (column {stage.label}), or its opposite, in all {sample.rows:,} rows looked "
-            f"at; expected what is known before the {schema.space}. A model that sees its label learns nothing: remove it."
+            f"it equals the label of {stage.name}{column}, or its opposite, in all {sample.rows:,} rows looked at; "
+            f" expected what is known before the {schema.space}. A model that sees its label learns nothing: remove it."
         )
         yield Finding("error", about, message)
         return
@@ -52,9 +53,13 @@ def _of_feature(sample: Sample, feature: Any) -> Iterator[Finding]:
 
 def _told(schema: FunnelSchema, scored: list[Tally | Entries], stage: int) -> Iterator[str]:
     """Which probabilities of a stage a feature tells: the conditional, and the cumulative where that is another one."""
-    parent = schema.parents[stage]
-    for given, name in {parent + 1: schema.conditional_names[stage], 0: schema.stage_names[stage]}.items():
-        aucs = [one.auc(stage + 1, given) for one in scored]
+    place = schema.topology[stage]
+    conditional, cumulative = schema.conditional_names[stage], schema.stage_names[stage]
+    for name, given, without in (
+        (conditional, place.parent + 1, [other + 1 for other in place.excluded]),
+        *([] if conditional == cumulative else [(cumulative, 0, [])]),
+    ):
+        aucs = [one.auc(stage + 1, given, without) for one in scored]
         if not np.isnan(aucs).all() and (best := float(np.nanmax(aucs))) > LEAK:
             yield f"{name} (AUC {best:.3f}, by {scored[int(np.nanargmax(aucs))].what})"
 

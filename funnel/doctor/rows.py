@@ -63,11 +63,21 @@ def _contradictions(schema: FunnelSchema, split: str, found: dict[str, Any]) -> 
         "and": "The later label is taken away (inconsistent_labels: and).",
         "promote": "The earlier stage is added (inconsistent_labels: promote).",
     }[policy]
-    for stage, parent in zip(schema.stages, schema.parents, strict=True):
-        if parent >= 0 and (rows := found["inconsistent_labels"]["rows"].get(stage.name)):
-            before = schema.stages[parent]
+    level: Level = "error" if policy == "error" else "note"
+    counted = found["inconsistent_labels"]["rows"]
+    for stage, place in zip(schema.stages, schema.topology, strict=True):
+        about = f"stage {stage.name}"
+        if rows := counted.get(stage.name):
+            before = schema.stages[place.parent]
             message = (
-                f"{rows:,} of {found['read']:,} {split} rows have {stage.label} = 1 with {before.label} = 0, expected "
-                f"{stage.name} only after {before.name}. {then}"
+                f"{rows:,} of {found['read']:,} {split} rows have {stage.label} = 1 with {before.label or before.name} = 0, "
+                f"expected {stage.name} only after {before.name}. {then}"
             )
-            yield Finding("error" if policy == "error" else "note", f"stage {stage.name}", message)
+            yield Finding(level, about, message)
+        for other in (schema.stages[place] for place in place.excluded):
+            if rows := counted.get(f"{stage.name} unless {other.name}"):
+                message = (
+                    f"{rows:,} of {found['read']:,} {split} rows have both {stage.label} = 1 and {other.label or other.name} = "
+                    f"1, expected {stage.name} only without {other.name}. {then}"
+                )
+                yield Finding(level, about, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from funnel.data.origin import Split
 from funnel.data.store import Store
@@ -28,12 +28,20 @@ def rows_by_stage(schema: FunnelSchema, store: Store) -> dict[str, StageRows]:
     rows = training_rows(schema, store)
     reached = {name: sum(found["stages"].get(name, 0) for found in splits if found) for name in schema.stage_names}
     by_stage = {}
-    for name, parent in zip(schema.stage_names, schema.parents, strict=True):
-        given = schema.space if parent < 0 else schema.stage_names[parent]
-        of = rows if parent < 0 else reached[given]
+    for (name, of), given in zip(given_rows(schema, reached, rows).items(), schema.conditional_spaces, strict=True):
         rate = reached[name] / of if of else None
         by_stage[name] = StageRows(given, of, reached[name], rate, schema.train.batch_size * reached[name] / max(1, rows))
     return by_stage
+
+
+def given_rows(schema: FunnelSchema, reached: Mapping[str, int], rows: int) -> dict[str, int]:
+    """By stage, how many rows its conditional is about; from the rows that reached each stage, and all of them."""
+    names, found = schema.stage_names, {}
+    for name, place in zip(names, schema.topology, strict=True):
+        of = rows if place.parent < 0 else reached[names[place.parent]]
+        # They exclude each other, and have the same parent.
+        found[name] = of - sum(reached[names[other]] for other in place.excluded)
+    return found
 
 
 def training_splits(schema: FunnelSchema) -> tuple[Split, ...]:

@@ -5,7 +5,7 @@ Letters: K different values, C = 1 + stages columns, R rows of a source, E entri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,19 +48,21 @@ class Tally:
         both = self.learn + self.judge
         return both[both[:, 0] > 0]
 
-    def auc(self, stage: int, given: int) -> float:
+    def auc(self, stage: int, given: int, without: Sequence[int] = ()) -> float:
         """How well the value alone tells a stage, on the half that is judged.
 
         Args:
             stage: The stage's column.
             given: The column of the facts that count: 0, or that of the stage's parent.
+            without: The columns of facts among these that do not count.
 
         Returns:
             At least .5 but for chance; NaN where there are fewer than LEAST rows of a kind.
         """
+        learn, judge = (counts[:, given] - counts[:, list(without)].sum(axis=1) for counts in (self.learn, self.judge))
         if not self.ordered:
-            return judged(self.judge[:, stage], self.judge[:, given], rates(self.learn[:, stage], self.learn[:, given]))
-        found = judged(self.judge[:, stage], self.judge[:, given], np.arange(len(self.judge), dtype=np.float64))
+            return judged(self.judge[:, stage], judge, rates(self.learn[:, stage], learn))
+        found = judged(self.judge[:, stage], judge, np.arange(len(judge), dtype=np.float64))
         return max(found, 1 - found)
 
 
@@ -160,14 +162,17 @@ class Entries:
         self._learn, self._judge = learn[: len(lengths)], judge[: len(lengths)]
         self._by_id: dict[int, Floats] = {}
 
-    def auc(self, stage: int, given: int) -> float:
+    def auc(self, stage: int, given: int, without: Sequence[int] = ()) -> float:
         """As `Tally.auc`; a row without entries has the rate of all such."""
-        each = rates(self._of_ids(stage), self._of_ids(given))
+        each = rates(self._of_ids(stage), self._of_ids(given) - sum(self._of_ids(column) for column in without))
         sums = weighed(self._owners, each[self._ids], len(self._lengths))
         empty = self._lengths == 0
-        of_none = rates(*(self._learn[empty][:, column].sum(keepdims=True).astype(np.float64) for column in (stage, given)))
+        learn, judge = (
+            counts[:, given] - counts[:, list(without)].sum(axis=1).astype(np.float64) for counts in (self._learn, self._judge)
+        )
+        of_none = rates(self._learn[empty, stage].sum(keepdims=True).astype(np.float64), learn[empty].sum(keepdims=True))
         scores = np.where(empty, of_none, sums / np.maximum(1, self._lengths))
-        return judged(self._judge[:, stage], self._judge[:, given], scores)
+        return judged(self._judge[:, stage], judge, scores)
 
     def _of_ids(self, column: int) -> Floats:
         if column not in self._by_id:

@@ -51,10 +51,10 @@ class Predictor:
 
 def cumulative(model: FunnelModel, conditional: Floats) -> NDArray[np.float64]:
     """Cumulative logits, in float64, of conditional ones: [rows, stages]."""
-    return np.asarray(cumulative_logits(conditional.astype(np.float64), model.schema.parents))
+    return np.asarray(cumulative_logits(conditional.astype(np.float64), model.schema.topology))
 
 
 def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
     """Every probability by name, from conditional logits [rows, stages]: float32 [rows]."""
-    given, reached = probabilities(conditional, model.schema.parents)
+    given, reached = probabilities(conditional, model.schema.topology)
     return named(model.schema, given.numpy(), reached.numpy())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from funnel.data.labels import in_space
 from funnel.evaluation.metrics import (
     auc,
     auc_standard_error,
@@ -18,6 +19,7 @@ from funnel.evaluation.metrics import (
     normalized_entropy,
     predicted_over_observed,
 )
+from funnel.schema.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def judge(
     *,
     names: Sequence[str],
     conditional_names: Sequence[str],
-    parents: Sequence[int],
+    topology: Topology,
+    conditional_spaces: Sequence[str],
     space: str,
     labels: NDArray[np.uint8],
     conditional_logits: NDArray[Any],
@@ -91,7 +94,8 @@ def judge(
     Args:
         names: The stages.
         conditional_names: What their conditionals are called.
-        parents: Where each stage's parent stands; -1 for the space.
+        topology: Where each stage stands.
+        conditional_spaces: What the rows are called that each conditional is about.
         space: What the space is called.
         labels: uint8 [rows, stages].
         conditional_logits: [rows, stages].
@@ -100,10 +104,8 @@ def judge(
         constant: Stages that have collapsed.
     """
     conditional, cumulative = {}, {}
-    everything = np.ones(len(labels), bool)
-    for stage, parent in enumerate(parents):
-        rows = labels[:, parent] == 1 if parent >= 0 else everything
-        over = names[parent] if parent >= 0 else space
+    for stage, place in enumerate(topology):
+        rows, over = in_space(labels, place), conditional_spaces[stage]
         chosen = (labels[rows, stage], conditional_logits[rows, stage], None if groups is None else groups[rows])
         conditional[names[stage]] = _scores(conditional_names[stage], over, *chosen)
         cumulative[names[stage]] = _scores(names[stage], space, labels[:, stage], cumulative_logits[:, stage], groups)

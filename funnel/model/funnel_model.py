@@ -78,7 +78,7 @@ class FunnelModel(tfrs.Model):
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """Every probability by name, float32 [B]."""
-        return named(self.schema, *probabilities(self.logits(inputs, training=training), self.schema.parents))
+        return named(self.schema, *probabilities(self.logits(inputs, training=training), self.schema.topology))
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """The mean over all rows of the weighted cross-entropies of the cumulative labels: float32 []."""
@@ -124,7 +124,7 @@ class FunnelModel(tfrs.Model):
     def _judged(self, inputs: Any, *, training: bool) -> Learned:
         features, labels_BS = self._apart(inputs)
         conditional_BS = self.logits(features, training=training)
-        cumulative_BS = cumulative_logits(conditional_BS, self.schema.parents)
+        cumulative_BS = cumulative_logits(conditional_BS, self.schema.topology)
         losses, total = [], tf.zeros([tf.shape(cumulative_BS)[0]])
         for position, (name, task) in enumerate(self.tasks.items()):
             loss_B = task(labels=labels_BS[:, position], predictions=cumulative_BS[:, position], compute_metrics=False)
@@ -144,14 +144,25 @@ class FunnelModel(tfrs.Model):
         if isinstance(inputs, tuple):
             features, labels = inputs
         else:
-            missing = [name for name in names if name not in inputs]
-            if missing:
-                raise ValueError(f"batch: has no labels {missing} (have: {sorted(inputs)}). Give `(features, labels)`.")
             features = {key: value for key, value in inputs.items() if key not in names}
-            labels = {name: inputs[name] for name in names}
+            labels = {name: inputs[name] for name in names if name in inputs}
         if isinstance(labels, Mapping):
-            labels = tf.stack([tf.cast(tf.reshape(labels[name], [-1]), tf.float32) for name in names], axis=1)
+            labels = self._stacked(labels)
         return features, tf.cast(labels, tf.float32)
+
+    def _stacked(self, given: Mapping[str, Any]) -> tf.Tensor:
+        """Labels by stage as float32 [B, stages]; a join's are those of its branches."""
+        stages = list(zip(self.schema.stage_names, self.schema.topology, strict=True))
+        missing = [name for name, place in stages if name not in given and not place.is_join]
+        if missing:
+            raise ValueError(f"batch: has no labels {missing} (have: {sorted(given)}). Give `(features, labels)`.")
+        labels: list[tf.Tensor] = []
+        for name, place in stages:
+            if place.is_join:
+                labels.append(tf.reduce_max([labels[branch] for branch in place.branches], axis=0))
+            else:
+                labels.append(tf.cast(tf.reshape(given[name], [-1]), tf.float32))
+        return tf.stack(labels, axis=1)
 
 
 def named(schema: FunnelSchema, conditional_BS: Any, cumulative_BS: Any) -> dict[str, Any]:

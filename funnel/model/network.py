@@ -9,6 +9,7 @@ from typing import Any
 from funnel.model._keras import keras, tf
 from funnel.model.embedding import Embeddings
 from funnel.model.layers import ConditionalTower, Stack
+from funnel.model.likelihood import with_joins
 from funnel.model.numbers import columns_of, scaled
 from funnel.model.packing import packed
 from funnel.schema.features import Bag, Numeric
@@ -18,7 +19,7 @@ from funnel.schema.learnt import MISSING, Learnt, table_of
 
 
 class Network(keras.layers.Layer):
-    """Shared embeddings and body, and a tower per stage.
+    """Shared embeddings and body, and a tower per stage that is no join.
 
     Args:
         schema: The declaration.
@@ -35,6 +36,7 @@ class Network(keras.layers.Layer):
         self.towers = [
             ConditionalTower(tower.units, tower.activation, tower.dropout, prior, seed * 101 + position + 1, name=stage.name)
             for position, (stage, prior) in enumerate(zip(schema.stages, learnt.priors, strict=True))
+            if stage.any_of is None
         ]
 
     @property
@@ -71,7 +73,7 @@ class Network(keras.layers.Layer):
         parts = [columns[source][0] if len(columns[source]) == 1 else tf.concat(columns[source], axis=1) for source in sources]
         index = [None if source == FACTS else batch[f"index/{source}"] for source in sources]
         hidden, index = self.body(parts, index, training=training)
-        return tf.stack([tower(hidden, index, training=training) for tower in self.towers], axis=1)
+        return with_joins([tower(hidden, index, training=training) for tower in self.towers], self._declared.topology)
 
 
 def blank_batch(schema: FunnelSchema) -> dict[str, tf.Tensor]:

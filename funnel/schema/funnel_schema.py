@@ -21,7 +21,8 @@ from funnel.schema.features import (
     Table,
 )
 from funnel.schema.model import Esmm, Model, Objective
-from funnel.schema.stages import InconsistentLabels, Stage, parents_of
+from funnel.schema.stages import InconsistentLabels, Stage
+from funnel.schema.topology import Place, Topology, topology_of
 from funnel.schema.training import Evaluate, Train
 
 FACTS = "facts"  # the source of features that name none
@@ -63,7 +64,7 @@ class FunnelSchema(Declared):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> FunnelSchema:
-        parents_of(self.space, self.stages)
+        topology_of(self.space, self.stages)
         require_unique(("data", "dimensions"), [d.name for d in self.data.dimensions], "the dimension")
         require_unique(("features",), [feature.name for feature in self.features], "the feature name")
         for position, dimension in enumerate(self.data.dimensions):
@@ -81,17 +82,22 @@ class FunnelSchema(Declared):
         return self
 
     @cached_property
-    def parents(self) -> tuple[int, ...]:
-        """Where each stage's parent stands among the stages; -1 for the space itself."""
-        return parents_of(self.space, self.stages)
+    def topology(self) -> Topology:
+        """Where each stage stands in the tree."""
+        return topology_of(self.space, self.stages)
 
     @cached_property
     def conditional_names(self) -> tuple[str, ...]:
-        """What each conditional is called: `buy_given_click`; for a stage given the space, the stage's own name."""
-        stages = self.stages
+        """What each conditional is called: `buy_given_click`, `other_given_click_not_direct`; given the space, as the stage."""
+        return tuple(_conditional_name(self.stages, place, stage) for stage, place in enumerate(self.topology))
+
+    @cached_property
+    def conditional_spaces(self) -> tuple[str, ...]:
+        """What rows each conditional is about: `click`, `click without direct`."""
+        names = self.stage_names
         return tuple(
-            stage.name if parent < 0 else f"{stage.name}_given_{stages[parent].name}"
-            for stage, parent in zip(stages, self.parents, strict=True)
+            " without ".join([self.space if place.parent < 0 else names[place.parent], *(names[o] for o in place.excluded)])
+            for place in self.topology
         )
 
     @property
@@ -122,6 +128,12 @@ class FunnelSchema(Declared):
             return feature.source or FACTS
         sources = {self.source_of(self.feature(name)) for name in feature.of}
         return sources.pop() if len(sources) == 1 else FACTS
+
+
+def _conditional_name(stages: tuple[Stage, ...], place: Place, stage: int) -> str:
+    given = [] if place.parent < 0 else [stages[place.parent].name]
+    given += [f"not_{stages[other].name}" for other in place.excluded]
+    return "_".join([stages[stage].name, *(["given", *given] if given else [])])
 
 
 def _check_feature(schema: FunnelSchema, path: tuple[str | int, ...], feature: Categorical | Bag | Numeric | Cross) -> None:
@@ -156,7 +168,7 @@ def _check_own_table(schema: FunnelSchema, path: tuple[str | int, ...], name: st
 
 
 def _check_no_label(schema: FunnelSchema, path: tuple[str | int, ...], feature: Categorical | Bag | Numeric) -> None:
-    labels = {stage.label: stage.name for stage in schema.stages}
+    labels = {stage.label: stage.name for stage in schema.stages if stage.label is not None}
     if (feature.source or FACTS) == FACTS and feature.column_name in labels:
         message = (
             f"{feature.column_name!r} is the label of stage {labels[feature.column_name]!r}, expected a column known before "

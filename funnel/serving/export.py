@@ -44,7 +44,7 @@ class _Serving(tf.Module):
             conditional = model.network(encoder(inputs), training=False)
             return {
                 name: tf.identity(column, name=name)
-                for name, column in named(schema, *probabilities(conditional, schema.parents)).items()
+                for name, column in named(schema, *probabilities(conditional, schema.topology)).items()
             }
 
         self.serve = tf.function(serve, input_signature=[signature(schema)], autograph=False)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from funnel.data.labels import in_space
 from funnel.data.wanted import features_of
 from funnel.schema.data import Time
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
@@ -61,20 +62,31 @@ class World:
         """The truth, and labels drawn from it along the tree; they become columns of the facts."""
         schema = self._schema
         probabilities: dict[str, Floats] = {}
-        labels: dict[str, NDArray[np.uint8]] = {}
+        labels = np.zeros([self._facts, len(schema.stages)], np.uint8)
+        conditional: list[Floats] = []
+        reached: list[Floats] = []
         depths: list[int] = []
-        for stage, parent, name in zip(schema.stages, schema.parents, schema.conditional_names, strict=True):
-            depths.append(1 + (depths[parent] if parent >= 0 else 0))
-            above = schema.stages[parent].name if parent >= 0 else ""
-            reached = probabilities[above] if above else np.ones(self._facts)
-            # Later stages have fewer rows to learn from: they vary less.
-            logits = self._effects(stage.name) / np.sqrt(depths[-1])
-            conditional = _sigmoid(logits + _intercept(logits, reached, stage.prior or DEFAULT_PRIOR))
-            happens = self._rng("label", stage.name).random(len(logits)) < conditional
-            probabilities |= {stage.name: reached * conditional, name: conditional}
-            labels[stage.name] = (happens & (labels[above] == 1) if above else happens).astype(np.uint8)
-            self.tables[FACTS][stage.label] = Column(pl.Series(labels[stage.name]))
-        return pl.DataFrame(probabilities), labels
+        columns: dict[str, NDArray[np.uint8]] = {}
+        for position, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True)):
+            above = reached[place.parent] if place.parent >= 0 else np.ones(self._facts)
+            depths.append(1 + (depths[place.parent] if place.parent >= 0 else 0))
+            if place.is_join:
+                reached.append(np.sum([reached[branch] for branch in place.branches], axis=0))
+                conditional.append(reached[-1] / above)
+                labels[:, position] = labels[:, place.branches].any(axis=1)
+            else:
+                for other in place.excluded:
+                    above = above * (1 - conditional[other])
+                # Later stages have fewer rows to learn from: they vary less.
+                logits = self._effects(stage.name) / np.sqrt(depths[-1])
+                conditional.append(_sigmoid(logits + _intercept(logits, above, stage.prior or DEFAULT_PRIOR)))
+                reached.append(above * conditional[-1])
+                happens = self._rng("label", stage.name).random(len(logits)) < conditional[-1]
+                labels[:, position] = happens & in_space(labels, place)
+                columns[stage.label or ""] = columns.get(stage.label or "", labels[:, position]) | labels[:, position]
+            probabilities |= {stage.name: reached[-1], schema.conditional_names[position]: conditional[-1]}
+        self.tables[FACTS] |= {name: Column(pl.Series(column)) for name, column in columns.items()}
+        return pl.DataFrame(probabilities), dict(zip(schema.stage_names, labels.T, strict=True))
 
     def _rng(self, *parts: str) -> np.random.Generator:
         digest = hashlib.blake2b("\x1f".join((self._schema.name, *parts)).encode(), digest_size=8).digest()

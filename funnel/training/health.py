@@ -9,22 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.errors import DivergedError
+from funnel.schema.topology import Topology
 
 MOST_SHOWN = 8
 MEMORY = 50  # steps over which the loss is averaged
 TIMES = 10.0  # so many times the loss of a constant is divergence
 
 
-def cumulative_rates(priors: Sequence[float], parents: Sequence[int]) -> NDArray[np.float64]:
+def cumulative_rates(priors: Sequence[float], topology: Topology) -> NDArray[np.float64]:
     """The rate of each stage's cumulative label: float64 [stages].
 
     Args:
         priors: Conditional rates.
-        parents: Where each stage's parent stands; -1 for the space.
+        topology: Where each stage stands.
     """
     reached: list[float] = []
-    for prior, parent in zip(priors, parents, strict=True):
-        reached.append(prior if parent < 0 else prior * reached[parent])
+    for prior, place in zip(priors, topology, strict=True):
+        above = 1.0 if place.parent < 0 else reached[place.parent]
+        for other in place.excluded:
+            above *= 1 - priors[other]
+        reached.append(sum(reached[branch] for branch in place.branches) if place.is_join else prior * above)
     return np.array(reached)
 
 

@@ -59,7 +59,7 @@ class Fit:
         schema = self.model.schema
         self._declared = schema.train
         self._feed = Feed(Packer(schema, self.learnt))
-        rates = cumulative_rates(self.learnt.priors, schema.parents)
+        rates = cumulative_rates(self.learnt.priors, schema.topology)
         self._watchdog = Watchdog(schema.stage_names, rates, self.state.total_steps)
         self._step: Any = None
         self._conditional: Any = None  # logits of this epoch's last whole batch

@@ -28,13 +28,17 @@ def table(*rows):
     return np.array(rows, np.uint8)
 
 
+def read(labels):
+    return {f"s{stage}": column for stage, column in enumerate(labels.T)}
+
+
 CHAIN = table([0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 1], [0, 1, 1])
 COUNTS = {"s1": 2, "s2": 2}
 
 
 @pytest.mark.parametrize("policy", ["error", "drop", "and", "promote"])
 def test_labels_without_contradiction_stay(policy):
-    found = make_consistent(funnel(policy), CHAIN[:3], at)
+    found = make_consistent(funnel(policy), read(CHAIN[:3]), at)
     assert found.labels.tolist() == CHAIN[:3].tolist()
     assert found.kept.tolist() == [0, 1, 2]
     assert found.violations == {"s1": 0, "s2": 0}
@@ -42,7 +46,7 @@ def test_labels_without_contradiction_stay(policy):
 
 def test_error_counts_and_points_at_the_first():
     with pytest.raises(DataError) as caught:
-        make_consistent(funnel(), CHAIN, at)
+        make_consistent(funnel(), read(CHAIN), at)
     assert str(caught.value) == (
         "f.csv:13: got l1 = 1 with l0 = 0 (without the earlier stage: 2 s1, 2 s2 of 7 rows read with this one), expected s1 "
         "only after s0. Declare `inconsistent_labels: drop`, `and` (take the later label away) or `promote` (add the earlier "
@@ -52,35 +56,35 @@ def test_error_counts_and_points_at_the_first():
 
 def test_error_points_at_the_first_stage_that_is_wrong():
     with pytest.raises(DataError, match=r"^f\.csv:11: got l2 = 1 with l1 = 0 \(without the earlier stage: 1 s2 of 2 rows"):
-        make_consistent(funnel(), table([1, 1, 1], [1, 0, 1]), at)
+        make_consistent(funnel(), read(table([1, 1, 1], [1, 0, 1])), at)
 
 
 def test_drop_leaves_the_rows_out():
-    found = make_consistent(funnel("drop"), CHAIN, at)
+    found = make_consistent(funnel("drop"), read(CHAIN), at)
     assert found.kept.tolist() == [0, 1, 2]
     assert found.labels.tolist() == CHAIN[:3].tolist()
     assert found.violations == COUNTS
 
 
 def test_drop_may_leave_no_row():
-    found = make_consistent(funnel("drop"), CHAIN[3:], at)
+    found = make_consistent(funnel("drop"), read(CHAIN[3:]), at)
     assert (found.kept.tolist(), found.labels.shape, found.violations) == ([], (0, 3), COUNTS)
 
 
 @pytest.mark.parametrize("policy", ["error", "drop", "and", "promote"])
 def test_no_rows_have_no_contradiction(policy):
-    found = make_consistent(funnel(policy), np.zeros([0, 3], np.uint8), at)
+    found = make_consistent(funnel(policy), read(np.zeros([0, 3], np.uint8)), at)
     assert (found.kept.tolist(), found.labels.shape, found.violations) == ([], (0, 3), {"s1": 0, "s2": 0})
 
 
 def test_and_takes_later_labels_away():
-    found = make_consistent(funnel("and"), CHAIN, at)
+    found = make_consistent(funnel("and"), read(CHAIN), at)
     assert found.labels[3:].tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert (found.violations, len(found.kept)) == (COUNTS, 7)
 
 
 def test_promote_adds_earlier_labels():
-    found = make_consistent(funnel("promote"), CHAIN, at)
+    found = make_consistent(funnel("promote"), read(CHAIN), at)
     assert found.labels[3:].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]]
     assert (found.violations, len(found.kept)) == (COUNTS, 7)
 
@@ -98,7 +102,7 @@ BRANCHES = table([1, 1, 0, 0], [1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 0, 1], [0, 0, 
     ],
 )
 def test_branches_are_independent(policy, labels):
-    found = make_consistent(funnel(policy, TREE), BRANCHES, at)
+    found = make_consistent(funnel(policy, TREE), read(BRANCHES), at)
     assert found.labels.tolist() == labels
     assert found.violations == {"s1": 1, "s2": 0, "s3": 2}
 
@@ -106,7 +110,7 @@ def test_branches_are_independent(policy, labels):
 def test_the_callers_labels_are_not_changed():
     before = CHAIN.copy()
     for policy in ("drop", "and", "promote"):
-        make_consistent(funnel(policy), CHAIN, at)
+        make_consistent(funnel(policy), read(CHAIN), at)
     assert (before == CHAIN).all()
 
 
@@ -137,7 +141,7 @@ def oracle(policy, parents, row):
 def test_any_labels_of_any_tree_are_resolved_as_the_slow_way_does(data, parents, policy):
     row = st.lists(st.integers(0, 1), min_size=len(parents), max_size=len(parents))
     rows = [[0] * len(parents), *data.draw(st.lists(row, max_size=8))]
-    found = make_consistent(funnel(policy, parents), table(*rows), at)
+    found = make_consistent(funnel(policy, parents), read(table(*rows)), at)
     wanted = [(at, new) for at, old in enumerate(rows) if (new := oracle(policy, parents, old)) is not None]
     assert found.kept.tolist() == [at for at, _ in wanted]
     assert found.labels.tolist() == [new for _, new in wanted]
@@ -164,3 +168,88 @@ def test_no_rate_is_none_or_all(pairs):
     for rate, (low, high) in zip(found, pairs, strict=True):
         assert 0 < rate <= 1
         assert rate == pytest.approx((low + 0.5) / (high + 1), rel=1e-12)
+
+
+ESM2 = {
+    "name": "a",
+    "stages": [
+        {"name": "click", "label": "click"},
+        {"name": "direct", "label": "cart"},
+        {"name": "buy_direct", "label": "buy"},
+        {"name": "buy_other", "label": "buy", "unless": "direct"},
+        {"name": "buy", "any_of": ["buy_direct", "buy_other"]},
+        {"name": "again", "label": "again"},
+    ],
+    "data": {"facts": {"format": "parquet", "train": "x"}},
+    "features": [{"name": "x", "kind": "categorical"}],
+}
+
+
+def esm2(policy, *rows):
+    """Of columns click, cart, buy, again."""
+    click, cart, buy, again = table(*rows).T
+    columns = {"click": click, "direct": cart, "buy_direct": buy, "buy_other": buy, "again": again}
+    return make_consistent(load_schema(ESM2 | {"inconsistent_labels": policy}), columns, at)
+
+
+def test_a_column_that_exclusive_branches_read_counts_for_the_one_that_a_row_can_have_reached():
+    found = esm2("error", [1, 1, 1, 0], [1, 0, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0])
+    # click, direct, buy_direct, buy_other, buy, again
+    assert found.labels.tolist() == [
+        [1, 1, 1, 0, 1, 0], [1, 0, 0, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0],
+    ]  # fmt: skip
+    assert set(found.violations) == {"direct", "buy_direct", "buy_other", "buy_other unless direct", "again"}
+    assert not any(found.violations.values())
+
+
+@pytest.mark.parametrize(
+    ("policy", "labels"),
+    [
+        ("drop", []),
+        ("and", [[0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]]),
+        # A buy without a click is a click first; where there was a cart, a buy after it; again, of whom nothing else is known,
+        # is after the last branch.
+        ("promote", [[1, 0, 0, 1, 1, 0], [1, 1, 1, 0, 1, 0], [1, 0, 0, 1, 1, 1]]),
+    ],
+)
+def test_contradictions_of_a_shared_column_and_of_a_join(policy, labels):
+    found = esm2(policy, [0, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1])
+    assert found.labels.tolist() == labels
+    assert found.violations == {"direct": 1, "buy_direct": 0, "buy_other": 1, "buy_other unless direct": 0, "again": 1}
+
+
+EXCLUSIVE = [{"name": "s0", "label": "l0"}, {"name": "s1", "label": "l1", "given": "impression", "unless": "s0"}]
+
+
+@pytest.mark.parametrize(("policy", "labels"), [("drop", [[1, 0]]), ("and", [[1, 0], [1, 0]]), ("promote", [[1, 0], [1, 0]])])
+def test_of_two_that_exclude_each_other_the_later_is_taken_away(policy, labels):
+    schema = load_schema(ESM2 | {"stages": EXCLUSIVE, "inconsistent_labels": policy})
+    found = make_consistent(schema, read(table([1, 0], [1, 1])), at)
+    assert (found.labels.tolist(), found.violations) == (labels, {"s1 unless s0": 1})
+
+
+def test_what_is_not_exclusive_is_refused_with_its_count():
+    schema = load_schema(ESM2 | {"stages": EXCLUSIVE})
+    with pytest.raises(DataError) as caught:
+        make_consistent(schema, read(table([1, 0], [1, 1], [1, 1])), at)
+    assert str(caught.value) == (
+        "f.csv:11: got l1 = 1 with l0 = 1 (together with one that it excludes: 2 s1 unless s0 of 3 rows read with this one), "
+        "expected s1 only without s0. Declare `inconsistent_labels: drop`, `and` (take the later label away), or mend the "
+        "labels."
+    )
+
+
+@given(st.sampled_from(["drop", "and", "promote"]), st.lists(st.lists(st.integers(0, 1), min_size=4, max_size=4), min_size=1))
+def test_whatever_the_columns_say_labels_are_possible(policy, rows):
+    found = esm2(policy, *rows)
+    for row, kept in zip(found.labels, found.kept, strict=True):
+        click, direct, buy_direct, buy_other, buy, again = row
+        assert direct <= click
+        assert buy_direct <= direct
+        assert buy_other <= click
+        assert not (buy_other and direct)
+        assert buy == (buy_direct | buy_other)
+        assert again <= buy
+        if policy == "promote":  # nothing is lost
+            assert all(now >= before for now, before in zip((click, direct, buy, again), rows[kept], strict=True))
+    assert policy == "drop" or len(found.kept) == len(rows)

@@ -37,7 +37,7 @@ def test_the_shipped_sample_has_no_errors():
     assert found.rows == 29_999
 
 
-@pytest.mark.parametrize("name", ["ecommerce", "credit_card"])
+@pytest.mark.parametrize("name", ["ecommerce", "credit_card", "esm2", "full_chain"])
 def test_simulated_rows_have_no_errors(name, tmp_path):
     schema = funnel.load_schema(SCHEMAS / f"{name}.yaml")
     funnel.simulate(schema, tmp_path / "rows", 30_000)

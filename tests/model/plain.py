@@ -108,7 +108,7 @@ class Plain:
         with tf.GradientTape() as tape:
             logits = self.logits(joined, tf.shape(labels)[0])
             total, reached = 0.0, []
-            for stage, parent in enumerate(self.schema.parents):
+            for stage, parent in enumerate(place.parent for place in self.schema.topology):
                 # The product of the paper, in float64, which small networks do not exhaust.
                 p = tf.sigmoid(tf.cast(logits[:, stage], tf.float64)) * (1.0 if parent < 0 else reached[parent])
                 reached.append(p)

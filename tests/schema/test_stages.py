@@ -7,7 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from funnel.errors import SchemaError
 from funnel.schema.reader import load_schema
-from funnel.schema.stages import Stage, parents_of
+from funnel.schema.stages import Stage
+from funnel.schema.topology import Place, topology_of
 
 
 def stages(*given_names: str | None) -> tuple[Stage, ...]:
@@ -18,7 +19,7 @@ def stages(*given_names: str | None) -> tuple[Stage, ...]:
 def test_stages_without_given_are_a_chain(tree, length):
     tree["stages"] = [{"name": f"s{i}", "label": f"l{i}"} for i in range(length)]
     schema = load_schema(tree)
-    assert schema.parents == tuple(range(-1, length - 1))
+    assert schema.topology == tuple(Place(parent) for parent in range(-1, length - 1))
     assert schema.conditional_names == ("s0", *(f"s{i}_given_s{i - 1}" for i in range(1, length)))
     assert schema.stage_names == tuple(f"s{i}" for i in range(length))
 
@@ -36,14 +37,15 @@ def test_given_makes_a_tree(tree, given_names, parents, conditionals):
     tree["space"] = "x"
     tree["stages"] = [{"name": f"s{i}", "label": f"l{i}", "given": name} for i, name in enumerate(given_names)]
     schema = load_schema(tree)
-    assert schema.parents == parents
+    assert schema.topology == tuple(Place(parent) for parent in parents)
     assert schema.conditional_names == conditionals
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=7))
 def test_any_choice_of_earlier_parents_is_a_tree(picks):
     parents = [pick % (position + 1) - 1 for position, pick in enumerate(picks)]
-    assert parents_of("x", stages(*("x" if parent < 0 else f"s{parent}" for parent in parents))) == tuple(parents)
+    found = topology_of("x", stages(*("x" if parent < 0 else f"s{parent}" for parent in parents)))
+    assert [place.parent for place in found] == parents
 
 
 @pytest.mark.parametrize(
@@ -59,14 +61,14 @@ def test_any_choice_of_earlier_parents_is_a_tree(picks):
 )
 def test_other_parents_are_refused(given_names, place, said):
     with pytest.raises(PydanticCustomError, match=said) as caught:
-        parents_of("x", stages(*given_names))
+        topology_of("x", stages(*given_names))
     assert caught.value.context is not None
     assert caught.value.context["path"] == ("stages", place, "given")
 
 
 def test_the_first_stage_may_name_the_space(tree):
     tree["stages"][0]["given"] = "impression"
-    assert load_schema(tree).parents == (-1, 0)
+    assert load_schema(tree).topology == (Place(-1), Place(0))
 
 
 @pytest.mark.parametrize(
@@ -93,4 +95,79 @@ def test_a_stage_cannot_take_the_name_of_a_conditional(tree):
 def test_a_funnel_needs_a_stage(tree):
     tree["stages"] = []
     with pytest.raises(SchemaError, match="stages: got a list of 0, expected at least 1"):
+        load_schema(tree)
+
+
+CLICK, CART = {"name": "click", "label": "click"}, {"name": "cart", "label": "cart"}
+
+
+def test_unless_has_the_parent_of_what_it_excludes_and_all_that_that_excludes(tree):
+    tree["stages"] = [
+        CLICK, CART,
+        {"name": "wish", "label": "wish", "unless": "cart"},
+        {"name": "share", "label": "share", "unless": "wish"},
+        {"name": "leave", "label": "leave", "given": "impression", "unless": "click"},
+    ]  # fmt: skip
+    schema = load_schema(tree)
+    assert [(place.parent, place.excluded) for place in schema.topology] == [
+        (-1, ()),
+        (0, ()),
+        (0, (1,)),
+        (0, (1, 2)),
+        (-1, (0,)),
+    ]
+    assert schema.conditional_names == (
+        "click", "cart_given_click", "wish_given_click_not_cart", "share_given_click_not_cart_not_wish",
+        "leave_given_not_click",
+    )  # fmt: skip
+    assert schema.conditional_spaces == (
+        "impression", "click", "click without cart", "click without cart without wish", "impression without click",
+    )  # fmt: skip
+
+
+def test_a_join_is_given_the_nearest_stage_above_all_its_branches(tree):
+    tree["stages"] = [
+        CLICK, CART,
+        {"name": "buy_cart", "label": "buy"},
+        {"name": "buy_other", "label": "buy", "unless": "cart"},
+        {"name": "buy", "any_of": ["buy_cart", "buy_other"]},
+        {"name": "again", "label": "again"},
+    ]  # fmt: skip
+    schema = load_schema(tree)
+    join, after = schema.topology[4:]
+    assert (join.parent, join.branches) == (0, (2, 3))
+    assert join.inside == (((1, True), (2, True)), ((1, False), (3, True)))
+    assert join.outside == (((1, True), (2, False)), ((1, False), (3, False)))
+    assert after == Place(4)
+    assert schema.conditional_names[4:] == ("buy_given_click", "again_given_buy")
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        (
+            [CLICK, CART, {"name": "a", "label": "a", "given": "click", "unless": "click"}],
+            r"\[2\]\.unless: 'click' is not given 'click'",
+        ),
+        (
+            [CLICK, {"name": "a", "label": "a", "unless": "clik"}],
+            r"\[1\]\.unless: 'clik' is not a stage above .*Did you mean 'click'",
+        ),
+        ([CLICK, {"name": "a", "label": "a", "unless": "a"}], r"\[1\]\.unless: 'a' comes later or is the stage itself"),
+        ([CLICK, CART, {"name": "b", "any_of": ["click", "cart"]}], r"\[2\]\.any_of: 'click' and 'cart' may both happen"),
+        ([CLICK, {"name": "b", "any_of": ["click", "click"]}], r"\[1\]\.any_of: 'click' and 'click' may both happen"),
+        (
+            [CLICK, CART, {"name": "wish", "label": "w", "given": "click"}, {"name": "b", "any_of": ["cart", "wish"]}],
+            r"\[3\]\.any_of: 'cart' and 'wish' may both happen, .* Declare `unless`",
+        ),
+        ([CLICK, {"name": "b", "any_of": ["click", "buy"]}], r"\[1\]\.any_of\[1\]: 'buy' is not a stage above it"),
+        ([CLICK, {"name": "b", "any_of": ["click"]}], r"\[1\]\.any_of: "),
+        ([CLICK, CART, {"name": "b", "any_of": ["click", "cart"], "label": "b"}], r"\[2\]\.label: got one beside `any_of`"),
+        ([CLICK, {"name": "b"}], r"\[1\]\.label: got nothing, expected the column"),
+        ([CLICK, {"name": "b", "label": "click"}], r"\[1\]\.label: the label 'click' was already used by stages\[0\]"),
+    ],
+)  # fmt: skip
+def test_branches_that_make_no_sense_are_refused(tree, stages, said):
+    tree["stages"] = stages
+    with pytest.raises(SchemaError, match=said):
         load_schema(tree)

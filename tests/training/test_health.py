@@ -8,6 +8,7 @@ import pytest
 import funnel
 from funnel.data.order import Epoch as Order
 from funnel.errors import DivergedError
+from funnel.schema.topology import Place
 from funnel.training.checkpoint import Checkpoints
 from funnel.training.events import Epoch
 from funnel.training.health import Watchdog, cumulative_rates
@@ -23,7 +24,7 @@ def small(**train: Any) -> dict[str, Any]:
 
 
 def test_the_rate_of_a_stage_is_the_product_of_the_priors_down_to_it() -> None:
-    np.testing.assert_allclose(cumulative_rates([0.5, 0.2, 0.4], [-1, 0, 0]), [0.5, 0.1, 0.2])
+    np.testing.assert_allclose(cumulative_rates([0.5, 0.2, 0.4], [Place(-1), Place(0), Place(0)]), [0.5, 0.1, 0.2])
 
 
 def test_a_row_whose_number_overflows_is_named() -> None:
