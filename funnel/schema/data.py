@@ -195,6 +195,8 @@ class Data(Declared):
     """One row for each impression (for each row of the space), with the labels."""
     dimensions: tuple[Dimension, ...] = ()
     """Tables that many facts share: users, items, sessions."""
+    weight: Column | None = None
+    """The column of the fact table with each row's weight in what is minimised, 0 or more. Evaluation counts each row once."""
     validation: Validation | None = Fraction(kind="fraction")
     """What is held out of the training rows, to stop in time and to choose by. `null` trains on all of them."""
     bad_rows: BadRows = RefuseBadRows(kind="error")

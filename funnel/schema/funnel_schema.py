@@ -20,7 +20,9 @@ from funnel.schema.features import (
     Numeric,
     Table,
 )
-from funnel.schema.model import Esmm, Model, Objective
+from funnel.schema.model import Model
+from funnel.schema.objective import Esmm, Objective, require_taught
+from funnel.schema.sampling import Sampling, require_sampling
 from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of
 from funnel.schema.training import Evaluate, Train
@@ -41,6 +43,9 @@ class FunnelSchema(Declared):
     inconsistent_labels: InconsistentLabels = "error"
     """Rows with a later stage but not the earlier one: `error` refuses them, `drop` leaves them out, `and` takes the later
     label away, `promote` adds the earlier one. Each is counted in the report."""
+    sampling: Sampling | None = None
+    """Which rows were thrown away before they came here: `{impression: 0.025, click: 1, buy: 1}`. Probabilities, and their
+    scores, then are those of all rows."""
     data: Data
     """Where the rows are."""
     tables: dict[Name, Table] = Field(default={})
@@ -220,8 +225,15 @@ def _check_training(schema: FunnelSchema) -> None:
     stopping = schema.train.early_stopping
     for position, name in enumerate((stopping.stages if stopping else None) or ()):
         require_known(("train", "early_stopping", "stages", position), name, schema.stage_names, "a stage")
-    for name in schema.objective.weights:
-        require_known(("objective", "weights", name), name, schema.stage_names, "a stage")
+    require_taught(schema.objective, schema.stage_names, schema.topology)
+    if schema.sampling is not None:
+        require_sampling(schema.sampling, schema.space, schema.stage_names, schema.topology)
+        if schema.data.weight is not None:
+            message = (
+                f"got a column of weights, {schema.data.weight!r}, beside `sampling`: weights that undo the sampling would do it "
+                "twice. Remove one of the two."
+            )
+            raise problem(("data", "weight"), message)
     validation = schema.data.validation
     if isinstance(validation, Fraction) and validation.by not in (None, "row"):
         groups = ["row", *(d.name for d in schema.data.dimensions)]

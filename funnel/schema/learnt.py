@@ -32,6 +32,13 @@ class Learnt(Declared):
     """By numeric feature."""
     priors: tuple[float, ...]
     """The training rows' rate of each stage, given its parent."""
+    known: tuple[float, ...] = ()
+    """By stage: the share of the training rows whose label is known. Default: all."""
+    given: tuple[float, ...] = ()
+    """By stage: the share of the training rows that its conditional is about, and whose label is known. Default: as `priors`
+    have it."""
+    weight: float = 1.0
+    """The mean weight of a training row. All shares and rates count rows by their weights."""
 
 
 def table_of(feature: Categorical | Bag | Numeric | Cross) -> str | None:

@@ -1,4 +1,4 @@
-"""The network and what it minimises: two choices that do not depend on each other, nor on the stages."""
+"""The network: a choice that depends on neither the stages nor the objective."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from funnel.schema._base import Declared, Name, Positive, Shorthand
+from funnel.schema._base import Declared, Positive, Shorthand
 
 Activation = Literal["relu", "prelu", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -46,19 +46,9 @@ class Model(Declared):
     """Numbers per embedding, where a table or feature declares none."""
     embedding_scale: Annotated[float, Field(ge=0)] = 0.01
     """Standard deviation of the embeddings' first values; rows for missing and unknown ids start at zero."""
+    share_embeddings: bool = True
+    """Whether all stages look up the same tables, below the same body; else each has its own (ESMM-NS in Ma et al., 2018)."""
     body: Body = SharedBottom(kind="shared_bottom")
     """The part that all stages share."""
     tower: Tower = Tower()
     """Each stage's own part."""
-
-
-class Esmm(Declared):
-    """Cross-entropy of each stage's cumulative label over all rows: Ma et al., 2018, equation 4, for N stages."""
-
-    kind: Literal["esmm"]
-    """Cross-entropy of every cumulative label over all rows."""
-    weights: dict[Name, Annotated[float, Field(ge=0)]] = Field(default={})
-    """A factor on a stage's loss. Default: 1 each."""
-
-
-Objective = Annotated[Esmm, Shorthand("esmm")]

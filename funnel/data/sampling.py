@@ -1,0 +1,32 @@
+"""At what rate rows were kept, from their labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.sampling import below, kept_at
+
+
+def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float32]:
+    """The chance that a row was kept, by the deepest stage that it reached: float32 [rows], 1 where nothing is declared.
+
+    Of several stages of which none is below another, the greatest rate counts.
+
+    Args:
+        schema: The declaration.
+        labels: [rows, stages]: 1 where the row reached a stage; an unknown label counts as one that was not reached.
+    """
+    if schema.sampling is None:
+        return np.ones(len(labels), np.float32)
+    of_space, rates = kept_at(schema.sampling, schema.space, schema.stage_names)
+    reached = labels == 1
+    found = np.zeros(len(labels), np.float32)
+    for stage, place in enumerate(schema.topology):
+        if not place.is_join:
+            deepest = reached[:, stage] & ~reached[:, list(below(schema.topology, stage))].any(axis=1)
+            np.maximum(found, np.float32(rates[stage]), out=found, where=deepest)
+    return np.where(found > 0, found, np.float32(of_space))
