@@ -54,7 +54,7 @@ def measured(flags: argparse.Namespace) -> dict[str, Any]:
     model = model_of(schema, store)
     model.create_variables()
     found = (_by_keras if flags.keras_fit else _by_engine)(flags, schema, store, model)
-    optimizer, tables = model.optimizer.parts()[0][0], model.network.embeddings.trainable_variables
+    optimizer, tables = model.optimizer.parts()[0][0], model.network.tables
     slots = [optimizer.get_slot(table, name) for table in tables for name in optimizer.get_slot_names()]
     state = sum(4 * variable.shape.num_elements() for variable in [*tables, *slots])
     return found | {"peak": peak_memory(), "state": state}

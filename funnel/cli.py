@@ -143,6 +143,8 @@ def fit(
     tune_threads(declared)
     screen = Screen(quiet=as_json, epochs=declared.train.epochs)
     screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    losses = "; ".join(f"{name} over {space}" for name, space in declared.loss_spaces.items())
+    screen.say(f"objective {declared.objective.kind}: {losses}")
     _load_tensorflow()
     from funnel.api import fit as fit_
     from funnel.api import load

@@ -121,7 +121,9 @@ class Run:
         if self.path is None or newest is None:
             return False
         self.model.create_variables()
-        everything = tf.train.Checkpoint(network=self.model.network, optimizer=self.model.optimizer)
+        everything = tf.train.Checkpoint(
+            network=self.model.network, objective=self.model.objective, optimizer=self.model.optimizer
+        )
         if (reason := read_variables(everything, newest / VARIABLES)) is not None:
             raise RunError(f"{newest}: cannot be read: {reason}. Remove it, and try again.")
         # These were the last weights, and the best ones are the run's.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf, tfrs
-from funnel.model.likelihood import cross_entropy, cumulative_logits, probabilities
+from funnel.model.likelihood import cross_entropy, cumulative_logits, probabilities, quotients, with_joins
 from funnel.model.network import Network, blank_batch
+from funnel.model.objectives import Judged, Objective
 from funnel.model.optimizers import already_gathered, composite
 from funnel.model.raw import RawEncoder, Terms
+from funnel.model.sampling import corrected
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
+from funnel.schema.objective import Division
 
 
 class CumulativeCrossEntropy(keras.losses.Loss):
@@ -30,8 +33,9 @@ class Learned(NamedTuple):
 
     Attributes:
         loss: What was minimised: float32 [].
-        losses: Of each row and stage, not weighted: float32 [B, stages].
-        conditional: Conditional logits: float32 [B, stages].
+        losses: Of each row and stage the cross-entropy of its cumulative label, whatever the objective; 0 where that is not
+            known: float32 [B, stages].
+        conditional: Conditional logits, among the rows that are learnt from: float32 [B, stages].
     """
 
     loss: tf.Tensor
@@ -48,7 +52,8 @@ class FunnelModel(tfrs.Model):
         terms: Vocabularies, to take raw joined batches; star batches do without.
 
     Inputs are star batches (`funnel.dataset`), or a mapping of raw values by feature name. For training, elements are
-    `(inputs, labels)` with labels float [B, stages] or a mapping by stage; or one mapping that also has the labels by stage.
+    `(inputs, labels)` or `(inputs, labels, weights)` with labels float [B, stages] or a mapping by stage, NaN where not known,
+    and the rows' weights float [B]; or one mapping that also has the labels by stage.
     Calling the model gives float32 [B] by name: `buy` (cumulative) and `buy_given_click` (conditional).
     """
 
@@ -57,8 +62,10 @@ class FunnelModel(tfrs.Model):
         self.schema, self.learnt = schema, learnt
         self.network = Network(schema, learnt)
         self.encoder = None if terms is None else RawEncoder(schema, terms)
+        self.objective = Objective(schema, learnt)
         self.tasks = {stage.name: tfrs.tasks.Ranking(CumulativeCrossEntropy(stage.name)) for stage in schema.stages}
-        self._means = {name: keras.metrics.Mean(name) for name in ("loss", *(f"{s.name}_loss" for s in schema.stages))}
+        shown = [f"{name}_loss" for name in self.objective.stages] + [f"{n}_effective_rows" for n in self.objective.weighted]
+        self._means = {name: keras.metrics.Mean(name) for name in ("loss", *shown)}
 
     def star(self, inputs: Mapping[str, Any]) -> Mapping[str, tf.Tensor]:
         """The inputs as a star batch.
@@ -72,16 +79,26 @@ class FunnelModel(tfrs.Model):
             raise ValueError("inputs: got raw values, but the model was built without vocabularies. Give `build` the data.")
         return self.encoder(inputs)
 
-    def logits(self, inputs: Mapping[str, Any], *, training: bool = False) -> tf.Tensor:
-        """Conditional logits: float32 [B, stages]."""
-        return self.network(self.star(inputs), training=training)
+    def logits(self, inputs: Mapping[str, Any]) -> tf.Tensor:
+        """Conditional logits among all rows, also where the rows to learn from were sampled: float32 [B, stages]."""
+        return self.conditional(self.star(inputs))
 
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        """Every probability by name, float32 [B]."""
-        return named(self.schema, *probabilities(self.logits(inputs, training=training), self.schema.topology))
+    def conditional(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The same, of a star batch."""
+        towers = corrected(self.schema, self._meant(self.network(batch).towers))
+        return with_joins(towers, self.schema.topology)
+
+    def _meant(self, towers: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """Conditional logits of what the objective lets towers say."""
+        divides = isinstance(self.schema.objective, Division)
+        return quotients(towers, self.schema.topology) if divides else towers
+
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:  # noqa: ARG002  # Keras gives it
+        """Every probability by name, float32 [B]; what it is while training is no other."""
+        return named(self.schema, *probabilities(self.logits(inputs), self.schema.topology))
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        """The mean over all rows of the weighted cross-entropies of the cumulative labels: float32 []."""
+        """What is minimised, the mean over the rows of a batch: float32 []."""
         return self._judged(inputs, training=training).loss
 
     def learn(self, inputs: Any) -> Learned:
@@ -90,7 +107,7 @@ class FunnelModel(tfrs.Model):
             judged = self._judged(inputs, training=True)
         variables = self.trainable_variables
         gradients = tape.gradient(judged.loss, variables)
-        with already_gathered(self.network.embeddings.gathered):
+        with already_gathered(self.network.gathered):
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return judged
 
@@ -110,7 +127,7 @@ class FunnelModel(tfrs.Model):
 
     def create_variables(self) -> None:
         """Create all weights, and all that the optimisers keep, without a batch: to be saved, or read into."""
-        self.network(blank_batch(self.schema))
+        self.network(blank_batch(self.schema), twins=True)
         for optimizer, variables in self.optimizer.parts():
             create = getattr(optimizer, "_create_all_weights", None) or optimizer.build  # the old and the new kind of Keras
             create(variables())
@@ -122,33 +139,50 @@ class FunnelModel(tfrs.Model):
         return int(self.optimizer.parts()[-1][0].iterations)
 
     def _judged(self, inputs: Any, *, training: bool) -> Learned:
-        features, labels_BS = self._apart(inputs)
-        conditional_BS = self.logits(features, training=training)
-        cumulative_BS = cumulative_logits(conditional_BS, self.schema.topology)
-        losses, total = [], tf.zeros([tf.shape(cumulative_BS)[0]])
-        for position, (name, task) in enumerate(self.tasks.items()):
-            loss_B = task(labels=labels_BS[:, position], predictions=cumulative_BS[:, position], compute_metrics=False)
+        features, labels_BS, weights_B = self._apart(inputs)
+        topology, towers = self.schema.topology, [stage.name for stage in self.schema.stages if stage.any_of is None]
+        logits = self.network(self.star(features), training=training, twins=True)
+        conditional_BS = with_joins(self._meant(logits.towers), topology)
+        cumulative_BS = cumulative_logits(conditional_BS, topology)
+        by_tower = dict(zip(towers, logits.towers, strict=True))
+        minimised = self.objective(labels_BS, Judged(by_tower, logits.twins, conditional_BS, cumulative_BS), weights_B)
+        self._means["loss"].update_state(minimised.total)
+        for name, loss_B in minimised.stages.items():
             self._means[f"{name}_loss"].update_state(loss_B)
-            total += self.schema.objective.weights.get(name, 1.0) * loss_B
-            losses.append(loss_B)
-        self._means["loss"].update_state(total)
-        return Learned(tf.nn.compute_average_loss(total), tf.stack(losses, axis=1), conditional_BS)
+        for name, rows in minimised.effective.items():
+            self._means[f"{name}_effective_rows"].update_state(rows)
+        return Learned(
+            tf.nn.compute_average_loss(minimised.total), self._cross_entropies(labels_BS, cumulative_BS), conditional_BS
+        )
+
+    def _cross_entropies(self, labels_BS: tf.Tensor, cumulative_BS: tf.Tensor) -> tf.Tensor:
+        known_BS = tf.where(tf.math.is_nan(labels_BS), tf.zeros_like(labels_BS), labels_BS)
+        losses = [
+            task(labels=known_BS[:, stage], predictions=cumulative_BS[:, stage], compute_metrics=False)
+            for stage, task in enumerate(self.tasks.values())
+        ]
+        # An unknown label costs nothing.
+        return tf.where(tf.math.is_nan(labels_BS), tf.zeros_like(labels_BS), tf.stack(losses, axis=1))
 
     @property
     def metrics(self) -> list[Any]:
         """The means of the losses: what Keras resets and shows."""
         return list(self._means.values())
 
-    def _apart(self, inputs: Any) -> tuple[Mapping[str, Any], tf.Tensor]:
-        names = self.schema.stage_names
+    def _apart(self, inputs: Any) -> tuple[Mapping[str, Any], tf.Tensor, tf.Tensor | None]:
+        names, weights = self.schema.stage_names, None
         if isinstance(inputs, tuple):
-            features, labels = inputs
+            features, labels, weights = inputs if len(inputs) == 3 else (*inputs, None)
         else:
             features = {key: value for key, value in inputs.items() if key not in names}
             labels = {name: inputs[name] for name in names if name in inputs}
         if isinstance(labels, Mapping):
             labels = self._stacked(labels)
-        return features, tf.cast(labels, tf.float32)
+        return (
+            features,
+            tf.cast(labels, tf.float32),
+            None if weights is None else tf.cast(tf.reshape(weights, [-1]), tf.float32),
+        )
 
     def _stacked(self, given: Mapping[str, Any]) -> tf.Tensor:
         """Labels by stage as float32 [B, stages]; a join's are those of its branches."""
@@ -159,7 +193,10 @@ class FunnelModel(tfrs.Model):
         labels: list[tf.Tensor] = []
         for name, place in stages:
             if place.is_join:
-                labels.append(tf.reduce_max([labels[branch] for branch in place.branches], axis=0))
+                branches = tf.stack([labels[branch] for branch in place.branches])
+                # 1 where one is, whatever the others; else unknown where one is.
+                happened = tf.reduce_any(branches == 1, axis=0)
+                labels.append(tf.where(happened, tf.ones_like(labels[0]), tf.reduce_sum(branches, axis=0)))
             else:
                 labels.append(tf.cast(tf.reshape(given[name], [-1]), tf.float32))
         return tf.stack(labels, axis=1)
@@ -179,7 +216,7 @@ def build_model(schema: FunnelSchema, learnt: Learnt, terms: Terms | None = None
     model = FunnelModel(schema, learnt, terms)
 
     def tables() -> list[Any]:
-        return list(model.network.embeddings.trainable_variables)
+        return model.network.tables
 
     def rest() -> list[Any]:
         own = {id(variable) for variable in tables()}

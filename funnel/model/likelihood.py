@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from funnel.model._keras import tf
 from funnel.schema.topology import Path, Topology
 
+LEAST = 1e-6  # a quotient of probabilities is at most so much below 1
 CONSTANT = 1e-3  # conditional logits that differ by less are the same: a tenth of a per cent in odds
 
 
@@ -73,6 +74,59 @@ def cumulative_logits(conditional_BS: tf.Tensor, topology: Topology) -> tf.Tenso
     return -tf.stack(against, axis=1)
 
 
+def space_logits(conditional_BS: tf.Tensor, cumulative_BS: tf.Tensor, topology: Topology) -> list[tf.Tensor | None]:
+    """By stage: the logit of being among the rows that its conditional is about, its propensity; None where these are all.
+
+    Args:
+        conditional_BS: float32 [B, S]. z_k.
+        cumulative_BS: float32 [B, S]. L_k.
+        topology: Where each stage stands.
+    """
+    found: list[tf.Tensor | None] = []
+    for place in topology:
+        above_B = -cumulative_BS[:, place.parent] if place.parent >= 0 else None
+        for other in place.excluded:
+            above_B = _one_step(above_B, conditional_BS[:, other])
+        found.append(None if above_B is None else -above_B)
+    return found
+
+
+def quotients(cumulative: Sequence[tf.Tensor], topology: Topology) -> list[tf.Tensor]:
+    """The conditional logits of towers that say each stage's cumulative: the quotient of two (DIVISION in Ma et al., 2018).
+
+    Nothing makes a stage's tower say less than its parent's: where it does not, the quotient is taken for nearly 1.
+
+    Args:
+        cumulative: For each stage that is no join, in their order: the logit of P(stage | x), float32 [B].
+        topology: Where each stage stands.
+
+    Returns:
+        Likewise, the logits of P(stage | parent, x).
+    """
+    given = iter(cumulative)
+    reached: list[tf.Tensor] = []  # log P(stage | x)
+    found: list[tf.Tensor] = []
+    for place in topology:
+        if place.is_join:
+            reached.append(tf.reduce_logsumexp(tf.stack([reached[branch] for branch in place.branches]), axis=0))
+            continue
+        logit_B = next(given)
+        reached.append(-tf.math.softplus(-logit_B))
+        if not place.is_partial:
+            found.append(logit_B)
+            continue
+        of_B = reached[place.parent] if place.parent >= 0 else tf.zeros_like(logit_B)
+        for other in place.excluded:
+            of_B += tf.math.log1p(-tf.exp(_below_0(reached[other] - of_B)))
+        ratio_B = _below_0(reached[-1] - of_B)
+        found.append(ratio_B - tf.math.log(-tf.math.expm1(ratio_B)))
+    return found
+
+
+def _below_0(log_B: tf.Tensor) -> tf.Tensor:
+    return tf.minimum(log_B, -LEAST)
+
+
 def _one_step(above_B: tf.Tensor | None, against_B: tf.Tensor) -> tf.Tensor:
     """Minus the cumulative logit after a step, from that before it (None: certain), and minus the step's own logit."""
     if above_B is None:
@@ -85,8 +139,8 @@ def cross_entropy(labels_BS: tf.Tensor, cumulative_BS: tf.Tensor) -> tf.Tensor:
     """Minus the log likelihood of cumulative labels, row by row: float32 [B, S] (Ma et al., 2018, equation 4).
 
     Args:
-        labels_BS: float32 [B, S]. 1 where the row reached the stage.
-        cumulative_BS: float32 [B, S]. L_k.
+        labels_BS: float32 [B, S], or of one stage [B]. 1 where the row reached the stage.
+        cumulative_BS: Likewise: L_k.
     """
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels_BS, logits=cumulative_BS)
 

@@ -1,25 +1,41 @@
-"""The network: a star batch in, the conditional logit of every stage out."""
+"""The network: a star batch in, the logit of every tower out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf
-from funnel.model.embedding import Embeddings
-from funnel.model.layers import ConditionalTower, Stack
-from funnel.model.likelihood import with_joins
-from funnel.model.numbers import columns_of, scaled
+from funnel.model.bottom import Bottom
+from funnel.model.layers import ConditionalTower
+from funnel.model.numbers import columns_of
 from funnel.model.packing import packed
+from funnel.model.sampling import sampled_logits
 from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
-from funnel.schema.learnt import MISSING, Learnt, table_of
+from funnel.schema.learnt import MISSING, Learnt, cumulative_rates, table_of
+from funnel.schema.objective import Dcmt, Division
+
+TWIN = ".twin"  # after a stage's name: no stage can be called so
+
+
+class Logits(NamedTuple):
+    """What the towers say, each float32 [B].
+
+    Attributes:
+        towers: Of each stage that is no join, in their order.
+        twins: By stage: of its second tower, where the objective has some and they were asked for.
+    """
+
+    towers: tuple[tf.Tensor, ...]
+    twins: dict[str, tf.Tensor]
 
 
 class Network(keras.layers.Layer):
-    """Shared embeddings and body, and a tower per stage that is no join.
+    """Embeddings and body, shared or not, and a tower per stage that is no join.
 
     Args:
         schema: The declaration.
@@ -28,16 +44,41 @@ class Network(keras.layers.Layer):
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._declared, self._learnt = schema, learnt
+        self._declared = schema
         self.widths = layout(schema, learnt)
-        self.embeddings = Embeddings(self.widths, schema.model.embedding_scale, schema.train.seed)
-        body, tower, seed = schema.model.body, schema.model.tower, schema.train.seed
-        self.body = Stack(body.units, body.activation, body.dropout, seed * 101)
-        self.towers = [
-            ConditionalTower(tower.units, tower.activation, tower.dropout, prior, seed * 101 + position + 1, name=stage.name)
-            for position, (stage, prior) in enumerate(zip(schema.stages, learnt.priors, strict=True))
-            if stage.any_of is None
+        seed, firsts = schema.train.seed, first_rates(schema, learnt)
+        stages = [
+            (k, stage.name)
+            for k, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True))
+            if not place.is_join
         ]
+        shared = schema.model.share_embeddings
+        # The first has the seed itself, so that a tower starts the same with others as alone.
+        self.bottoms = [
+            Bottom(schema, learnt, self.widths, seed + 7919 * place) for place in range(1 if shared else len(stages))
+        ]
+        self.towers = [self._tower(name, firsts[k], k) for k, name in stages]
+        # What a twin of DCMT learns is the mirrored label.
+        mirrored = isinstance(schema.objective, Dcmt)
+        self.twins = [
+            self._tower(f"{name}{TWIN}", 1 - firsts[k] if mirrored else firsts[k], len(schema.stages) + k)
+            for k, name in stages
+            if schema.objective.twins and schema.topology[k].is_partial
+        ]
+
+    def _tower(self, name: str, prior: float, place: int) -> ConditionalTower:
+        tower, seed = self._declared.model.tower, self._declared.train.seed
+        return ConditionalTower(tower.units, tower.activation, tower.dropout, prior, seed * 101 + place + 1, name=name)
+
+    @property
+    def tables(self) -> list[Any]:
+        """All embedding variables."""
+        return [variable for bottom in self.bottoms for variable in bottom.embeddings.trainable_variables]
+
+    @property
+    def gathered(self) -> Mapping[Any, tf.Tensor]:
+        """By reference of a table: its rows as the last call read them, float32 [Q, D]; for the optimiser of the same step."""
+        return {table: rows for bottom in self.bottoms for table, rows in bottom.embeddings.gathered.items()}
 
     @property
     def inputs(self) -> dict[str, tuple[int, int]]:
@@ -52,28 +93,46 @@ class Network(keras.layers.Layer):
         begins = accumulate(sizes.values(), initial=0)
         return {name: (begin, size) for (name, size), begin in zip(sizes.items(), begins, strict=False)}
 
+    def bottom_names(self) -> tuple[str, ...]:
+        """What each bottom's layers are called: `body` where it is shared, else `click/body`."""
+        return (
+            ("body",)
+            if len(self.bottoms) < len(self.towers) or len(self.towers) == 1
+            else tuple(f"{tower.name}/body" for tower in self.towers)
+        )
+
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers above the embeddings: name, layer, and whether it is a first one, which the inputs enter."""
-        first = not self.body.dense
-        yield from ((f"body/{name}", layer, place == 0) for place, (name, layer) in enumerate(self.body.layers()))
-        for tower in self.towers:
+        for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
+            yield from ((f"{name}/{inner}", layer, place == 0) for place, (inner, layer) in enumerate(bottom.body.layers()))
+        first = not self.bottoms[0].body.dense
+        for tower in [*self.towers, *self.twins]:
             for place, (name, layer) in enumerate([*tower.stack.layers(), ("logit", tower.logit)]):
                 yield f"{tower.name}/{name}", layer, first and place == 0
 
-    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Conditional logits, in the order of the stages: float32 [facts, stages]. The work on a dimension row is done once."""
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False, twins: bool = False) -> Logits:
+        """The towers' logits for a star batch, packed or not; those of twins where they are asked for."""
         batch = packed(self._declared, self.widths, batch)
-        columns = self.embeddings(batch)
-        for feature in self._declared.features:
-            if isinstance(feature, Numeric) and table_of(feature) is None:
-                source = self._declared.source_of(feature)
-                numbers = scaled(feature, self._learnt.scales[feature.name], batch[f"{source}/{feature.name}"])
-                columns.setdefault(source, []).append(numbers)
-        sources = [source for source in self._declared.sources if source in columns]
-        parts = [columns[source][0] if len(columns[source]) == 1 else tf.concat(columns[source], axis=1) for source in sources]
-        index = [None if source == FACTS else batch[f"index/{source}"] for source in sources]
-        hidden, index = self.body(parts, index, training=training)
-        return with_joins([tower(hidden, index, training=training) for tower in self.towers], self._declared.topology)
+        outputs = [bottom(batch, training=training) for bottom in self.bottoms]
+        # One for all, or each tower's own.
+        below = {tower.name: outputs[place if len(outputs) > 1 else 0] for place, tower in enumerate(self.towers)}
+        found = tuple(tower(*below[tower.name], training=training) for tower in self.towers)
+        second = {}
+        for twin in self.twins if twins else ():
+            stage = twin.name.removesuffix(TWIN)
+            second[stage] = twin(*below[stage], training=training)
+        return Logits(found, second)
+
+
+def first_rates(schema: FunnelSchema, learnt: Learnt) -> tuple[float, ...]:
+    """By stage: the rate at which its tower starts, among the rows that it learns from."""
+    rates = list(learnt.priors)
+    if schema.sampling is not None and schema.sampling.correction == "inverse":
+        towers = [k for k, place in enumerate(schema.topology) if not place.is_join]
+        kept = sampled_logits(schema, [math.log(rates[k]) - math.log1p(-rates[k]) for k in towers])
+        for k, logit in zip(towers, kept, strict=True):
+            rates[k] = 1 / (1 + math.exp(-logit))
+    return cumulative_rates(rates, schema.topology) if isinstance(schema.objective, Division) else tuple(rates)
 
 
 def blank_batch(schema: FunnelSchema) -> dict[str, tf.Tensor]:

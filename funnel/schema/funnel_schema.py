@@ -21,7 +21,7 @@ from funnel.schema.features import (
     Table,
 )
 from funnel.schema.model import Model
-from funnel.schema.objective import Esmm, Objective, require_taught
+from funnel.schema.objective import Esmm, Objective, loss_space, require_taught, with_losses
 from funnel.schema.sampling import Sampling, require_sampling
 from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of
@@ -104,6 +104,13 @@ class FunnelSchema(Declared):
             " without ".join([self.space if place.parent < 0 else names[place.parent], *(names[o] for o in place.excluded)])
             for place in self.topology
         )
+
+    @cached_property
+    def loss_spaces(self) -> dict[str, str]:
+        """By stage that has a loss: the rows that it is about, for people."""
+        names = with_losses(self.objective, self.stage_names, self.topology)
+        each = zip(self.stage_names, self.topology, self.conditional_spaces, strict=True)
+        return {name: loss_space(self.objective, place, given) for name, place, given in each if name in names}
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -230,8 +237,8 @@ def _check_training(schema: FunnelSchema) -> None:
         require_sampling(schema.sampling, schema.space, schema.stage_names, schema.topology)
         if schema.data.weight is not None:
             message = (
-                f"got a column of weights, {schema.data.weight!r}, beside `sampling`: weights that undo the sampling would do it "
-                "twice. Remove one of the two."
+                f"got a column of weights, {schema.data.weight!r}, beside `sampling`: weights that undo the sampling would do "
+                "it twice. Remove one of the two."
             )
             raise problem(("data", "weight"), message)
     validation = schema.data.validation

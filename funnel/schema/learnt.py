@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from funnel.schema._base import Declared
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.topology import Topology
 
 MISSING, OOV, FIRST = 0, 1, 2  # rows of every table: no id, an id without a row of its own, and the first id (or bucket)
 DEFAULT_MIN_COUNT = 2
@@ -39,6 +42,37 @@ class Learnt(Declared):
     have it."""
     weight: float = 1.0
     """The mean weight of a training row. All shares and rates count rows by their weights."""
+
+
+def cumulative_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...]:
+    """The rate of each stage's cumulative label.
+
+    Args:
+        priors: Conditional rates.
+        topology: Where each stage stands.
+    """
+    reached: list[float] = []
+    for prior, given, place in zip(priors, given_rates(priors, topology), topology, strict=True):
+        reached.append(sum(reached[branch] for branch in place.branches) if place.is_join else prior * given)
+    return tuple(reached)
+
+
+def given_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...]:
+    """The share of the rows that each conditional is about.
+
+    Args:
+        priors: Conditional rates.
+        topology: Where each stage stands.
+    """
+    reached: list[float] = []
+    given: list[float] = []
+    for prior, place in zip(priors, topology, strict=True):
+        above = 1.0 if place.parent < 0 else reached[place.parent]
+        for other in place.excluded:
+            above *= 1 - priors[other]
+        given.append(above)
+        reached.append(sum(reached[branch] for branch in place.branches) if place.is_join else prior * above)
+    return tuple(given)
 
 
 def table_of(feature: Categorical | Bag | Numeric | Cross) -> str | None:

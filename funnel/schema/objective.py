@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from funnel.schema._base import Declared, Name, Shorthand, problem, require_known
-from funnel.schema.topology import Topology
+from funnel.schema.topology import Place, Topology
 
 Weight = Annotated[float, Field(ge=0)]
+Weights = Annotated[
+    Annotated[dict[Name, Weight], Tag("by stage")] | Annotated[Literal["uncertainty"], Tag("learnt")],
+    # So that one of the two is complained of, not both.
+    Discriminator(lambda given: "learnt" if isinstance(given, str) else "by stage"),
+]
 
 
 class _Objective(Declared):
@@ -23,7 +28,7 @@ class _Objective(Declared):
     cumulative: ClassVar[bool] = False
     """Whether there is a loss of each cumulative label over all rows: it also teaches the towers above a stage."""
 
-    weights: dict[Name, Weight] | Literal["uncertainty"] = Field(default={})
+    weights: Weights = Field(default={})
     """A factor on a stage's loss (default: 1 each), or `uncertainty`: each is learnt as the inverse of the loss's own scale
     (Kendall et al., 2018)."""
 
@@ -133,6 +138,26 @@ Objective = Annotated[
 KINDS = ("esmm", "parent_space", "aman", "oversampling", "unbias", "division", "ips", "dr", "dcmt")
 
 
+def with_losses(objective: Objective, names: Sequence[str], topology: Topology) -> tuple[str, ...]:
+    """The stages that have a loss: a join's is that of its cumulative, where there are such losses."""
+    return tuple(name for name, place in zip(names, topology, strict=True) if objective.cumulative or not place.is_join)
+
+
+def loss_space(objective: Objective, place: Place, given: str) -> str:
+    """The rows that a stage's loss is about, for people; `given` names the rows of its conditional."""
+    if isinstance(objective, Esmm | Division) or not place.is_partial or place.is_join:
+        return "all rows"
+    match objective:
+        case Aman():
+            return f"rows of {given}, {objective.rate:.0%} of the others as negatives"
+        case Unbias():
+            return f"rows of {given}, the likelier ones rejected"
+        case Ips() | Dr() | Dcmt():
+            return f"rows of {given} weighted to stand for all, and all rows"
+        case _:
+            return f"rows of {given}"
+
+
 def require_taught(objective: Objective, names: Sequence[str], topology: Topology) -> None:
     """Refuse weights that leave a tower without a loss, or a propensity that nothing has learnt.
 
@@ -157,8 +182,8 @@ def require_taught(objective: Objective, names: Sequence[str], topology: Topolog
         if objective.propensities:
             for above in (k for k in _path_to(topology, stage) - {stage} if not topology[k].is_join and not weights[k]):
                 message = (
-                    f"{objective.kind!r} divides by P(rows of {name!r}), which takes {names[above]!r}, whose loss has the weight "
-                    "0. Give it a weight above 0."
+                    f"{objective.kind!r} divides by P(rows of {name!r}), which takes {names[above]!r}, whose loss has the "
+                    "weight 0. Give it a weight above 0."
                 )
                 raise problem(("objective", "weights", names[above]), message)
 

@@ -23,8 +23,8 @@ class Sampling(Declared):
     """By space and stage: the share that was kept of the rows that got so far and no further. Default: 1 each. A row that got
     as far on several branches is kept at the greatest of their rates."""
     correction: Literal["inverse", "weights"] = "inverse"
-    """`inverse` learns from the rows as they are, and undoes the sampling exactly in every probability that comes out; `weights`
-    lets each row count for all that it stands for while training. Never both."""
+    """`inverse` learns from the rows as they are, and undoes the sampling exactly in every probability that comes out;
+    `weights` lets each row count for all that it stands for while training. Never both."""
     test: bool = False
     """Whether test rows were sampled, too: their scores then count each row for all that it stands for."""
 
@@ -101,7 +101,9 @@ def require_sampling(sampling: Sampling, space: str, names: Sequence[str], topol
                 )
                 raise problem(("sampling", "rates"), message)
     for place, name in zip(topology, names, strict=True):
-        given_it = [k for k, other in enumerate(topology) if not other.is_join and names[other.parent] == name and other.parent >= 0]
+        given_it = [
+            k for k, other in enumerate(topology) if not other.is_join and names[other.parent] == name and other.parent >= 0
+        ]
         if place.is_join and given_it and len({rates[k] for k in _towers_of(topology, place)}) > 1:
             message = (
                 f"the branches of {name!r} are kept at rates of their own, but {names[given_it[0]]!r} is given either: its "

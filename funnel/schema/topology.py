@@ -35,6 +35,11 @@ class Place:
         """Whether it happens where one of its branches does."""
         return bool(self.branches)
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether its conditional is about a part of the rows, and not about all."""
+        return self.parent >= 0 or bool(self.excluded)
+
 
 Topology = tuple[Place, ...]
 

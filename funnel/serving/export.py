@@ -41,7 +41,7 @@ class _Serving(tf.Module):
 
         # `self` would be tracked with the function; the signature wants only the inputs.
         def serve(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            conditional = model.network(encoder(inputs), training=False)
+            conditional = model.conditional(encoder(inputs))
             return {
                 name: tf.identity(column, name=name)
                 for name, column in named(schema, *probabilities(conditional, schema.topology)).items()

@@ -78,7 +78,7 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         self.model.create_variables()
-        parts = {"network": self.model.network, "optimizer": self.model.optimizer}
+        parts = {"network": self.model.network, "objective": self.model.objective, "optimizer": self.model.optimizer}
         self._all = tf.train.Checkpoint(**parts, **{f"mean_{mean.name}": mean for mean in self.model.metrics})
         self._network = tf.train.Checkpoint(network=self.model.network)
 

@@ -9,27 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.errors import DivergedError
-from funnel.schema.topology import Topology
 
 MOST_SHOWN = 8
 MEMORY = 50  # steps over which the loss is averaged
 TIMES = 10.0  # so many times the loss of a constant is divergence
-
-
-def cumulative_rates(priors: Sequence[float], topology: Topology) -> NDArray[np.float64]:
-    """The rate of each stage's cumulative label: float64 [stages].
-
-    Args:
-        priors: Conditional rates.
-        topology: Where each stage stands.
-    """
-    reached: list[float] = []
-    for prior, place in zip(priors, topology, strict=True):
-        above = 1.0 if place.parent < 0 else reached[place.parent]
-        for other in place.excluded:
-            above *= 1 - priors[other]
-        reached.append(sum(reached[branch] for branch in place.branches) if place.is_join else prior * above)
-    return np.array(reached)
 
 
 class Watchdog:
@@ -37,15 +20,16 @@ class Watchdog:
 
     Args:
         names: The stages.
-        rates: Their cumulative rates.
+        rates: Their cumulative rates: [stages].
         steps: That were made before.
     """
 
-    def __init__(self, names: Sequence[str], rates: NDArray[np.float64], steps: int = 0) -> None:
+    def __init__(self, names: Sequence[str], rates: Sequence[float], steps: int = 0) -> None:
         self._names, self._steps = names, steps
         # The losses of a positive and a negative, were the rate predicted for all rows, and their mean.
-        self._of_1, self._of_0 = -np.log(rates), -np.log1p(-rates)
-        self._usual = rates * self._of_1 + (1 - rates) * self._of_0
+        rate_S = np.array(rates)
+        self._of_1, self._of_0 = -np.log(rate_S), -np.log1p(-rate_S)
+        self._usual = rate_S * self._of_1 + (1 - rate_S) * self._of_0
         self._mean, self._constant = np.array(self._usual), np.array(self._usual)
 
     def see(self, loss: float, losses_BS: Any, labels_BS: Any, where: str, rows_of: Callable[[int], NDArray[np.int64]]) -> None:
@@ -53,9 +37,9 @@ class Watchdog:
 
         Args:
             loss: What was minimised.
-            losses_BS: Of each row and stage: a tensor [B, stages], which is looked at every eighth step, or where something is
-                wrong.
-            labels_BS: Likewise, the cumulative labels.
+            losses_BS: The cumulative cross-entropy of each row and stage: a tensor [B, stages], which is looked at every
+                eighth step, or where something is wrong.
+            labels_BS: Likewise, the cumulative labels, NaN where unknown.
             where: Names the step.
             rows_of: Gives the positions of the rows of this step (0), or of the one before it (1).
 
@@ -65,8 +49,10 @@ class Watchdog:
         if not np.isfinite(loss):
             raise self._no_number(loss, np.asarray(losses_BS), where, rows_of)
         if self._steps % 8 == 0:  # a mean of 50 steps needs no more
-            positive_S = np.asarray(labels_BS).mean(axis=0, dtype=np.float64)
-            constant_S = positive_S * self._of_1 + (1 - positive_S) * self._of_0
+            labels = np.asarray(labels_BS)
+            # Of an unknown label, neither.
+            positive_S, negative_S = ((labels == label).mean(axis=0, dtype=np.float64) for label in (1, 0))
+            constant_S = positive_S * self._of_1 + negative_S * self._of_0
             self._mean += (np.asarray(losses_BS).mean(axis=0, dtype=np.float64) - self._mean) * (8 / MEMORY)
             self._constant += (constant_S - self._constant) * (8 / MEMORY)
             # A positive of a rare stage weighs more than all that is usual: for a constant, too.
@@ -87,6 +73,13 @@ class Watchdog:
         self, loss: float, losses_BS: NDArray[Any], where: str, rows_of: Callable[[int], NDArray[np.int64]]
     ) -> DivergedError:
         broken_BS = ~np.isfinite(losses_BS)
+        if not broken_BS.any():
+            rows = np.sort(rows_of(0))
+            return DivergedError(
+                f"{where}: the loss is {loss}, expected a number, though the predictions are numbers: the objective broke. "
+                "Lower train.optimizer's learning rates.",
+                rows,
+            )
         stage = self._names[int(np.argmax(broken_BS.any(axis=0)))]
         bad_B = broken_BS.any(axis=1)
         if bad_B.all() and self._steps:
@@ -94,7 +87,7 @@ class Watchdog:
             cause = f"for every row: the step before it broke the weights, with the rows {_shown(rows)}"
             repair = "Lower train.optimizer's learning rates, or look for extreme values in them (transform: log1p)."
         else:
-            rows = np.sort(rows_of(0)[bad_B] if bad_B.any() else rows_of(0))
+            rows = np.sort(rows_of(0)[bad_B])
             cause = f"for {bad_B.sum():,} of {len(bad_B):,} rows: {_shown(rows)}"
             repair = "Look for extreme values in them (transform: log1p), or lower train.optimizer's learning rates."
         return DivergedError(

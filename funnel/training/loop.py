@@ -17,13 +17,13 @@ from funnel.data.store import Shards
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.likelihood import constant_stages
-from funnel.schema.learnt import Learnt
+from funnel.schema.learnt import Learnt, cumulative_rates
 from funnel.schema.training import Checkpoints as Saving
 from funnel.schema.training import EarlyStopping
 from funnel.training.checkpoint import Checkpoints, State
 from funnel.training.events import Epoch, Saved, Step
 from funnel.training.feed import Feed, specification
-from funnel.training.health import Watchdog, cumulative_rates
+from funnel.training.health import Watchdog
 from funnel.training.profile import Profile
 
 SHOWN = 0.2  # seconds between two Steps

@@ -112,11 +112,22 @@ def _meaning(model: FunnelModel, table: str) -> Any:
 
 def _variables(new: FunnelModel, old: FunnelModel, dim: int, *, accumulators: bool) -> Iterator[tuple[Any, Any]]:
     """The tables of a width, and their accumulators where both models have them of one kind."""
-    target, origin = (model.network.embeddings.tables[str(dim)] for model in (new, old))
-    yield target, origin
     mine, theirs = (model.optimizer.parts()[0][0] for model in (new, old))
-    if accumulators and type(mine) is type(theirs) and "accumulator" in mine.get_slot_names():
-        yield mine.get_slot(target, "accumulator"), theirs.get_slot(origin, "accumulator")
+    bottoms = dict(zip(old.network.bottom_names(), old.network.bottoms, strict=True))
+    for bottom, source in zip(new.network.bottoms, _bottoms(new, old).values(), strict=True):
+        target, origin = (one.embeddings.tables[str(dim)] for one in (bottom, bottoms[source]))
+        yield target, origin
+        if accumulators and type(mine) is type(theirs) and "accumulator" in mine.get_slot_names():
+            yield mine.get_slot(target, "accumulator"), theirs.get_slot(origin, "accumulator")
+
+
+def _bottoms(new: FunnelModel, old: FunnelModel) -> dict[str, str]:
+    """By bottom of the new model: the old one's that it starts from.
+
+    One for all starts from the first stage's, which has learnt from the most rows; so does that of a stage that is new.
+    """
+    there = old.network.bottom_names()
+    return {name: name if name in there else there[0] for name in new.network.bottom_names()}
 
 
 def _copy(target: Any, begin: int, origin: Any, place: int, found: NDArray[np.int64]) -> None:
@@ -128,9 +139,11 @@ def _copy(target: Any, begin: int, origin: Any, place: int, found: NDArray[np.in
 
 def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     there = {path: (layer, first) for path, layer, first in old.network.layers()}
+    bottoms = _bottoms(new, old)
     kept, fresh = [], []
     for path, layer, first in new.network.layers():
-        other, also_first = there.get(path, (None, first))
+        bottom, _, inner = path.rpartition("/")
+        other, also_first = there.get(f"{bottoms[bottom]}/{inner}" if bottom in bottoms else path, (None, first))
         mine = layer.trainable_variables
         theirs = other.trainable_variables if other is not None else []
         # All but how many numbers enter a first layer must be the same.

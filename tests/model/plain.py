@@ -49,7 +49,7 @@ class Plain:
         self.tables = {}
         self.table_of = {f.name: table for f in self.schema.features if (table := table_of(f)) is not None}
         for width in model.network.widths:
-            fused = model.network.embeddings.tables[str(width.dim)]
+            fused = model.network.bottoms[0].embeddings.tables[str(width.dim)]
             for table, (first, rows) in width.tables.items():
                 self.tables[table] = tf.Variable(fused[first : first + rows])
                 self.pairs.append((self.tables[table], lambda fused=fused, a=first, b=first + rows: fused[a:b]))

@@ -29,13 +29,13 @@ def lookups_of(model) -> dict[str, tuple[Width, int]]:
 
 def test_rows_for_missing_and_unknown_ids_start_at_zero_and_others_do_not(model) -> None:
     for width, offset in lookups_of(model).values():
-        table = model.network.embeddings.tables[str(width.dim)].numpy()
+        table = model.network.bottoms[0].embeddings.tables[str(width.dim)].numpy()
         assert not table[offset : offset + 2].any()
         assert table[offset + 2].any()
 
 
 def test_tables_of_one_width_are_one_variable_and_shared_ones_are_shared(model) -> None:
-    assert sorted(model.network.embeddings.tables) == ["4", "6"]
+    assert sorted(model.network.bottoms[0].embeddings.tables) == ["4", "6"]
     found = lookups_of(model)
     assert found["item"] == found["seen"]
 
@@ -75,7 +75,7 @@ def batch_of(model, **lists: tuple[list[int], list[int], list[float] | None]):
 
 def pooled(model, batch) -> dict[str, np.ndarray]:
     """By feature of the facts: its embeddings."""
-    found = model.network.embeddings(packed(model.schema, model.network.widths, batch))["facts"]
+    found = model.network.bottoms[0].embeddings(packed(model.schema, model.network.widths, batch))["facts"]
     parts = {}
     for width, block in zip((w for w in model.network.widths if w.lookups["facts"]), found, strict=True):
         columns = np.split(block.numpy(), len(width.lookups["facts"]), axis=1)
@@ -87,11 +87,11 @@ def test_pooling_is_mean_or_sum_and_an_empty_bag_is_zero(model) -> None:
     batch = batch_of(model, seen=([2, 3, 3], [0, 3, 3], None), also_seen=([2, 4], [0, 0, 2], None))
     found, places = pooled(model, batch), lookups_of(model)
     width, first = places["seen"]
-    table = model.network.embeddings.tables[str(width.dim)].numpy()
+    table = model.network.bottoms[0].embeddings.tables[str(width.dim)].numpy()
     np.testing.assert_allclose(found["seen"][0], (table[first + 2] + 2 * table[first + 3]) / 3, rtol=1e-5)
     assert not np.any(found["seen"][1])
     width, first = places["also_seen"]
-    table = model.network.embeddings.tables[str(width.dim)].numpy()
+    table = model.network.bottoms[0].embeddings.tables[str(width.dim)].numpy()
     np.testing.assert_allclose(found["also_seen"][1], table[first + 2] + table[first + 4], rtol=1e-5)
 
 
@@ -102,14 +102,14 @@ def test_only_the_rows_of_the_batch_change() -> None:
     model = funnel.build(tree, data)
     batch, labels = next(iter(funnel.dataset(tree, data)))
     model.network(blank_batch(model.schema))
-    before = {dim: table.numpy() for dim, table in model.network.embeddings.tables.items()}
+    before = {dim: table.numpy() for dim, table in model.network.bottoms[0].embeddings.tables.items()}
     model.train_step((batch, labels))
     (unused,) = (
         np.setdiff1d(np.arange(len(before["6"])), np.concatenate([batch["facts/item"], batch["facts/seen"]])) for _ in range(1)
     )
-    np.testing.assert_array_equal(model.network.embeddings.tables["6"].numpy()[unused], before["6"][unused])
+    np.testing.assert_array_equal(model.network.bottoms[0].embeddings.tables["6"].numpy()[unused], before["6"][unused])
     used = np.setdiff1d(np.unique(batch["facts/item"]), [0, 1])
-    assert (model.network.embeddings.tables["6"].numpy()[used] != before["6"][used]).any(axis=1).all()
+    assert (model.network.bottoms[0].embeddings.tables["6"].numpy()[used] != before["6"][used]).any(axis=1).all()
 
 
 def test_a_star_batch_and_the_joined_rows_have_the_same_logits(model) -> None:
@@ -146,9 +146,9 @@ def test_weighted_sums_of_nothing_are_zero_and_give_rows_no_gradient() -> None:
 
 def test_what_was_gathered_is_the_unique_rows_of_the_last_call(model) -> None:
     batch = packed(model.schema, model.network.widths, batch_of(model, seen=([2, 3, 3], [0, 3, 3], None)))
-    model.network.embeddings(batch)
-    gathered = model.network.embeddings.gathered
+    model.network.bottoms[0].embeddings(batch)
+    gathered = model.network.gathered
     assert len(gathered) == len(model.network.widths) == 2
     for width in model.network.widths:
-        table = model.network.embeddings.tables[str(width.dim)]
+        table = model.network.bottoms[0].embeddings.tables[str(width.dim)]
         np.testing.assert_array_equal(gathered[table.ref()], table.numpy()[batch[width.unique_key].numpy()])

@@ -30,7 +30,7 @@ def model_of(tree: dict[str, Any], **model: Any) -> Any:
     assert isinstance(learnt, Learnt), unknown
     made = build_model(schema, learnt, {})
     made.create_variables()
-    for table in made.network.embeddings.trainable_variables:  # small ones would hide what a row does
+    for table in made.network.tables:  # small ones would hide what a row does
         table.assign(tf.random.stateless_normal(table.shape, [1, 2]))
     return made
 
@@ -109,7 +109,7 @@ def test_layers_are_named_by_part_and_the_first_ones_are_those_that_inputs_enter
     linear = model_of(tree, tower={"units": []})
     assert [(name, first) for name, _, first in linear.network.layers()] == [("click/logit", True), ("buy/logit", True)]
     layers = {id(variable) for _, layer, _ in deep.network.layers() for variable in layer.trainable_variables}
-    tables = {id(variable) for variable in deep.network.embeddings.trainable_variables}
+    tables = {id(variable) for variable in deep.network.tables}
     assert layers | tables == {id(variable) for variable in deep.trainable_variables}
 
 
@@ -160,7 +160,7 @@ def test_a_step_on_bags_that_are_all_empty_leaves_the_tables_as_they_are() -> No
     model = model_of(tree_of([FEATURES[4]]))
     batch = {"facts/seen": np.zeros(0, np.int32), "facts/seen/offsets": np.zeros(4, np.int32)}
     batch |= {"index/user": np.zeros(3, np.int32), "index/item": np.zeros(3, np.int32)}
-    before = model.network.embeddings.tables["2"].numpy()
+    before = model.network.bottoms[0].embeddings.tables["2"].numpy()
     learned = model.learn((tensors(batch), tf.ones([3, 1])))
     assert np.isfinite(learned.loss)
-    np.testing.assert_array_equal(model.network.embeddings.tables["2"], before)
+    np.testing.assert_array_equal(model.network.bottoms[0].embeddings.tables["2"], before)

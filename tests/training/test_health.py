@@ -8,10 +8,11 @@ import pytest
 import funnel
 from funnel.data.order import Epoch as Order
 from funnel.errors import DivergedError
+from funnel.schema.learnt import cumulative_rates
 from funnel.schema.topology import Place
 from funnel.training.checkpoint import Checkpoints
 from funnel.training.events import Epoch
-from funnel.training.health import Watchdog, cumulative_rates
+from funnel.training.health import Watchdog
 from funnel.training.loop import Fit
 from tests import shop
 

@@ -48,7 +48,7 @@ def tables(model: Any, terms: Any, *, slot: bool = False) -> dict[str, dict[Any,
     """By table and meaning of the row: an id, or the number of a bucket, or what all tables have."""
     found: dict[str, dict[Any, np.ndarray]] = {}
     for width in model.network.widths:
-        variable = model.network.embeddings.tables[str(width.dim)]
+        variable = model.network.bottoms[0].embeddings.tables[str(width.dim)]
         values = (model.optimizer.parts()[0][0].get_slot(variable, "accumulator") if slot else variable).numpy()
         for table, (begin, count) in width.tables.items():
             names = terms[table].to_list() if table in terms else list(range(count - 2))
@@ -215,4 +215,4 @@ def test_optimisers_of_another_kind_do_not_inherit_sums(old: Any) -> None:
     made = tree("adam")
     model, _ = started(old, made)
     same_predictions(model, old)
-    assert not model.optimizer.parts()[0][0].get_slot(model.network.embeddings.tables["6"], "v").numpy().any()
+    assert not model.optimizer.parts()[0][0].get_slot(model.network.bottoms[0].embeddings.tables["6"], "v").numpy().any()

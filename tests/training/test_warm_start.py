@@ -44,7 +44,7 @@ def started(old: Any, made: dict[str, Any], data: Any) -> tuple[Any, Any, WarmSt
 def row_of(model: Any, vocabulary: Any, table: str, term: str) -> np.ndarray:
     (width,) = (width for width in model.network.widths if table in width.tables)
     row = width.tables[table][0] + 2 + vocabulary.terms[table].to_list().index(term)
-    return model.network.embeddings.tables[str(width.dim)].numpy()[row]
+    return model.network.bottoms[0].embeddings.tables[str(width.dim)].numpy()[row]
 
 
 def test_known_ids_keep_their_rows_also_where_they_are_gone_and_new_ones_are_fresh(old: Any) -> None:
@@ -71,9 +71,10 @@ def test_before_any_step_it_predicts_what_the_old_run_does(old: Any) -> None:
 
 def test_sums_of_squared_gradients_come_with_the_rows(old: Any) -> None:
     model, _, _ = started(old, tree(), shop.frames())
-    for dim, table in model.network.embeddings.tables.items():
+    for dim, table in model.network.bottoms[0].embeddings.tables.items():
         mine = model.optimizer.parts()[0][0].get_slot(table, "accumulator").numpy()
-        theirs = old.model.optimizer.parts()[0][0].get_slot(old.model.network.embeddings.tables[dim], "accumulator").numpy()
+        other = old.model.network.bottoms[0].embeddings.tables[dim]
+        theirs = old.model.optimizer.parts()[0][0].get_slot(other, "accumulator").numpy()
         np.testing.assert_array_equal(mine, theirs)
         assert (mine > 0.1).any()
 
