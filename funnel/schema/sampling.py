@@ -90,6 +90,11 @@ def require_sampling(sampling: Sampling, space: str, names: Sequence[str], topol
         return
     of_space, rates = kept_at(sampling, space, names)
     repair = "Declare `correction: weights`, or keep these rows alike."
+    for k, place in enumerate(topology):
+        beyond = [names[other] for other in place.excluded if topology[other].is_join]
+        if beyond and set(rates) != {of_space}:
+            message = f"{names[k]!r} is `unless` the join {beyond[0]!r}, beyond which rates cannot be undone. {repair}"
+            raise problem(("sampling", "rates"), message)
     for node, rate in [(ROOT, of_space), *(((k, True), rate) for k, rate in enumerate(rates) if not topology[k].is_join)]:
         for one in [node, *_refusals(topology, node)]:
             several = decided_next(topology, one)
