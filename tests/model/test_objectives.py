@@ -26,7 +26,7 @@ def schema_of(stages: Any, objective: Any) -> FunnelSchema:
 
 
 def minimised(
-    schema: FunnelSchema, labels: Any, towers: Any, twins: Any = (), weights: Any = None, learnt: Learnt | None = None
+    schema: FunnelSchema, labels: Any, towers: Any, twins: Any = (), *, weights: Any = None, learnt: Learnt | None = None
 ) -> Minimised:
     """The objective on some rows: labels [B, S], the towers' logits [B, T], the twins' by stage."""
     learnt = learnt or Learnt(rows={}, scales={}, priors=(0.5,) * len(schema.stages))
@@ -88,8 +88,9 @@ class Row:
             self.y.append(0.0 if self.inside[-1] is False else None if np.isnan(label) else float(label))
 
 
-def oracle(schema: FunnelSchema, labels: Any, towers: Any, twins: Any, weights: Any, learnt: Learnt) -> dict[str, float]:
-    """By stage: the mean loss over a batch."""
+def oracle(schema: FunnelSchema, batch: Any, twins: Any, learnt: Learnt) -> dict[str, float]:  # noqa: C901, PLR0912  # one definition after another
+    """By stage: the mean loss over a batch of labels, logits and weights."""
+    labels, towers, weights = batch
     objective, rows = schema.objective, [Row(schema, y, z) for y, z in zip(labels, towers, strict=True)]
     count, found = len(rows), {}
     weights = [w / learnt.weight for w in weights]
@@ -202,8 +203,8 @@ def test_each_stage_has_the_loss_that_the_definition_gives(kind: str, topology: 
             n: rng.normal(size=rows) for n, p in zip(names, schema.topology, strict=True) if p.is_partial and not p.is_join
         }
         weights = rng.uniform(0, 3, rows)
-        found = minimised(schema, labels, logits, twins, weights, learnt)
-        expected = oracle(schema, labels, logits, twins, weights, learnt)
+        found = minimised(schema, labels, logits, twins, weights=weights, learnt=learnt)
+        expected = oracle(schema, [labels, logits, weights], twins, learnt)
         assert found.stages.keys() == expected.keys()
         for name, loss in expected.items():
             assert float(tf.reduce_mean(found.stages[name])) == pytest.approx(loss, rel=2e-4, abs=1e-6), name
