@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns, concat, take
+from funnel.data.labels import UNKNOWN
 from funnel.data.order import Epoch
 from funnel.data.star import INDEX, Star
 from funnel.data.store import Shards
@@ -62,8 +63,9 @@ def element(parts: Parts) -> Element:
 
 
 def labels_of(parts: Parts) -> NDArray[np.float32]:
-    """The labels of some facts of some stars that have labels: float32 [facts, stages]."""
-    return np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None]).astype(np.float32)
+    """The labels of some facts of some stars that have labels: float32 [facts, stages], NaN where unknown."""
+    labels = np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None])
+    return np.where(labels == UNKNOWN, np.float32(np.nan), labels.astype(np.float32))
 
 
 def batches(epoch: Epoch, first_step: int = 0) -> Iterator[Element]:

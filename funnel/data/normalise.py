@@ -13,6 +13,7 @@ from funnel.data.checker import Checker
 from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.feature_list import spread
+from funnel.data.labels import UNKNOWN
 from funnel.data.pieces import Piece
 from funnel.data.wanted import code_role, coded_features, features_of, plain_columns
 from funnel.errors import DataError
@@ -31,7 +32,8 @@ class Normalised:
         places: Which they were among the rows that the piece has: int64 [rows].
         ordinals: The same, with the lines that were left out before it was a piece among them: int64 [rows].
         columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe
-            weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys, uint8 labels.
+            weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys, uint8 labels, UNKNOWN where
+            there is none.
         texts: By table or key: `code` and `text` of ids that are not their own codes.
         moments: What validation by time compares, [rows]; None where it does not.
         faults: The rows left out.
@@ -146,16 +148,19 @@ class _Normaliser(Checker):
                 self.moments = self._moments(series)
 
     def _label(self, series: pl.Series) -> NDArray[np.uint8]:
+        """0, 1, or UNKNOWN where there is none."""
         if series.dtype.is_nested():
             raise DataError(
                 f"{self.piece.where} column {series.name!r}: got a list as label, expected 0 or 1. Mend the column."
             )
+        series = series.replace("", None) if series.dtype == pl.String else series
         numbers = series.cast(pl.Float64, strict=False)
-        good = ((numbers == 0) | (numbers == 1)).fill_null(value=False)
+        unknown = series.is_null() | numbers.is_nan().fill_null(value=False)
+        good = unknown | ((numbers == 0) | (numbers == 1)).fill_null(value=False)
         bad = int((~good).sum())
         wanted = f"as label, expected 0 or 1 ({bad:,} rows differ). Mend the column."
         self.refuse(~good, series.name, "a label that is not 0 or 1", lambda row: f"got {series[row]!r} {wanted}")
-        return numbers.set(~good, 0.0).cast(pl.UInt8).to_numpy(writable=True)
+        return numbers.set(unknown, float(UNKNOWN)).set(~good, 0.0).cast(pl.UInt8).to_numpy(writable=True)
 
     def _moments(self, series: pl.Series) -> pl.Series:
         series = series.replace("", None) if series.dtype == pl.String else series

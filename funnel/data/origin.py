@@ -127,7 +127,7 @@ def fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-FORMAT = 1  # of stores: another one is not read
+FORMAT = 2  # of stores: another one is not read
 
 
 def read_part(schema: FunnelSchema) -> dict[str, Any]:

@@ -130,6 +130,14 @@ def test_labels_are_those_of_the_facts():
     assert batch["facts/id"].tolist() == [5, 1, 200]
 
 
+def test_labels_that_are_not_known_are_nan():
+    star = tell_apart()
+    star.labels[2] = [1, 255]
+    _, labels = element([(star, np.array([2, 1]))])
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, np.array([[1, np.nan], [1, 1]], np.float32))
+
+
 def test_without_labels_a_batch_stands_alone():
     assert isinstance(element([(tell_apart(labels=False), np.arange(23))]), dict)
 

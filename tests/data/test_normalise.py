@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from funnel.data.codes import LARGEST_CODE, MISSING_CODE, spelt
+from funnel.data.labels import UNKNOWN
 from funnel.data.normalise import normalise
 from funnel.data.pieces import Piece, Place
 from funnel.data.reading import LABELS
@@ -288,11 +289,12 @@ def test_labels_may_be_numbers_texts_or_truth_values(labels):
     ("labels", "said"),
     [
         ([0, 2], "2"),
-        ([0, None], "None"),
+        ([0, 255], "255"),
+        ([None, 2], "2"),
         ([0.0, 0.5], "0.5"),
-        ([0.0, float("nan")], "nan"),
+        ([float("nan"), float("inf")], "inf"),
         (["0", "yes"], "'yes'"),
-        (["0", ""], "''"),
+        (["", " "], "' '"),
     ],
 )
 def test_other_labels_are_refused_where_they_are(labels, said):
@@ -300,6 +302,25 @@ def test_other_labels_are_refused_where_they_are(labels, said):
         DataError, match=rf"^f\.csv, row 2 column 'click': got {said} as label, expected 0 or 1 \(1 rows differ\)"
     ):
         found_of(CATEGORICAL, ["a", "b"], labels=labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [1, None, 0],
+        [True, None, False],
+        [1.0, float("nan"), 0.0],
+        ["1", "", "0"],
+        ["1", None, "0.0"],
+        ["1", "NaN", "0"],
+        pl.Series(["1", "", "0"], dtype=pl.Categorical),
+    ],
+)
+def test_a_label_that_is_not_there_is_unknown(labels):
+    label = found_of(CATEGORICAL, ["a", "b", "c"], labels=labels).columns[label_role("click")]
+    assert (label.dtype, label.tolist()) == (np.uint8, [1, UNKNOWN, 0])
+    nothing = found_of(CATEGORICAL, ["a", "b"], labels=pl.Series([None, None])).columns[label_role("click")]
+    assert (nothing.dtype, nothing.tolist()) == (np.uint8, [UNKNOWN, UNKNOWN])
 
 
 def test_a_label_of_lists_is_refused():
