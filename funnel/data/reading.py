@@ -42,7 +42,8 @@ class Reading:
     """All rows of a split, each checked.
 
     Attributes:
-        facts: The facts: features, `row <dimension>`, `position`, and `labels` uint8 [n, stages] where they were wanted.
+        facts: The facts: features, `row <dimension>`, `position`, and, where they were wanted, `labels` uint8 [n, stages], and
+            `weight` float32 [n].
         dimensions: By name.
         texts: By table or key: ids that are not their own codes.
         rows: Facts in the files, with those left out.
@@ -238,14 +239,17 @@ class _Reader:
 
     def _pieces(self, source: str) -> Iterator[tuple[Place, Normalised]]:
         labels = self.labels and source == FACTS
-        wanted = wanted_columns(self.schema, source, labels=labels)
+        # Only training rows are weighed.
+        weights = labels and self.split == "train"
+        wanted = wanted_columns(self.schema, source, labels=labels, weights=weights)
         total, what, loads = self._open(source, wanted)
         faults = self.reading.faults.setdefault(source, Faults())
         before, where, done = 0, "", 0
 
         def work(load: Load) -> tuple[Place, int, Normalised]:
             piece = load()
-            return piece.place, piece.done, normalise(self.schema, source, piece, labels=labels, seed=self.seed)
+            found = normalise(self.schema, source, piece, labels=labels, weights=weights, seed=self.seed)
+            return piece.place, piece.done, found
 
         for place, reached, found in in_order(work, loads):
             if place.where != where:
