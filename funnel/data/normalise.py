@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,12 +15,23 @@ from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.feature_list import spread
 from funnel.data.labels import UNKNOWN
+from funnel.data.maturity import amounts, is_young, matured
 from funnel.data.pieces import Piece
-from funnel.data.wanted import code_role, coded_features, features_of, kind_of, plain_columns
+from funnel.data.wanted import (
+    code_role,
+    coded_features,
+    event_role,
+    features_of,
+    kind_of,
+    label_role,
+    plain_columns,
+    snapshot_role,
+    young_role,
+)
 from funnel.errors import DataError
 from funnel.schema.data import FeatureList, SkipBadRows
 from funnel.schema.features import Bag, Categorical, Fill, Numeric
-from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 
 @dataclass
@@ -33,7 +45,7 @@ class Normalised:
         ordinals: The same, with the lines that were left out before it was a piece among them: int64 [rows].
         columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe
             weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys; uint8 labels, UNKNOWN where
-            there is none; float32 weights of the rows.
+            there is none, or where it is not final; float32 weights of the rows; bool where a label was read too early.
         texts: By table or key: `code` and `text` of ids that are not their own codes.
         moments: What validation by time compares, [rows]; None where it does not.
         faults: The rows left out.
@@ -81,6 +93,8 @@ class _Normaliser(Checker):
             self.fields = spread(piece.lists, counts, files, self.sieve, piece.at)
         for role, column in plain_columns(self.schema, self.source, labels=labels, weights=weights).items():
             self._plain(role, self.alone(column, kind_of(role)))
+        if labels and self.source == FACTS:
+            self._mature()
         coded = coded_features(self.schema)
         for feature in features_of(self.schema, self.source):
             match feature:
@@ -151,6 +165,8 @@ class _Normaliser(Checker):
                 self.columns[role] = self.codes(ids, role, None, series.name)
             case "label":
                 self.columns[role] = self._label(series)
+            case "event" | "snapshot":
+                self.columns[role] = self._amounts(role, series)
             case _:
                 self.moments = self._moments(series)
 
@@ -176,6 +192,29 @@ class _Normaliser(Checker):
         reason = "a weight that is no number of 0 or more"
         self.refuse(~good, series.name, reason, lambda row: f"got {series[row]!r} {wanted}")
         return numbers.set(~good, 0.0).to_numpy().astype(np.float32)
+
+    def _mature(self) -> None:
+        """Labels that are not final are not known."""
+        for stage in self.schema.stages:
+            if (maturity := stage.matures_after) is not None:
+                event = self.columns.pop(event_role(stage.name))
+                young = is_young(event, self.columns.pop(snapshot_role(stage.name), None), maturity)
+                label = label_role(stage.name)
+                self.columns[young_role(stage.name)] = young
+                self.columns[label] = matured(self.columns[label], young, maturity)
+
+    def _amounts(self, role: str, series: pl.Series) -> NDArray[Any]:
+        name = role.split(maxsplit=1)[1]
+        maturity = next(stage.matures_after for stage in self.schema.stages if stage.name == name)
+        assert maturity is not None  # noqa: S101  # it names the column
+        series = self._moments(series)
+        found = amounts(series, maturity, f"{self.piece.where} column {series.name!r}")
+        what = "a time (ISO 8601)" if maturity.timed else "a number"
+        repair = "Mend the row, or the period: a text such as `7d` for times, a number for numbers."
+        wanted = f"expected {what}, since matures_after.period is {maturity.period!r}. {repair}"
+        bad = found.is_null() & series.is_not_null()
+        self.refuse(bad, series.name, "no time", lambda row: f"got {series[row]!r}, {wanted}")
+        return found.fill_null(0).to_numpy()
 
     def _moments(self, series: pl.Series) -> pl.Series:
         series = series.replace("", None) if series.dtype == pl.String else series

@@ -31,6 +31,21 @@ def code_role(feature: str) -> str:
     return f"code {feature}"
 
 
+def event_role(stage: str) -> str:
+    """The column that says when the period began after which a stage's label is final."""
+    return f"event {stage}"
+
+
+def snapshot_role(stage: str) -> str:
+    """The column that says when a stage's label was read."""
+    return f"snapshot {stage}"
+
+
+def young_role(stage: str) -> str:
+    """The column that says whether a stage's label was read too early to be final."""
+    return f"young {stage}"
+
+
 def plain_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: bool = False) -> dict[str, str]:
     """The columns of a source that are no features, by role.
 
@@ -45,6 +60,11 @@ def plain_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: b
     roles = {key_role(dimension.name): dimension.key_in_facts for dimension in schema.data.dimensions}
     if labels:
         roles |= {label_role(stage.name): stage.label for stage in schema.stages if stage.label is not None}
+        for stage in schema.stages:
+            if stage.matures_after is not None:
+                roles[event_role(stage.name)] = stage.matures_after.event
+                if stage.matures_after.snapshot is not None:
+                    roles[snapshot_role(stage.name)] = stage.matures_after.snapshot
         if isinstance(schema.data.validation, Time):
             roles[TIME] = schema.data.validation.column
     if weights and schema.data.weight is not None:
