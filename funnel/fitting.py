@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from funnel.data.one_sided import one_sided
+from funnel.data.origin import Split
 from funnel.data.store import Shards, Store
 from funnel.errors import DataError, RunError
 from funnel.model.funnel_model import FunnelModel, build_model
@@ -35,6 +37,7 @@ class Prepared:
         validation_rows: Rows held out.
         violations: By stage: rows that had it without its parent.
         positives: By stage: training rows that reached it.
+        unknown: By stage with a label: training rows of which it is not known.
         skipped: Rows that could not be used, of all sources.
     """
 
@@ -43,6 +46,7 @@ class Prepared:
     validation_rows: int
     violations: dict[str, int]
     positives: dict[str, int]
+    unknown: dict[str, int]
     skipped: int
 
 
@@ -50,14 +54,23 @@ def prepared(store: Store) -> Prepared:
     """What a store has to train with.
 
     Raises:
-        DataError: It has no training rows.
+        DataError: It has no training rows, or only one kind of known label of a stage, while others are not known.
     """
     if not store.shards("train").rows:
         raise DataError(f"{store}: has no training rows (have: {', '.join(store.splits)}). Prepare a store with them.")
     found = store.manifest["splits"]["train"]
     skipped = sum(source["rows"] for source in found["skipped"].values())
-    validation = store.shards("validation").rows
-    return Prepared(store, found["rows"], validation, found["inconsistent_labels"]["rows"], found["stages"], skipped)
+    for name, message in one_sided(store.schema, found["spaces"]).items():
+        raise DataError(f"{store}: stage {name!r}: {message}")
+    return Prepared(
+        store=store,
+        rows=found["rows"],
+        validation_rows=store.shards("validation").rows,
+        violations=found["inconsistent_labels"]["rows"],
+        positives=found["stages"],
+        unknown={stage.name: found["spaces"][stage.name]["unknown"] for stage in store.schema.stages if stage.any_of is None},
+        skipped=skipped,
+    )
 
 
 def model_of(schema: FunnelSchema, store: Store) -> FunnelModel:
@@ -122,9 +135,10 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
         run.history = list(fit.state.history)
         run.manifest |= {"steps": fit.state.total_steps, "peak_memory_bytes": peak_memory()}
         run.manifest |= warm
-        for split, rows in (("validation", held), ("test", store.shards("test"))):
+        others: tuple[tuple[Split, Shards], ...] = (("validation", held), ("test", store.shards("test")))
+        for split, rows in others:
             if rows.rows:
-                run.metrics[split] = run.judge(rows).as_dict()
+                run.metrics[split] = run.judge(rows, sampled=run.is_sampled(split)).as_dict()
         yield run
 
 
@@ -171,7 +185,10 @@ def _scores(run: Run, held: Shards) -> dict[str, float]:
     """The metric of early stopping by stage, on the validation rows."""
     stopping = run.schema.train.early_stopping
     metric = stopping.metric if stopping is not None else "log_loss"
-    return {name: getattr(scores, metric) for name, scores in run.judge(held).cumulative.items()}
+    return {
+        name: getattr(scores, metric)
+        for name, scores in run.judge(held, sampled=run.is_sampled("validation")).cumulative.items()
+    }
 
 
 def _manifest(schema: FunnelSchema, ready: Prepared) -> dict[str, Any]:
@@ -184,6 +201,7 @@ def _manifest(schema: FunnelSchema, ready: Prepared) -> dict[str, Any]:
         "training_rows": ready.rows,
         "validation_rows": ready.validation_rows,
         "positives": ready.positives,
+        "unknown_labels": ready.unknown,
         "inconsistent_labels": {"policy": schema.inconsistent_labels, "rows": ready.violations},
         "skipped": store.manifest["splits"]["train"]["skipped"],
     }

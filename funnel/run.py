@@ -17,6 +17,7 @@ import funnel
 from funnel.data.known import Known
 from funnel.data.origin import Split, origin_of
 from funnel.data.prepare import make_store
+from funnel.data.sampling import keep_rates
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError
@@ -150,10 +151,22 @@ class Run:
         Raises:
             DataError: The data are not what the schema says.
         """
-        return self.judge(self.store(data, split, labels=True).shards(split))
+        return self.judge(self.store(data, split, labels=True).shards(split), sampled=self.is_sampled(split))
 
-    def judge(self, shards: Shards) -> Report:
-        """Judge every stage on rows with labels."""
+    def is_sampled(self, split: Split) -> bool:
+        """Whether the rows of a split were sampled as the schema says: held out, they were training rows."""
+        return self.schema.sampling is not None and (split != "test" or self.schema.sampling.test)
+
+    def judge(self, shards: Shards, *, sampled: bool = False) -> Report:
+        """Judge every stage on rows with labels.
+
+        Args:
+            shards: The rows.
+            sampled: Whether they were sampled as the schema says: each then counts for all that it stands for.
+
+        Raises:
+            DataError: They have no labels.
+        """
         conditional, labels, groups = [], [], []
         for star in shards:
             if star.labels is None:
@@ -161,18 +174,19 @@ class Run:
             conditional.append(self._predictor.logits(star, self.schema.evaluate.batch_size))
             labels.append(star.labels)
             groups.append(star.fact_groups)
-        logits = np.concatenate(conditional)
+        logits, label = np.concatenate(conditional), np.concatenate(labels)
         return judge(
             names=self.schema.stage_names,
             conditional_names=self.schema.conditional_names,
             topology=self.schema.topology,
             conditional_spaces=self.schema.conditional_spaces,
             space=self.schema.space,
-            labels=np.concatenate(labels),
+            labels=label,
             conditional_logits=logits,
             cumulative_logits=cumulative(self.model, logits),
             constant=constant_stages(self.schema.stage_names, logits),
             groups=np.concatenate([one for one in groups if one is not None]) if self.schema.evaluate.group_by else None,
+            weights=np.float32(1) / keep_rates(self.schema, label) if sampled else None,
         )
 
     def predict(self, data: Any = None, split: Split = "test") -> dict[str, np.ndarray]:

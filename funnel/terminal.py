@@ -92,6 +92,7 @@ class Screen:
         if event.skipped:
             self.say(f"  {event.skipped:,} rows could not be used and were left out")
         if not self._quiet:
+            say_unknown(event.unknown)
             say_violations("inconsistent labels", event.violations)
 
     def _warm(self, event: WarmStart) -> None:
@@ -152,6 +153,12 @@ def say_violations(policy: str, rows: dict[str, int]) -> None:
             print(f"  {policy}: {count:,} rows have {stage} without the stage before it")
 
 
+def say_unknown(rows: dict[str, int]) -> None:
+    """Of how many rows a stage's label is not known, where there are any."""
+    if any(rows.values()):
+        print(f"  unknown labels: {', '.join(f'{count:,} of {stage}' for stage, count in rows.items() if count)}")
+
+
 def show_store(manifest: dict[str, Any]) -> None:
     """What a store holds, from its manifest."""
     for split, found in manifest["splits"].items():
@@ -161,6 +168,7 @@ def show_store(manifest: dict[str, Any]) -> None:
             f"{split}: {found['rows']:,} rows in {len(found['shards'])} shards, {size / 1e6:,.1f} MB"
             + (f"; {stages}" if stages else "")
         )
+        say_unknown({stage: space["unknown"] for stage, space in found["spaces"].items()})
         if split == "validation":
             continue  # held out of the training rows, of which all else was said
         for source, skipped in found["skipped"].items():

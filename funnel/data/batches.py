@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns, concat, take
+from funnel.data.labels import UNKNOWN
 from funnel.data.order import Epoch
 from funnel.data.star import INDEX, Star
 from funnel.data.store import Shards
+from funnel.data.weights import row_weights
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.training import ByGroup, ByRow, ByWindow
 
 Batch = dict[str, NDArray[Any]]
-Element = Batch | tuple[Batch, NDArray[np.float32]]
+Floats = NDArray[np.float32]
+Element = Batch | tuple[Batch, Floats] | tuple[Batch, Floats, Floats]
 Parts = Sequence[tuple[Star, NDArray[np.int64]]]
 
 
@@ -55,21 +58,36 @@ def _sources(star: Star, rows: NDArray[np.int64]) -> tuple[dict[str, Columns], d
     return columns, index
 
 
-def element(parts: Parts) -> Element:
-    """A batch, with its labels float32 [facts, stages] where the stars have some."""
+def element(parts: Parts, schema: FunnelSchema | None = None) -> Element:
+    """A batch, with its labels float32 [facts, stages] where the stars have some, and its weights where the rows have any.
+
+    Args:
+        parts: The facts.
+        schema: The declaration, which may say that rows are weighed by their labels.
+    """
     batch = star_batch(parts)
-    return batch if any(star.labels is None for star, _ in parts) else (batch, labels_of(parts))
+    return batch if any(star.labels is None for star, _ in parts) else (batch, *labels_and_weights(parts, schema))
 
 
-def labels_of(parts: Parts) -> NDArray[np.float32]:
-    """The labels of some facts of some stars that have labels: float32 [facts, stages]."""
-    return np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None]).astype(np.float32)
+def labels_and_weights(parts: Parts, schema: FunnelSchema | None) -> tuple[Floats] | tuple[Floats, Floats]:
+    """The labels of some facts, as `labels_of`; and their weights, float32 [facts], where the rows have any."""
+    labels = labels_of(parts)
+    columns = [star.weights[rows] for star, rows in parts if star.weights is not None]
+    column = np.concatenate(columns) if len(columns) == len(parts) else None
+    weights = column if schema is None else row_weights(schema, labels, column)
+    return (labels,) if weights is None else (labels, weights)
 
 
-def batches(epoch: Epoch, first_step: int = 0) -> Iterator[Element]:
-    """The batches of an epoch, from any step on."""
+def labels_of(parts: Parts) -> Floats:
+    """The labels of some facts of some stars that have labels: float32 [facts, stages], NaN where unknown."""
+    labels = np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None])
+    return np.where(labels == UNKNOWN, np.float32(np.nan), labels.astype(np.float32))
+
+
+def batches(epoch: Epoch, first_step: int = 0, schema: FunnelSchema | None = None) -> Iterator[Element]:
+    """The batches of an epoch, from any step on; see `element`."""
     for number in range(first_step, epoch.steps):
-        yield element([(epoch.shards[shard], rows) for shard, rows in epoch.step(number)])
+        yield element([(epoch.shards[shard], rows) for shard, rows in epoch.step(number)], schema)
 
 
 def in_order(star: Star, batch_size: int) -> Iterator[Batch]:
@@ -91,7 +109,8 @@ def dataset(
 ) -> Any:
     """A `tf.data.Dataset` of star batches; each pass over it is the next epoch, with an order of its own where shuffled.
 
-    Elements are `batch`, or `(batch, labels)` with labels float32 [facts, stages] where the rows have labels.
+    Elements are `batch`, or `(batch, labels)` with labels float32 [facts, stages] where the rows have labels, or `(batch,
+    labels, weights)` with weights float32 [facts] where they are weighed.
 
     Args:
         schema: The declaration.
@@ -110,7 +129,7 @@ def dataset(
 
     if not shards.rows:
         raise ValueError("got no rows, expected some to make batches of")
-    example = element([(shards[0], np.arange(1))])
+    example = element([(shards[0], np.arange(1))], schema)
     passes = 0
 
     def generate() -> Iterator[Any]:
@@ -118,7 +137,7 @@ def dataset(
         epoch = Epoch(shards, batch_size, shuffle, schema.train.seed, first_epoch + passes, worker, workers)
         begin = first_step if passes == 0 else 0
         passes += 1
-        yield from batches(epoch, begin)
+        yield from batches(epoch, begin, schema)
 
     data = tf.data.Dataset.from_generator(generate, output_signature=tf.nest.map_structure(specification, example))
     options = tf.data.Options()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,12 +14,24 @@ from funnel.data.checker import Checker
 from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.feature_list import spread
+from funnel.data.labels import UNKNOWN
+from funnel.data.maturity import amounts, is_young, matured
 from funnel.data.pieces import Piece
-from funnel.data.wanted import code_role, coded_features, features_of, plain_columns
+from funnel.data.wanted import (
+    code_role,
+    coded_features,
+    event_role,
+    features_of,
+    kind_of,
+    label_role,
+    plain_columns,
+    snapshot_role,
+    young_role,
+)
 from funnel.errors import DataError
 from funnel.schema.data import FeatureList, SkipBadRows
 from funnel.schema.features import Bag, Categorical, Fill, Numeric
-from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 
 @dataclass
@@ -31,7 +44,8 @@ class Normalised:
         places: Which they were among the rows that the piece has: int64 [rows].
         ordinals: The same, with the lines that were left out before it was a piece among them: int64 [rows].
         columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe
-            weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys, uint8 labels.
+            weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys; uint8 labels, UNKNOWN where
+            there is none, or where it is not final; float32 weights of the rows; bool where a label was read too early.
         texts: By table or key: `code` and `text` of ids that are not their own codes.
         moments: What validation by time compares, [rows]; None where it does not.
         faults: The rows left out.
@@ -47,7 +61,9 @@ class Normalised:
     faults: Faults
 
 
-def normalise(schema: FunnelSchema, source: str, piece: Piece, *, labels: bool, seed: int = 0) -> Normalised:
+def normalise(
+    schema: FunnelSchema, source: str, piece: Piece, *, labels: bool, weights: bool = False, seed: int = 0
+) -> Normalised:
     """Check the columns of a piece, and bring them to one form.
 
     Args:
@@ -55,13 +71,14 @@ def normalise(schema: FunnelSchema, source: str, piece: Piece, *, labels: bool, 
         source: `facts`, or a dimension's name.
         piece: Rows as they were read.
         labels: Whether the labels are needed.
+        weights: Whether the rows' weights are.
         seed: Of the codes' hash.
 
     Raises:
         DataError: A column of the wrong type; a row that cannot be used, where the schema does not skip these.
     """
     sieve = Sieve(piece.frame.height, skip=isinstance(schema.data.bad_rows, SkipBadRows))
-    return _Normaliser(schema, source, piece, seed, sieve).run(labels=labels)
+    return _Normaliser(schema, source, piece, seed, sieve).run(labels=labels, weights=weights)
 
 
 @dataclass
@@ -69,13 +86,15 @@ class _Normaliser(Checker):
     columns: Columns = field(default_factory=dict)
     moments: pl.Series | None = None
 
-    def run(self, *, labels: bool) -> Normalised:
+    def run(self, *, labels: bool, weights: bool) -> Normalised:
         piece, files = self.piece, self.schema.files_of(self.source)
         if isinstance(files, FeatureList):
             counts = piece.frame[files.count] if files.count else None
             self.fields = spread(piece.lists, counts, files, self.sieve, piece.at)
-        for role, column in plain_columns(self.schema, self.source, labels=labels).items():
-            self._plain(role, self.alone(column, "id"))
+        for role, column in plain_columns(self.schema, self.source, labels=labels, weights=weights).items():
+            self._plain(role, self.alone(column, kind_of(role)))
+        if labels and self.source == FACTS:
+            self._mature()
         coded = coded_features(self.schema)
         for feature in features_of(self.schema, self.source):
             match feature:
@@ -114,12 +133,7 @@ class _Normaliser(Checker):
 
     def _numeric(self, feature: Numeric) -> None:
         column = feature.column_name
-        series = self.alone(column, "value")
-        if series.dtype == pl.String:
-            series = series.str.strip_chars().replace("", None)
-        if series.dtype.is_nested() or series.dtype.is_temporal():
-            message = f"got {series.dtype}, expected numbers. Correct the column, or the feature's kind."
-            raise DataError(f"{self.piece.where} column {column!r}: {message}")
+        series = self._bare(self.alone(column, "value"), "Correct the column, or the feature's kind.")
         values = series.cast(pl.Float64, strict=False)
         bad = (values.is_null() & series.is_not_null()) | (values.is_not_nan() & (values.abs() > LARGEST)).fill_null(
             value=False
@@ -133,8 +147,17 @@ class _Normaliser(Checker):
             self.refuse_missing(values.is_null(), feature)
         self.columns[feature.name] = values.fill_null(float("nan")).to_numpy()
 
+    def _bare(self, series: pl.Series, repair: str) -> pl.Series:
+        """Numbers, or texts of numbers without spaces; null where there is none."""
+        if series.dtype.is_nested() or series.dtype.is_temporal():
+            message = f"got {series.dtype}, expected numbers. {repair}"
+            raise DataError(f"{self.piece.where} column {series.name!r}: {message}")
+        return series.str.strip_chars().replace("", None) if series.dtype == pl.String else series
+
     def _plain(self, role: str, series: pl.Series) -> None:
         match role.split(maxsplit=1)[0]:
+            case "fact":
+                self.columns[role] = self._weight(series)
             case "key":
                 ids = self.as_ids(series, series.name)
                 wanted = "got no key, expected one in every row. Mend the row."
@@ -142,20 +165,56 @@ class _Normaliser(Checker):
                 self.columns[role] = self.codes(ids, role, None, series.name)
             case "label":
                 self.columns[role] = self._label(series)
+            case "event" | "snapshot":
+                self.columns[role] = self._amounts(role, series)
             case _:
                 self.moments = self._moments(series)
 
     def _label(self, series: pl.Series) -> NDArray[np.uint8]:
+        """0, 1, or UNKNOWN where there is none."""
         if series.dtype.is_nested():
             raise DataError(
                 f"{self.piece.where} column {series.name!r}: got a list as label, expected 0 or 1. Mend the column."
             )
+        series = series.replace("", None) if series.dtype == pl.String else series
         numbers = series.cast(pl.Float64, strict=False)
-        good = ((numbers == 0) | (numbers == 1)).fill_null(value=False)
+        unknown = series.is_null() | numbers.is_nan().fill_null(value=False)
+        good = unknown | ((numbers == 0) | (numbers == 1)).fill_null(value=False)
         bad = int((~good).sum())
         wanted = f"as label, expected 0 or 1 ({bad:,} rows differ). Mend the column."
         self.refuse(~good, series.name, "a label that is not 0 or 1", lambda row: f"got {series[row]!r} {wanted}")
-        return numbers.set(~good, 0.0).cast(pl.UInt8).to_numpy(writable=True)
+        return numbers.set(unknown, float(UNKNOWN)).set(~good, 0.0).cast(pl.UInt8).to_numpy(writable=True)
+
+    def _weight(self, series: pl.Series) -> NDArray[np.float32]:
+        numbers = self._bare(series, "Correct the column.").cast(pl.Float64, strict=False)
+        good = (numbers.is_finite() & (numbers >= 0) & (numbers <= LARGEST)).fill_null(value=False)
+        wanted = "as the row's weight, expected a finite number of 0 or more. Mend the row."
+        reason = "a weight that is no number of 0 or more"
+        self.refuse(~good, series.name, reason, lambda row: f"got {series[row]!r} {wanted}")
+        return numbers.set(~good, 0.0).to_numpy().astype(np.float32)
+
+    def _mature(self) -> None:
+        """Labels that are not final are not known."""
+        for stage in self.schema.stages:
+            if (maturity := stage.matures_after) is not None:
+                event = self.columns.pop(event_role(stage.name))
+                young = is_young(event, self.columns.pop(snapshot_role(stage.name), None), maturity)
+                label = label_role(stage.name)
+                self.columns[young_role(stage.name)] = young
+                self.columns[label] = matured(self.columns[label], young, maturity)
+
+    def _amounts(self, role: str, series: pl.Series) -> NDArray[Any]:
+        name = role.split(maxsplit=1)[1]
+        maturity = next(stage.matures_after for stage in self.schema.stages if stage.name == name)
+        assert maturity is not None  # noqa: S101  # it names the column
+        series = self._moments(series)
+        found = amounts(series, maturity, f"{self.piece.where} column {series.name!r}")
+        what = "a time (ISO 8601)" if maturity.timed else "a number"
+        repair = "Mend the row, or the period: a text such as `7d` for times, a number for numbers."
+        wanted = f"expected {what}, since matures_after.period is {maturity.period!r}. {repair}"
+        bad = found.is_null() & series.is_not_null()
+        self.refuse(bad, series.name, "no time", lambda row: f"got {series[row]!r}, {wanted}")
+        return found.fill_null(0).to_numpy()
 
     def _moments(self, series: pl.Series) -> pl.Series:
         series = series.replace("", None) if series.dtype == pl.String else series

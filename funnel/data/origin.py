@@ -127,13 +127,15 @@ def fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-FORMAT = 1  # of stores: another one is not read
+FORMAT = 2  # of stores: another one is not read
 
 
 def read_part(schema: FunnelSchema) -> dict[str, Any]:
     """What of a schema says how rows are read and encoded."""
     tree = schema.model_dump(mode="json", include={"stages", "inconsistent_labels", "data", "tables", "features"})
     tree["data"].pop("root")
+    # Rates of what is learnt, and counts, depend on it; that test rows were sampled matters to their scores alone.
+    tree["sampling"] = schema.sampling.model_dump(mode="json", exclude={"test"}) if schema.sampling is not None else None
     tree["group_by"] = schema.evaluate.group_by
     for part in [*tree["tables"].values(), *tree["features"], *(f["transform"] for f in tree["features"] if "transform" in f)]:
         for key in ("dim", "pooling"):

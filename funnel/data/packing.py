@@ -28,6 +28,7 @@ class Packer:
     """
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt) -> None:
+        self.schema = schema
         self._sized = [rows_key(schema, source) for source in schema.sources]
         self._widths = layout(schema, learnt)
         self._packed = {lookup.key for width in self._widths for found in width.lookups.values() for lookup in found}

@@ -25,7 +25,9 @@ from funnel.data.origin import Origin, Split
 from funnel.data.parallel import in_order
 from funnel.data.progress import Progress, Watch
 from funnel.data.reading import Reading, read
+from funnel.data.sampling import keep_rates
 from funnel.data.shards import Condensed, Range, build, condense, encode, ranges
+from funnel.data.stage_counts import StageCounts
 from funnel.data.star import Star
 from funnel.data.statistics import Learner, Seen
 from funnel.data.store import LEARNT, VOCABULARY
@@ -45,11 +47,12 @@ class _Split:
 
     shards: list[dict[str, Any]] = field(default_factory=list)
     features: dict[str, FeatureSummary] = field(default_factory=dict)
-    reached: Any = 0
+    stages: list[StageCounts] = field(default_factory=list)
 
-    def add(self, entry: dict[str, Any], summary: Mapping[str, FeatureSummary], reached: Any) -> None:
+    def add(self, entry: dict[str, Any], summary: Mapping[str, FeatureSummary], stages: list[StageCounts]) -> None:
+        """A shard, and the counts of its rows: as they are, and, where they were sampled, of all that they stand for."""
         self.shards.append(entry)
-        self.reached = self.reached + reached
+        self.stages = [one + more for one, more in zip(self.stages, stages, strict=True)] if self.stages else stages
         for name, feature in summary.items():
             self.features.setdefault(name, FeatureSummary()).add(feature)
 
@@ -178,6 +181,7 @@ class Preparation:
         self.about[split] = {
             "read": reading.rows,
             "inconsistent_labels": {"policy": self.schema.inconsistent_labels, "rows": reading.violations},
+            "young": {stage: {"rows": rows, "positives": positives} for stage, (rows, positives) in reading.young.items()},
             "skipped": {source: faults.as_dict() for source, faults in reading.faults.items()},
         }
         return reading
@@ -205,23 +209,31 @@ class Preparation:
         finish, items = work
         numbers = count()  # several are written at once
 
-        def write(item: Any) -> tuple[str, dict[str, Any], dict[str, FeatureSummary], Any]:
+        def write(item: Any) -> tuple[str, dict[str, Any], dict[str, FeatureSummary], list[StageCounts]]:
             split, condensed = finish(item)
             rows = {table: self.lookups[table].find(codes) for table, codes in condensed.codes.items()}
             star = encode(self.schema, condensed, rows, self.last_position)
             part = self.folder / f"{next(numbers)}.part"
             star.save(part)
             entry = {"file": str(part), "rows": star.rows, "bytes": part.stat().st_size, "sha256": checksum(part)}
-            reached = star.labels.sum(axis=0, dtype=np.int64) if star.labels is not None else 0
-            return split, entry, summarise(self.schema, star), reached
+            return split, entry, summarise(self.schema, star), self._counted(star)
 
-        for done, (split, entry, summary, reached) in enumerate(in_order(write, items), 1):
+        for done, (split, entry, summary, stages) in enumerate(in_order(write, items), 1):
             made = self.made.setdefault(split, _Split())
             name = f"{split}-{len(made.shards):05d}.shard"
             Path(entry["file"]).rename(self.folder / name)
-            made.add(entry | {"file": name}, summary, reached)
+            made.add(entry | {"file": name}, summary, stages)
             if total:
                 self.watch(Progress("encoding", done, total, "shards"))
+
+    def _counted(self, star: Star) -> list[StageCounts]:
+        if star.labels is None:
+            return []
+        counts = [StageCounts.of(self.schema.topology, star.labels)]
+        if self.schema.sampling is not None:
+            stands_for = np.float32(1) / keep_rates(self.schema, star.labels)
+            counts.append(StageCounts.of(self.schema.topology, star.labels, stands_for))
+        return counts
 
     def _write_learnt(self, learnt: Learnt) -> None:
         (self.folder / LEARNT).write_text(learnt.model_dump_json(indent=1), encoding="utf-8")
@@ -234,14 +246,18 @@ class Preparation:
 
     def _described(self, split: str) -> dict[str, Any]:
         made = self.made[split]
-        reached = [int(count) for count in made.reached] if made.shards and np.ndim(made.reached) else []
         return {
             **self.about.get(split, self.about.get("train", {})),
             "rows": sum(shard["rows"] for shard in made.shards),
-            "stages": dict(zip(self.schema.stage_names, reached, strict=False)),
+            "stages": {name: int(made.stages[0].reached[place]) for place, name in self._named(made)},
+            "spaces": {name: _space(made.stages, place) for place, name in self._named(made)},
             "features": {name: summary.as_dict(self.schema.feature(name)) for name, summary in made.features.items()},
             "shards": made.shards,
         }
+
+    def _named(self, made: _Split) -> list[tuple[int, str]]:
+        """The stages, where there are labels."""
+        return list(enumerate(self.schema.stage_names)) if made.stages else []
 
     def _forget(self, reading: Reading) -> None:
         for spill in (reading.facts, *reading.dimensions.values()):
@@ -254,3 +270,16 @@ class Preparation:
         yield
         self.seconds[what] = round(time.perf_counter() - begun, 3)
         give_back()
+
+
+def _space(stages: list[StageCounts], place: int) -> dict[str, Any]:
+    """A stage's rows: with a known label in its conditional's space, those of them with it, and all with an unknown one."""
+    counts = stages[0]
+    found: dict[str, Any] = {
+        "rows": int(counts.given[place]),
+        "positives": int(counts.passed[place]),
+        "unknown": int(counts.rows - counts.known[place]),
+    }
+    if len(stages) > 1:
+        found["unsampled"] = {"rows": float(stages[1].given[place]), "positives": float(stages[1].passed[place])}
+    return found

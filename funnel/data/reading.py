@@ -16,7 +16,7 @@ from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.holdout import HoldOut, group_of
 from funnel.data.keyed import Keyed, parts_of, texts
-from funnel.data.labels import make_consistent
+from funnel.data.labels import Consistent, in_space, make_consistent
 from funnel.data.normalise import Normalised, normalise
 from funnel.data.origin import Origin, Split, patterns_of
 from funnel.data.parallel import in_order
@@ -24,7 +24,7 @@ from funnel.data.pieces import Load, Place
 from funnel.data.progress import Progress, Watch
 from funnel.data.readers import find_files, read_files, read_frame
 from funnel.data.spill import BUCKET_SHIFT, DimensionSpill, FactSpill
-from funnel.data.wanted import key_role, label_role, wanted_columns
+from funnel.data.wanted import key_role, label_role, wanted_columns, young_role
 from funnel.errors import DataError, have, listed
 from funnel.schema.data import SkipBadRows
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
@@ -42,11 +42,13 @@ class Reading:
     """All rows of a split, each checked.
 
     Attributes:
-        facts: The facts: features, `row <dimension>`, `position`, and `labels` uint8 [n, stages] where they were wanted.
+        facts: The facts: features, `row <dimension>`, `position`, and, where they were wanted, `labels` uint8 [n, stages], and
+            `weight` float32 [n].
         dimensions: By name.
         texts: By table or key: ids that are not their own codes.
         rows: Facts in the files, with those left out.
         violations: By stage: facts that had it without its parent.
+        young: By stage that matures: facts of its conditional whose label was read too early, and those of them that had it.
         faults: By source: the rows left out.
         held: Whether facts are held out, in the order in which they were read, or by dimension row; None where none are.
         held_by: The dimension that says so.
@@ -57,6 +59,7 @@ class Reading:
     texts: dict[str, Keyed]
     rows: int = 0
     violations: dict[str, int] = field(default_factory=dict)
+    young: dict[str, tuple[int, int]] = field(default_factory=dict)
     faults: dict[str, Faults] = field(default_factory=dict)
     held: NDArray[np.bool_] | None = None
     held_by: str | None = None
@@ -228,6 +231,7 @@ class _Reader:
             consistent = make_consistent(schema, good, lambda row: place.at(int(at[row])))
             for stage, count in consistent.violations.items():
                 self.reading.violations[stage] = self.reading.violations.get(stage, 0) + count
+            self._count_young(columns, stays, consistent)
             if len(consistent.kept) < len(at):
                 stays = consistent.kept if stays is None else stays[consistent.kept]
             columns = columns if stays is None else take(columns, stays)
@@ -236,16 +240,30 @@ class _Reader:
             columns = take(columns, stays)
         return columns, stays
 
+    def _count_young(self, columns: Columns, stays: NDArray[np.intp] | None, consistent: Consistent) -> None:
+        """Of the facts that stay."""
+        labels = consistent.labels
+        for number, (stage, place) in enumerate(zip(self.schema.stages, self.schema.topology, strict=True)):
+            if stage.matures_after is not None:
+                young = columns.pop(young_role(stage.name))
+                young = (young if stays is None else young[stays])[consistent.kept] & in_space(labels, place)
+                rows, positives = self.reading.young.get(stage.name, (0, 0))
+                reached = young & (labels[:, number] == 1)
+                self.reading.young[stage.name] = rows + int(young.sum()), positives + int(reached.sum())
+
     def _pieces(self, source: str) -> Iterator[tuple[Place, Normalised]]:
         labels = self.labels and source == FACTS
-        wanted = wanted_columns(self.schema, source, labels=labels)
+        # Only training rows are weighed.
+        weights = labels and self.split == "train"
+        wanted = wanted_columns(self.schema, source, labels=labels, weights=weights)
         total, what, loads = self._open(source, wanted)
         faults = self.reading.faults.setdefault(source, Faults())
         before, where, done = 0, "", 0
 
         def work(load: Load) -> tuple[Place, int, Normalised]:
             piece = load()
-            return piece.place, piece.done, normalise(self.schema, source, piece, labels=labels, seed=self.seed)
+            found = normalise(self.schema, source, piece, labels=labels, weights=weights, seed=self.seed)
+            return piece.place, piece.done, found
 
         for place, reached, found in in_order(work, loads):
             if place.where != where:

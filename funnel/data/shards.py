@@ -15,7 +15,7 @@ from funnel.data.columns import OFFSETS, Columns, names_of, take
 from funnel.data.hashing import hashed
 from funnel.data.reading import LABELS, POSITION, Reading, row_role
 from funnel.data.star import Star, smallest
-from funnel.data.wanted import code_role
+from funnel.data.wanted import WEIGHT, code_role
 from funnel.schema.features import Bag, Categorical, Cross, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import CROSS_SEPARATOR, MISSING, OOV, vocabulary_tables
@@ -75,9 +75,9 @@ def build(schema: FunnelSchema, reading: Reading, facts: Columns, parts: Mapping
         used, index[name] = _by_first_use(facts[row_role(name)])
         sources[name] = reading.dimensions[name].take(used)
     sources[FACTS] = {
-        key: array for key, array in facts.items() if key not in (LABELS, POSITION, *(row_role(d) for d in names))
+        key: array for key, array in facts.items() if key not in (LABELS, WEIGHT, POSITION, *(row_role(d) for d in names))
     }
-    star = Star(sources, index, facts[POSITION], facts.get(LABELS))
+    star = Star(sources, index, facts[POSITION], facts.get(LABELS), weights=facts.get(WEIGHT))
     for feature in schema.features:
         if isinstance(feature, Cross):
             source = schema.source_of(feature)

@@ -13,7 +13,7 @@ from funnel.data.arrays import Arrays, read_arrays, write_arrays
 from funnel.data.columns import Columns
 from funnel.schema.funnel_schema import FACTS
 
-INDEX, LABELS, POSITION = "index", "labels", "position"
+INDEX, LABELS, WEIGHTS, POSITION = "index", "labels", "weights", "position"
 GROUPS = "groups of"  # a dimension may be called `groups`, but its name has no space
 
 
@@ -26,10 +26,11 @@ class Star:
             missing.
         index: By dimension: each fact's row, int32 [facts].
         position: Where each fact stood among those that were read: int64 [facts].
-        labels: uint8 [facts, stages]; None where none were read.
+        labels: 0, 1, or UNKNOWN: uint8 [facts, stages]; None where none were read.
         groups: The facts' groups for the evaluation, int64: [facts], or [rows] of the dimension `grouped_by`; None where none
             are declared.
         grouped_by: The source whose rows `groups` describes.
+        weights: What each row counts, from a column: float32 [facts]; None where none is declared.
     """
 
     sources: dict[str, Columns]
@@ -38,6 +39,7 @@ class Star:
     labels: NDArray[np.uint8] | None = None
     groups: NDArray[np.int64] | None = None
     grouped_by: str = FACTS
+    weights: NDArray[np.float32] | None = None
 
     @property
     def rows(self) -> int:
@@ -70,6 +72,8 @@ class Star:
         arrays |= {f"{INDEX}/{name}": array for name, array in self.index.items()} | {POSITION: self.position}
         if self.labels is not None:
             arrays[LABELS] = self.labels
+        if self.weights is not None:
+            arrays[WEIGHTS] = self.weights
         if self.groups is not None:
             arrays[f"{GROUPS}/{self.grouped_by}"] = self.groups
         write_arrays(path, arrays | others)
@@ -84,7 +88,7 @@ class Star:
         others: Arrays = {}
         for name, array in arrays.items():
             first, _, rest = name.partition("/")
-            if name in (LABELS, POSITION):
+            if name in (LABELS, WEIGHTS, POSITION):
                 continue  # a dimension may be called so, too
             if first == INDEX:
                 index[rest] = array
@@ -95,7 +99,8 @@ class Star:
             else:
                 others[name] = array
         ordered = {source: index[source] for source in sources if source in index}
-        return cls(found, ordered, arrays[POSITION], arrays.get(LABELS), groups, grouped_by), others
+        star = cls(found, ordered, arrays[POSITION], arrays.get(LABELS), groups, grouped_by, arrays.get(WEIGHTS))
+        return star, others
 
 
 def smallest(numbers: NDArray[Any], most: int) -> NDArray[Any]:

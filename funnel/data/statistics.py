@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from funnel.data.columns import Columns
 from funnel.data.keyed import Keyed, Tally, texts
 from funnel.data.known import Known
-from funnel.data.labels import in_space, rates
+from funnel.data.labels import rates
 from funnel.data.parallel import in_order
 from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
+from funnel.data.stage_counts import StageCounts
 from funnel.data.star import Star
 from funnel.data.vocabulary import choose_terms, grown
+from funnel.data.weights import row_weights
 from funnel.errors import DataError
 from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
@@ -56,14 +59,12 @@ class Seen:
 
     Attributes:
         rows: Facts.
-        reached: Facts that reached each stage: int64 [stages].
-        given: Facts that each stage's conditional is about: int64 [stages].
+        stages: What is known of each stage, facts counted by their weights; None where there are no labels.
         spreads: By numeric feature whose scale is learnt.
     """
 
     rows: int
-    reached: NDArray[np.int64]
-    given: NDArray[np.int64]
+    stages: StageCounts | None
     spreads: dict[str, Spread] = field(default_factory=dict)
 
 
@@ -96,16 +97,17 @@ class Learner:
             used[:1] &= codes[:1] != np.iinfo(np.int64).min  # no id comes first
             self._tallies[table].count(codes[used], counts[used])
         star = condensed.star
-        labels = star.labels if star.labels is not None else np.zeros([0, len(self._schema.stages)], np.uint8)
-        reached = labels.sum(axis=0, dtype=np.int64)
-        given = np.array([in_space(labels, place).sum() for place in self._schema.topology])
+        stages = None
+        if star.labels is not None:
+            weights = row_weights(self._schema, star.labels, star.weights)
+            stages = StageCounts.of(self._schema.topology, star.labels, weights)
         spreads = {
             feature.name: Spread.of(_logarithm(feature, numbers), weights)
             for feature in self._schema.features
             if isinstance(feature, Numeric) and not isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
             for numbers, weights in [self._numbers(feature, star)]
         }
-        return Seen(star.rows, reached, given, spreads)
+        return Seen(star.rows, stages, spreads)
 
     def add(self, seen: Seen, star: Star) -> None:
         """Add up, in the order of the stars, so that sums of floats do not depend on the machine."""
@@ -116,7 +118,8 @@ class Learner:
             return
         total = self._total
         spreads = {name: total.spreads[name] + spread for name, spread in seen.spreads.items()}
-        self._total = Seen(total.rows + seen.rows, total.reached + seen.reached, total.given + seen.given, spreads)
+        stages = None if total.stages is None or seen.stages is None else total.stages + seen.stages
+        self._total = Seen(total.rows + seen.rows, stages, spreads)
 
     def learnt(
         self,
@@ -156,8 +159,24 @@ class Learner:
                 scales[feature.name] = self._scale(feature, total, again)
             if (table_name := table_of(feature)) is not None:
                 sizes[table_name] = table_rows(schema, table_name, scales.get(feature.name), counts.get(table_name, 0))
-        observed = zip(schema.stages, rates(total.reached, total.given), strict=True)
-        return Learnt(rows=sizes, scales=scales, priors=tuple(stage.prior or rate for stage, rate in observed))
+        return Learnt(rows=sizes, scales=scales, **self._stages(total))
+
+    def _stages(self, total: Seen) -> dict[str, Any]:
+        """The stages' rates and shares, and the mean weight."""
+        stages, nothing = total.stages, np.zeros(len(self._schema.stages))
+        passed, given = (nothing, nothing) if stages is None else (stages.passed, stages.given)
+        observed = zip(self._schema.stages, rates(passed, given), strict=True)
+        found: dict[str, Any] = {"priors": tuple(stage.prior or rate for stage, rate in observed)}
+        if stages is None:
+            return found
+        if not stages.rows:
+            raise DataError(
+                f"column {self._schema.data.weight!r}: all {total.rows:,} training rows have the weight 0, expected some that "
+                "count. Correct data.weight."
+            )
+        shares = {"known": stages.known, "given": stages.given}
+        found |= {name: tuple((rows / stages.rows).tolist()) for name, rows in shares.items()}
+        return found | {"weight": stages.rows / total.rows}
 
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:
         if (declared := declared_scale(feature)) is not None:

@@ -13,6 +13,7 @@ from funnel.schema.features import Bag, Categorical, Cross, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 TIME = "time"
+WEIGHT = "fact weight"
 
 
 def key_role(dimension: str) -> str:
@@ -30,21 +31,56 @@ def code_role(feature: str) -> str:
     return f"code {feature}"
 
 
-def plain_columns(schema: FunnelSchema, source: str, *, labels: bool) -> dict[str, str]:
-    """The columns of a source that are no features, by role."""
+def event_role(stage: str) -> str:
+    """The column that says when the period began after which a stage's label is final."""
+    return f"event {stage}"
+
+
+def snapshot_role(stage: str) -> str:
+    """The column that says when a stage's label was read."""
+    return f"snapshot {stage}"
+
+
+def young_role(stage: str) -> str:
+    """The column that says whether a stage's label was read too early to be final."""
+    return f"young {stage}"
+
+
+def plain_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: bool = False) -> dict[str, str]:
+    """The columns of a source that are no features, by role.
+
+    Args:
+        schema: The declaration.
+        source: `facts`, or a dimension's name.
+        labels: Whether the labels are needed.
+        weights: Whether the rows' weights are.
+    """
     if source != FACTS:
         return {key_role(source): schema.dimension(source).key}
     roles = {key_role(dimension.name): dimension.key_in_facts for dimension in schema.data.dimensions}
     if labels:
         roles |= {label_role(stage.name): stage.label for stage in schema.stages if stage.label is not None}
+        for stage in schema.stages:
+            if stage.matures_after is not None:
+                roles[event_role(stage.name)] = stage.matures_after.event
+                if stage.matures_after.snapshot is not None:
+                    roles[snapshot_role(stage.name)] = stage.matures_after.snapshot
         if isinstance(schema.data.validation, Time):
             roles[TIME] = schema.data.validation.column
+    if weights and schema.data.weight is not None:
+        roles[WEIGHT] = schema.data.weight
     return roles
 
 
-def wanted_columns(schema: FunnelSchema, source: str, *, labels: bool) -> list[tuple[str, Kind]]:
+def kind_of(role: str) -> Kind:
+    """How the column of a role is read."""
+    return "value" if role == WEIGHT else "id"
+
+
+def wanted_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: bool = False) -> list[tuple[str, Kind]]:
     """The columns of a source that are read, and how."""
-    wanted: list[tuple[str, Kind]] = [(column, "id") for column in plain_columns(schema, source, labels=labels).values()]
+    plain = plain_columns(schema, source, labels=labels, weights=weights)
+    wanted = [(column, kind_of(role)) for role, column in plain.items()]
     for feature in features_of(schema, source):
         match feature:
             case Categorical():

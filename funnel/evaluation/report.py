@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.labels import in_space
+from funnel.data.labels import UNKNOWN, in_space
 from funnel.evaluation.metrics import (
     auc,
     auc_standard_error,
@@ -29,7 +29,7 @@ class Scores:
     Attributes:
         name: The probability: `buy`, `buy_given_click`.
         space: The rows it is judged on: the space, or the parent stage.
-        rows: How many.
+        rows: How many were judged: those whose label is known.
         positives: How many of them reached the stage.
         auc: Exact rank AUC.
         auc_error: Its standard error (DeLong).
@@ -88,8 +88,9 @@ def judge(
     cumulative_logits: NDArray[Any],
     groups: NDArray[np.int64] | None = None,
     constant: Sequence[str] = (),
+    weights: NDArray[Any] | None = None,
 ) -> Report:
-    """Score every stage twice.
+    """Score every stage twice, each time on the rows of which it is known.
 
     Args:
         names: The stages.
@@ -97,22 +98,37 @@ def judge(
         topology: Where each stage stands.
         conditional_spaces: What the rows are called that each conditional is about.
         space: What the space is called.
-        labels: uint8 [rows, stages].
+        labels: 0, 1, or UNKNOWN: uint8 [rows, stages].
         conditional_logits: [rows, stages].
         cumulative_logits: [rows, stages].
         groups: int64 [rows], or None.
         constant: Stages that have collapsed.
+        weights: How many rows each stands for: float [rows]; None counts each once. Rows and positives are not weighed.
     """
     conditional, cumulative = {}, {}
-    for stage, place in enumerate(topology):
-        rows, over = in_space(labels, place), conditional_spaces[stage]
-        chosen = (labels[rows, stage], conditional_logits[rows, stage], None if groups is None else groups[rows])
-        conditional[names[stage]] = _scores(conditional_names[stage], over, *chosen)
-        cumulative[names[stage]] = _scores(names[stage], space, labels[:, stage], cumulative_logits[:, stage], groups)
+    for stage, (name, place) in enumerate(zip(names, topology, strict=True)):
+        known = labels[:, stage] != UNKNOWN
+
+        def scores(title: str, over: str, rows: NDArray[np.bool_], logits: NDArray[Any], stage: int = stage) -> Scores:
+            group, weight = (None if one is None else one[rows] for one in (groups, weights))
+            return _scores(title, over, labels[rows, stage], logits[rows, stage], groups=group, weights=weight)
+
+        rows = known & in_space(labels, place)
+        conditional[name] = scores(conditional_names[stage], conditional_spaces[stage], rows, conditional_logits)
+        cumulative[name] = scores(name, space, known, cumulative_logits)
     return Report(conditional, cumulative, tuple(constant))
 
 
-def _scores(name: str, space: str, labels: NDArray[np.uint8], logits: NDArray[Any], groups: NDArray[np.int64] | None) -> Scores:
+def _scores(
+    name: str,
+    space: str,
+    labels: NDArray[np.uint8],
+    logits: NDArray[Any],
+    *,
+    groups: NDArray[np.int64] | None,
+    weights: NDArray[Any] | None,
+) -> Scores:
+    weighted: tuple[NDArray[Any], ...] = () if weights is None else (weights,)
     logits = logits.astype(np.float64)
     chances = np.exp(-np.logaddexp(0, -logits))
     return Scores(
@@ -120,10 +136,10 @@ def _scores(name: str, space: str, labels: NDArray[np.uint8], logits: NDArray[An
         space=space,
         rows=len(labels),
         positives=int(labels.sum()),
-        auc=auc(labels, logits),
-        auc_error=auc_standard_error(labels, logits),
-        log_loss=log_loss_from_logits(labels, logits),
-        normalized_entropy=normalized_entropy(labels, logits),
-        predicted_over_observed=predicted_over_observed(labels, chances),
-        group_auc=None if groups is None else group_auc(labels, logits, groups)[0],
+        auc=auc(labels, logits, *weighted),
+        auc_error=auc_standard_error(labels, logits, *weighted),
+        log_loss=log_loss_from_logits(labels, logits, *weighted),
+        normalized_entropy=normalized_entropy(labels, logits, *weighted),
+        predicted_over_observed=predicted_over_observed(labels, chances, *weighted),
+        group_auc=None if groups is None else group_auc(labels, logits, groups, *weighted)[0],
     )

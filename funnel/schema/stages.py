@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from funnel.schema._base import Column, Declared, Name, problem
 
 InconsistentLabels = Literal["error", "drop", "and", "promote"]
+TIME = r"^\d+(\.\d+)?[smhd]$"
 
 
-Period = Annotated[str, Field(pattern=r"^\d+(\.\d+)?[smhd]$")] | Annotated[float, Field(gt=0)]
+def _above_zero(period: Any) -> Any:
+    """Of both types at once, so that one thing is said of what is neither."""
+    text = isinstance(period, str) and re.match(TIME, period) is not None and float(period[:-1]) > 0
+    number = isinstance(period, int | float) and not isinstance(period, bool) and 0 < period < math.inf
+    if not (text or number):
+        shown = "nothing" if period is None else repr(period)
+        message = f"got {shown}, expected a time such as `90s`, `30m`, `12h` or `7d`, or a number above 0. Write one."
+        raise problem((), message)
+    return period
+
+
+Period = Annotated[
+    Annotated[str, Field(pattern=TIME)] | Annotated[float, Field(gt=0)],
+    BeforeValidator(_above_zero),
+]
 
 
 class Maturity(Declared):
@@ -36,7 +53,18 @@ class Maturity(Declared):
         if (self.snapshot is None) == (self.snapshot_at is None):
             got = "neither" if self.snapshot is None else "both"
             raise problem((), f"got {got} of `snapshot` and `snapshot_at`, expected one. Say when labels were read.")
+        if self.snapshot_at is not None and isinstance(self.snapshot_at, datetime) != self.timed:
+            got = "a time" if isinstance(self.snapshot_at, datetime) else "a number"
+            want = f"a time, as 2024-05-31T00:00:00Z is, since `period` is {self.period!r}"
+            if not self.timed:
+                want = f"a number, since `period` is {self.period!r}"
+            raise problem(("snapshot_at",), f"got {got}, expected {want}. Write both in the columns' type.")
         return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether the columns hold times, rather than numbers."""
+        return isinstance(self.period, str)
 
 
 class Stage(Declared):
@@ -45,8 +73,9 @@ class Stage(Declared):
     name: Name
     """What the stage is called in predictions, metrics and plots: `buy`, and `buy_given_click` for the conditional."""
     label: Column | None = None
-    """The column of the fact table that says whether it happened: 0 or 1, or nothing where that is not known. Stages that exclude each other may read one column: a
-    row that has it counts for the one that the row can have reached. Required, but for a join."""
+    """The column of the fact table that says whether it happened: 0 or 1, or nothing where that is not known. Stages that
+    exclude each other may read one column: a row that has it counts for the one that the row can have reached. Required, but
+    for a join."""
     given: Name | None = None
     """The stage that must happen first, or the name of the space. Default: the stage declared just before."""
     unless: Name | None = None
@@ -55,7 +84,7 @@ class Stage(Declared):
     """Branches that exclude each other: the stage happens where one of them does, and their probabilities add up. It has no
     label and no tower of its own."""
     matures_after: Maturity | None = None
-    """When the label is final. Default: always."""
+    """After what time the label is final. Default: it always is."""
     prior: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The expected conditional rate, P(stage | given): where the tower's bias starts. Default: the training rows' rate,
     or .05 when a model is built without data."""

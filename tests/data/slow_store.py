@@ -31,8 +31,10 @@ class Rows:
 
 
 def generated(seed: int, facts: int = 40) -> Rows:
-    """Rows with every documented defect: missing items and users, empty lists, a buy without click, unused users, any order."""
+    """Rows with every documented defect: missing items and users, empty lists, a buy without click, labels that are not known,
+    unused users, any order."""
     dice = random.Random(seed)  # noqa: S311  # no secret
+    others = random.Random(seed + 1)  # noqa: S311  # no secret
 
     def some(prefix: str, most: int) -> str:
         return f"{prefix}{dice.randint(1, most)}" if dice.random() < 0.7 else str(dice.randint(1, most))
@@ -64,8 +66,9 @@ def generated(seed: int, facts: int = 40) -> Rows:
         made.append(
             {
                 "key": users[number]["key"] if number < 2 else dice.choice(users)["key"],
-                "click": click,
-                "buy": buy,
+                "click": None if number > 1 and others.random() < 0.1 else click,
+                "buy": None if number > 1 and others.random() < 0.3 else buy,
+                "weight": others.choice((0.0, 0.5, 1.0, 3.0)) if number > 1 else 1.0,
                 "item": some("", 20) if item else None,
                 "shop": some("s", 6) if item else None,
                 "127": None if dice.random() < 0.3 else some("", 4),
@@ -83,7 +86,7 @@ def schema(form: str, **data: Any) -> dict[str, Any]:
     """The declaration of these rows, in files of a format."""
     listed = form.startswith("feature_list")
     ending = {"parquet": "parquet", "csv": "csv", "csv.gz": "csv.gz", "frames": "parquet"}.get(form, "txt")
-    columns = {"facts": ["id", "click", "buy", "key", "n", "entries"], "users": ["key", "n", "entries"]}
+    columns = {"facts": ["id", "click", "buy", "weight", "key", "n", "entries"], "users": ["key", "n", "entries"]}
 
     def files(source: str) -> dict[str, Any]:
         if not listed:
@@ -105,6 +108,7 @@ def schema(form: str, **data: Any) -> dict[str, Any]:
             "dimensions": [{"name": "user", "key": "key", **files("users"), "files": f"users*.{ending}"}],
             "validation": {"kind": "fraction", "fraction": 0.3},
             "shard_rows": 30,
+            "weight": "weight",
             **data,
         },
         "tables": {"shop": {"min_count": 2}},
@@ -153,7 +157,7 @@ def names(source: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...
     return (
         (("key",), USER_IDS, USER_LISTS, "age")
         if source == "users"
-        else (("click", "buy", "key"), FACT_IDS, FACT_LISTS, "price")
+        else (("click", "buy", "weight", "key"), FACT_IDS, FACT_LISTS, "price")
     )
 
 
@@ -193,7 +197,13 @@ def feature_list(rows: list[dict[str, Any]], source: str, seed: int = 0) -> str:
             groups.append([f"{number}\x021\x03{row[number]}"])
         dice.shuffle(groups)
         entries = [entry for group in groups for entry in group]
-        before = [row["key"]] if source == "users" else [position + 1, row["click"], row["buy"], row["key"]]
+        before = [row["key"]]
+        if source != "users":
+            before = [
+                position + 1,
+                *("" if row[name] is None else row[name] for name in ("click", "buy", "weight")),
+                row["key"],
+            ]
         lines.append(",".join([*map(str, before), str(len(entries)), "\x01".join(entries)]) + "\n")
     return "".join(lines)
 
@@ -245,11 +255,34 @@ MOST = {"uid": 3}
 LEAST = {"uid": 1}
 
 
+def labels(fact: dict[str, Any]) -> list[int | None] | None:
+    """Click and buy, as far as they are known; None where they contradict each other."""
+    click, buy = fact["click"], fact["buy"]
+    if click == 0:
+        return None if buy == 1 else [0, 0]
+    return [click, buy]
+
+
+def rates(rows: Rows, positions: list[int]) -> dict[str, list[float]]:
+    """The weight of all rows, and by stage: the share that is known, the share in its space, and the rate there."""
+    found = {"known": [], "given": [], "prior": []}
+    all_rows = [(labels(rows.facts[position]), rows.facts[position]["weight"]) for position in positions]
+    total = sum(weight for _, weight in all_rows)
+    for stage in (0, 1):
+        known = sum(weight for row, weight in all_rows if row[stage] is not None)
+        space = [(row[stage], weight) for row, weight in all_rows if (stage == 0 or row[0] == 1) and row[stage] is not None]
+        given = sum(weight for _, weight in space)
+        found["known"].append(known / total)
+        found["given"].append(given / total)
+        found["prior"].append((sum(label * weight for label, weight in space) + 0.5) / (given + 1))
+    return found | {"weight": [total / len(all_rows)]}
+
+
 def expected(rows: Rows, fraction: float = 0.3) -> Expected:
     """Drop what contradicts, hold out whole users, count."""
     users = {user["key"]: user for user in rows.users}
     found = Expected()
-    kept = [position for position, fact in enumerate(rows.facts) if not (fact["buy"] and not fact["click"])]
+    kept = [position for position, fact in enumerate(rows.facts) if labels(fact) is not None]
     chances = {position: (mixed(code(rows.facts[position]["key"])) >> 11) * 2.0**-53 for position in kept}
     least, most = min(chances.values()), max(chances.values())
     for position in kept:
@@ -281,7 +314,11 @@ def facts_of(store: Any, split: str) -> dict[int, dict[str, Any]]:
     for star in store.shards(split).once():
         groups = star.fact_groups
         for fact, position in enumerate(star.position.tolist()):
-            seen: dict[str, Any] = {"labels": star.labels[fact].tolist(), "group": int(groups[fact])}
+            seen: dict[str, Any] = {
+                "labels": [None if label == 255 else label for label in star.labels[fact].tolist()],
+                "weight": None if star.weights is None else float(star.weights[fact]),
+                "group": int(groups[fact]),
+            }
             for source, columns in star.sources.items():
                 row = fact if source == "facts" else int(star.index[source][fact])
                 for name, array in columns.items():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import oracle
@@ -12,6 +13,7 @@ from funnel.data.batches import batches, dataset, element, in_order, star_batch
 from funnel.data.order import Epoch
 from funnel.data.star import Star
 from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.reader import load_schema
 from funnel.schema.training import ByGroup, ByRow, ByWindow
 
 SHUFFLES = [None, ByGroup(kind="group"), ByRow(kind="row"), ByWindow(kind="window", rows=2)]
@@ -128,6 +130,34 @@ def test_labels_are_those_of_the_facts():
     assert labels.dtype == np.float32
     assert labels.tolist() == [[1, 1], [1, 1], [0, 0]]
     assert batch["facts/id"].tolist() == [5, 1, 200]
+
+
+def test_labels_that_are_not_known_are_nan():
+    star = tell_apart()
+    star.labels[2] = [1, 255]
+    _, labels = element([(star, np.array([2, 1]))])
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, np.array([[1, np.nan], [1, 1]], np.float32))
+
+
+def test_weights_are_those_of_the_facts():
+    first, second = (
+        replace(star, weights=np.arange(star.rows, dtype=np.float32) / 2) for star in (tell_apart(), tell_apart(7))
+    )
+    parts = [(first, np.array([5, 1])), (second, np.array([6]))]
+    batch, labels, weights = element(parts)
+    assert (weights.dtype, weights.tolist()) == (np.float32, [2.5, 0.5, 3.0])
+    assert batch["facts/id"].tolist() == [5, 1, 6]
+    assert len(labels) == 3
+
+
+def test_rows_that_were_sampled_are_weighed_by_their_labels():
+    tree = oracle.mapping() | {"sampling": {"rates": {"impression": 0.25, "click": 0.5}, "correction": "weights"}}
+    star = tell_apart()  # the labels of rows 0 to 3: nothing, both, nothing, a click
+    rows = np.array([0, 1, 3])
+    assert element([(star, rows)], load_schema(tree))[2].tolist() == [4.0, 1.0, 2.0]
+    assert len(element([(star, rows)], load_schema(tree | {"sampling": {"impression": 0.25}}))) == 2
+    assert len(element([(star, rows)])) == 2
 
 
 def test_without_labels_a_batch_stands_alone():

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slow_labels import CHAIN as CLICK_CART_BUY
+from slow_labels import ESM2 as ESM2_STAGES
+from slow_labels import TOPOLOGIES, Row, columns_of
 
-from funnel.data.labels import make_consistent, rates
+from funnel.data.labels import UNKNOWN, in_space, is_closed, make_consistent, rates
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -253,3 +258,155 @@ def test_whatever_the_columns_say_labels_are_possible(policy, rows):
         if policy == "promote":  # nothing is lost
             assert all(now >= before for now, before in zip((click, direct, buy, again), rows[kept], strict=True))
     assert policy == "drop" or len(found.kept) == len(rows)
+
+
+# What is not known.
+
+X = UNKNOWN
+
+
+def declared(stages, policy="error"):
+    return load_schema(ESM2 | {"stages": stages, "inconsistent_labels": policy})
+
+
+def resolve(stages, rows, policy="error"):
+    """Rows of the columns in their order, with None where there is nothing."""
+    columns = dict(zip(columns_of(stages), table(*[[X if one is None else one for one in row] for row in rows]).T, strict=True))
+    read_by_stage = {stage["name"]: columns[stage["label"]] for stage in stages if "label" in stage}
+    return make_consistent(declared(stages, policy), read_by_stage, at)
+
+
+def shown(labels):
+    return [[None if one == X else one for one in row] for row in labels.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("row", "labels"),
+    [
+        # A stage whose parent did not happen did not happen, though the log left it out.
+        ([0, None, None], [0, 0, 0]),
+        ([1, 0, None], [1, 0, 0]),
+        # After an unknown one, or one that happened, what is not known stays so.
+        ([1, None, None], [1, None, None]),
+        ([None, None, None], [None, None, None]),
+        # What is known stays.
+        ([1, None, 1], [1, None, 1]),
+        ([1, None, 0], [1, None, 0]),
+        ([None, 1, None], [None, 1, None]),
+        ([None, 0, None], [None, 0, 0]),
+        ([None, None, 1], [None, None, 1]),
+    ],
+)
+def test_what_is_known_of_a_chain(row, labels):
+    found = resolve(CLICK_CART_BUY, [row])
+    assert shown(found.labels) == [labels]
+    assert not any(found.violations.values())
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "labels"),
+    [
+        ("drop", [], []),
+        ("and", [0, 1], [[0, 0, 0], [None, 0, 0]]),
+        ("promote", [0, 1], [[1, 1, 1], [None, 1, 1]]),
+    ],
+)
+def test_only_what_is_known_contradicts(policy, kept, labels):
+    # Whatever the cart was, a purchase without a click is one; without a cart, it is one whatever the click was.
+    found = resolve(CLICK_CART_BUY, [[0, None, 1], [None, 0, 1]], policy)
+    assert (found.kept.tolist(), shown(found.labels), found.violations) == (kept, labels, {"cart": 0, "buy": 2})
+
+
+def test_what_was_0_for_want_of_its_parent_is_unknown_where_that_is_added():
+    stages = [*CLICK_CART_BUY[:2], {"name": "like", "label": "like", "given": "click"}]
+    found = resolve(stages, [[0, 1, None], [0, 1, 0], [0, 0, None]], "promote")
+    assert shown(found.labels) == [[1, 1, None], [1, 1, 0], [0, 0, 0]]
+    assert shown(resolve(stages, [[0, 1, None]], "and").labels) == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("row", "labels"),
+    [
+        # click, cart, buy, again -> click, direct, buy_direct, buy_other, buy, again
+        ([1, None, 1, None], [1, None, None, None, 1, None]),  # bought, by whichever branch
+        ([1, None, 0, None], [1, None, 0, 0, 0, 0]),
+        ([1, None, None, None], [1, None, None, None, None, None]),
+        ([1, 1, None, None], [1, 1, None, 0, None, None]),
+        ([1, 0, None, 1], [1, 0, 0, None, None, 1]),
+        ([None, 1, 1, 0], [None, 1, 1, 0, 1, 0]),
+        ([None, 0, 1, 0], [None, 0, 0, 1, 1, 0]),  # only the other branch is left
+        ([None, None, 1, 0], [None, None, None, None, None, 0]),
+        ([None, 0, None, None], [None, 0, 0, None, None, None]),
+        ([0, None, None, None], [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_what_is_known_of_branches_that_read_one_column(row, labels):
+    found = resolve(ESM2_STAGES, [row])
+    assert shown(found.labels) == [labels]
+    assert not any(found.violations.values())
+
+
+def test_a_column_that_matures_later_for_one_branch_is_not_known_for_the_join():
+    schema = declared(ESM2_STAGES)
+    click, cart, again = table([1, X, X]).T
+    columns = {"click": click, "direct": cart, "buy_direct": np.array([X], np.uint8), "again": again}
+    found = make_consistent(schema, columns | {"buy_other": np.array([0], np.uint8)}, at)
+    assert shown(found.labels) == [[1, None, None, 0, None, None]]
+
+
+def test_spaces_are_open_closed_or_unknown():
+    place = declared(ESM2_STAGES).topology[3]  # buy_other: click without direct
+    labels = np.array(list(product([0, 1, X], repeat=2)), np.uint8)
+    assert in_space(labels, place).tolist() == [one.tolist() == [1, 0] for one in labels]
+    assert is_closed(labels, place).tolist() == [bool(click == 0 or direct == 1) for click, direct in labels]
+
+
+columns = st.sampled_from([0, 1, None])
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(TOPOLOGIES)), policy=st.sampled_from(["drop", "and", "promote"]))
+def test_rows_come_to_what_the_slow_way_says(data, name, policy):
+    stages = TOPOLOGIES[name]
+    names = columns_of(stages)
+    rows = data.draw(st.lists(st.lists(columns, min_size=len(names), max_size=len(names)), min_size=1, max_size=8))
+    found = resolve(stages, rows, policy)
+    slow = [Row(stages, dict(zip(names, row, strict=True))) for row in rows]
+    wrong = [what for row in slow for what in row.wrong()]
+    assert found.violations == {what: wrong.count(what) for what in found.violations}
+    wanted = [(at, labels) for at, row in enumerate(slow) if (labels := row.resolved(policy)) is not None]
+    assert found.kept.tolist() == [at for at, _ in wanted]
+    assert shown(found.labels) == [labels for _, labels in wanted]
+    for place, stage in zip(declared(stages).topology, found.labels.T, strict=True):
+        assert (stage[is_closed(found.labels, place)] == 0).all()
+
+
+@pytest.mark.parametrize("name", sorted(TOPOLOGIES))
+def test_every_row_of_every_topology_comes_to_what_the_slow_way_says(name):
+    stages = TOPOLOGIES[name]
+    names = columns_of(stages)
+    rows = [list(row) for row in product([0, 1, None], repeat=len(names))]
+    for policy in ("drop", "and", "promote"):
+        wanted = [Row(stages, dict(zip(names, row, strict=True))).resolved(policy) for row in rows]
+        assert shown(resolve(stages, rows, policy).labels) == [row for row in wanted if row is not None]
+
+
+@pytest.mark.parametrize("name", sorted(TOPOLOGIES))
+def test_what_is_said_to_be_known_is_so_whatever_the_rest_was(name):
+    """However what is not known is filled in: where that makes no contradiction, what was known has the same value."""
+    stages = TOPOLOGIES[name]
+    width = len(columns_of(stages))
+    whole = {}
+    complete = [list(row) for row in product([0, 1], repeat=width)]
+    found = resolve(stages, complete, "drop")
+    for row, labels in zip(found.kept, found.labels.tolist(), strict=True):
+        whole[tuple(complete[row])] = labels
+    rows = [list(row) for row in product([0, 1, None], repeat=width)]
+    found = resolve(stages, rows, "drop")
+    for kept, labels in zip(found.kept, shown(found.labels), strict=True):
+        choices = [[0, 1] if one is None else [one] for one in rows[kept]]
+        possible = [whole[filled] for filled in product(*choices) if filled in whole]
+        for stage, label in enumerate(labels):
+            assert label is None or {one[stage] for one in possible} <= {label}, (rows[kept], labels)
+    for number in set(range(len(rows))).difference(found.kept.tolist()):
+        choices = [[0, 1] if one is None else [one] for one in rows[number]]
+        assert not any(filled in whole for filled in product(*choices)), rows[number]

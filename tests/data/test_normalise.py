@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 
 from funnel.data.codes import LARGEST_CODE, MISSING_CODE, spelt
+from funnel.data.labels import UNKNOWN
 from funnel.data.normalise import normalise
 from funnel.data.pieces import Piece, Place
 from funnel.data.reading import LABELS
-from funnel.data.wanted import code_role, coded_features, key_role, label_role, plain_columns, wanted_columns
+from funnel.data.wanted import WEIGHT, code_role, coded_features, key_role, label_role, plain_columns, wanted_columns
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -288,11 +289,12 @@ def test_labels_may_be_numbers_texts_or_truth_values(labels):
     ("labels", "said"),
     [
         ([0, 2], "2"),
-        ([0, None], "None"),
+        ([0, 255], "255"),
+        ([None, 2], "2"),
         ([0.0, 0.5], "0.5"),
-        ([0.0, float("nan")], "nan"),
+        ([float("nan"), float("inf")], "inf"),
         (["0", "yes"], "'yes'"),
-        (["0", ""], "''"),
+        (["", " "], "' '"),
     ],
 )
 def test_other_labels_are_refused_where_they_are(labels, said):
@@ -300,6 +302,25 @@ def test_other_labels_are_refused_where_they_are(labels, said):
         DataError, match=rf"^f\.csv, row 2 column 'click': got {said} as label, expected 0 or 1 \(1 rows differ\)"
     ):
         found_of(CATEGORICAL, ["a", "b"], labels=labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [1, None, 0],
+        [True, None, False],
+        [1.0, float("nan"), 0.0],
+        ["1", "", "0"],
+        ["1", None, "0.0"],
+        ["1", "NaN", "0"],
+        pl.Series(["1", "", "0"], dtype=pl.Categorical),
+    ],
+)
+def test_a_label_that_is_not_there_is_unknown(labels):
+    label = found_of(CATEGORICAL, ["a", "b", "c"], labels=labels).columns[label_role("click")]
+    assert (label.dtype, label.tolist()) == (np.uint8, [1, UNKNOWN, 0])
+    nothing = found_of(CATEGORICAL, ["a", "b"], labels=pl.Series([None, None])).columns[label_role("click")]
+    assert (nothing.dtype, nothing.tolist()) == (np.uint8, [UNKNOWN, UNKNOWN])
 
 
 def test_a_label_of_lists_is_refused():
@@ -327,12 +348,53 @@ def test_a_missing_time_is_refused(times):
         normalise(schema, "facts", piece_of(frame, "f"), labels=True)
 
 
+def weights_of(values, facts=None, **data):
+    frame = pl.DataFrame({"x": ["a"] * len(values), "click": [0] * len(values), "w": values}, strict=False)
+    schema = schema_of(CATEGORICAL, facts, weight="w", **data)
+    return normalise(schema, "facts", piece_of(frame, "f"), labels=True, weights=True)
+
+
+@pytest.mark.parametrize("values", [[0.5, 0, 2], ["0.5", " 0 ", "2"]])
+def test_weights_are_numbers_of_0_or_more(values):
+    found = weights_of(values).columns[WEIGHT]
+    assert (found.dtype, found.tolist()) == (np.float32, [0.5, 0.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, -0.5], "-0.5"),
+        ([1.0, None], "None"),
+        ([1.0, float("nan")], "nan"),
+        ([1.0, float("inf")], "inf"),
+        ([1.0, 1e39], r"1e\+39"),
+        (["1", ""], "''"),
+        (["1", "much"], "'much'"),
+    ],
+)
+def test_other_weights_are_refused_where_they_are(values, said):
+    wanted = rf"^f, row 2 column 'w': got {said} as the row's weight, expected a finite number of 0 or more\. Mend the row"
+    with pytest.raises(DataError, match=wanted):
+        weights_of(values)
+    found = weights_of(values, **SKIP)
+    assert found.columns[WEIGHT].tolist() == [1.0]
+    assert found.faults.reasons == {"a weight that is no number of 0 or more": 1}
+
+
+def test_a_weight_of_times_or_lists_is_refused():
+    with pytest.raises(DataError, match=r"^f column 'w': got List.*, expected numbers\. Correct the column\."):
+        weights_of([[1.0], [2.0]])
+
+
 def test_only_columns_that_are_needed_are_read():
     schema = schema_of(
         {"kind": "bag", "column": "ids", "weighted": True, "weights": "w"},
         dimensions=USER,
         validation={"kind": "time", "column": "ts"},
+        weight="weight",
     )
+    assert plain_columns(schema, "facts", labels=True, weights=True)[WEIGHT] == "weight"
+    assert ("weight", "value") in wanted_columns(schema, "facts", labels=True, weights=True)
     assert plain_columns(schema, "facts", labels=True) == {
         key_role("user"): "uid",
         label_role("click"): "click",

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import funnel
 from funnel.data import codes, parallel, reading, shards
 from funnel.data.codes import CollisionError
 from funnel.data.known import Known
@@ -369,3 +370,19 @@ def test_a_store_without_training_rows_needs_what_was_learnt(tmp_path):
     schema, origin = oracle.placed("polars", tmp_path, oracle.FACTS, oracle.USERS)
     with pytest.raises(ValueError, match="got neither training rows nor what was learnt from some"):
         make_store(schema, {"test": origin}, tmp_path / "store")
+
+
+def test_sampled_rows_are_counted_as_they_are_and_for_all_that_they_stand_for(tmp_path):
+    tree = oracle.mapping("parquet") | {"sampling": {"impression": 0.25, "click": 0.5}}
+    frames = {"facts": oracle.polars_frame(oracle.FACTS), "user": oracle.polars_frame(oracle.USERS)}
+    store = make_store(load_schema(tree), {"train": Origin(frames=frames)}, tmp_path / "store")
+    # Two that did not click, two that did, one that bought: 8 + 4 + 1.
+    assert store.manifest["splits"]["train"]["spaces"] == {
+        "click": {"rows": 5, "positives": 3, "unknown": 0, "unsampled": {"rows": 13.0, "positives": 5.0}},
+        "buy": {"rows": 3, "positives": 1, "unknown": 0, "unsampled": {"rows": 5.0, "positives": 1.0}},
+    }
+    again = tree | {"sampling": tree["sampling"] | {"click": 1}}
+    with pytest.raises(DataError, match=r"another sampling"):
+        funnel.prepare(again, store)
+    tree["sampling"] = {"rates": {"impression": 0.25, "click": 0.5}, "test": True}
+    assert funnel.prepare(tree, store).path == store.path

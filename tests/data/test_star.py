@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from funnel.data.star import Star, smallest
 
 
-def star_of(index, *, labels=True, groups="facts", names=("user", "item")):
+def star_of(index, *, labels=True, weights=False, groups="facts", names=("user", "item")):
     facts, random = len(index), np.random.default_rng(len(index))
     rows = max(index, default=-1) + 1
 
@@ -29,6 +29,7 @@ def star_of(index, *, labels=True, groups="facts", names=("user", "item")):
         random.integers(0, 2, [facts, 2]).astype(np.uint8) if labels else None,
         {"facts": np.arange(facts) % 3, names[0]: np.arange(rows) % 2, None: None}[groups],
         groups or "facts",
+        random.random(facts).astype(np.float32) if weights else None,
     )
 
 
@@ -42,7 +43,8 @@ def same(first, second):
             np.testing.assert_array_equal(array, second.sources[source][name])
     for name, array in first.index.items():
         np.testing.assert_array_equal(array, second.index[name])
-    for one, other in ((first.position, second.position), (first.labels, second.labels), (first.groups, second.groups)):
+    for name in ("position", "labels", "groups", "weights"):
+        one, other = getattr(first, name), getattr(second, name)
         assert (one is None) == (other is None)
         if one is not None:
             assert one.dtype == other.dtype
@@ -53,9 +55,9 @@ def same(first, second):
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("grouped", ["facts", "first", None])
 @pytest.mark.parametrize("index", [[0, 0, 1, 2, 2, 2], [0], []])
-@pytest.mark.parametrize("names", [("user", "item"), ("labels", "position"), ("groups", "labels"), ("position", "groups")])
+@pytest.mark.parametrize("names", [("user", "item"), ("labels", "position"), ("groups", "labels"), ("weights", "groups")])
 def test_what_is_saved_is_loaded_whatever_the_dimensions_are_called(tmp_path, labels, grouped, index, names):
-    star = star_of(index, labels=labels, groups=names[0] if grouped == "first" else grouped, names=names)
+    star = star_of(index, labels=labels, weights=labels, groups=names[0] if grouped == "first" else grouped, names=names)
     others = {"codes of labels": np.arange(3), "codes of user": np.arange(2, dtype=np.int64)}
     star.save(tmp_path / "x", **others)
     loaded, found = Star.load(tmp_path / "x", ("facts", *names))

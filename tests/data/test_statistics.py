@@ -213,8 +213,57 @@ def test_seeing_a_star_says_what_it_adds():
     facts = {"click": [1, 1, 0], "buy": [1, 0, 0], "n": [1.0, None, 3.0]}
     schema, reading = oracle.small([{"name": "n", "kind": "numeric"}], facts, stages=stages)
     seen = Learner(schema, oracle.NOWHERE).see(condense(schema, oracle.built(schema, reading), count=True))
-    assert (seen.rows, seen.reached.tolist(), seen.given.tolist()) == (3, [2, 1], [3, 2])
+    assert (seen.rows, seen.stages.reached.tolist(), seen.stages.given.tolist()) == (3, [2, 1], [3, 2])
     assert seen.spreads == {"n": Spread(2.0, 2.0, 2.0)}
+
+
+CLICK_BUY = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"}]
+
+
+def test_where_all_is_known_all_rows_count_once():
+    found, _ = learnt([X], {"x": list("abcd"), "click": [1, 1, 1, 0], "buy": [1, 0, 0, 0]}, stages=CLICK_BUY)
+    assert (found.known, found.given, found.weight) == ((1.0, 1.0), (1.0, 0.75), 1.0)
+    assert found.priors == (3.5 / 5, 1.5 / 4)
+
+
+def test_shares_and_rates_are_those_of_what_is_known():
+    facts = {"x": list("abcdef"), "click": [1, 1, 1, 0, None, None], "buy": [1, 0, None, None, 1, None]}
+    for cuts in ((), (1, 4)):
+        found, _ = learnt([X], facts, cuts=cuts, stages=CLICK_BUY)
+        # A buy is 0 where there was no click, and known of the fifth; but its rate is that of the rows with a click alone.
+        assert found.known == (4 / 6, 4 / 6)
+        assert found.given == (4 / 6, 2 / 6)
+        assert found.priors == (3.5 / 5, 1.5 / 3)
+        assert found.weight == 1.0
+
+
+def test_rows_count_by_their_weights():
+    facts = {"x": list("abcd"), "click": [1, 1, 0, None], "buy": [1, 0, None, None], "w": [2.0, 0.5, 1.0, 0.5]}
+    found, _ = learnt([X], facts, stages=CLICK_BUY, data={"weight": "w"})
+    assert (found.weight, found.known, found.given) == (1.0, (3.5 / 4, 3.5 / 4), (3.5 / 4, 2.5 / 4))
+    assert found.priors == (3.0 / 4.5, 2.5 / 3.5)
+
+
+def test_sampled_rows_count_for_all_that_they_stand_for_where_weights_undo_it():
+    facts = {"x": list("abcd"), "click": [1, 1, 0, 0], "buy": [1, 0, 0, 0]}
+    sampling = {"rates": {"impression": 0.25, "click": 0.5}, "correction": "weights"}
+    found, _ = learnt([X], facts, stages=CLICK_BUY, sampling=sampling)
+    # Of weights 1, 2, 4 and 4.
+    assert (found.weight, found.known, found.given) == (11 / 4, (1.0, 1.0), (1.0, 3 / 11))
+    assert found.priors == (3.5 / 12, 1.5 / 4)
+    found, _ = learnt([X], facts, stages=CLICK_BUY, sampling=sampling | {"correction": "inverse"})
+    assert (found.weight, found.priors) == (1.0, (2.5 / 5, 1.5 / 3))
+
+
+def test_a_declared_rate_stays():
+    stages = [CLICK_BUY[0], CLICK_BUY[1] | {"prior": 0.125}]
+    found, _ = learnt([X], {"x": list("ab"), "click": [1, 0], "buy": [None, None]}, stages=stages)
+    assert (found.priors, found.given) == ((0.5, 0.125), (1.0, 0.0))
+
+
+def test_rows_that_all_weigh_nothing_are_refused():
+    with pytest.raises(DataError, match=r"column 'w': all 2 training rows have the weight 0, expected some that count"):
+        learnt([X], {"x": list("ab"), "w": [0, 0]}, data={"weight": "w"})
 
 
 numbers = st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(1, 5)), max_size=8)

@@ -66,7 +66,8 @@ def check(rows: slow.Rows, store: Store) -> None:
             fact, seen = rows.facts[position], found[position]
             user = users[fact["key"]]
             terms = wanted.terms
-            assert seen["labels"] == [fact["click"], fact["buy"]]
+            assert seen["labels"] == slow.labels(fact)
+            assert seen["weight"] == fact["weight"]
             assert seen["uid"] == slow.row_of(terms["uid"], user["uid"])
             assert seen["city"] == slow.row_of(terms["city"], user["city"], missing=1)
             assert seen["item"] == slow.row_of(terms["item"], fact["item"])
@@ -82,6 +83,14 @@ def check(rows: slow.Rows, store: Store) -> None:
             assert seen["city_item"] == hashed(f"{user['city'] or ''}\x1f{fact['item'] or ''}", 13)
             for name, number in (("price", fact["price"]), ("age", user["age"])):
                 assert seen[name] == slow.float32(number) or (math.isnan(seen[name]) and number is None)
+    learnt, rates = store.learnt, slow.rates(rows, wanted.train)
+    for name, found in (
+        ("known", learnt.known),
+        ("given", learnt.given),
+        ("prior", learnt.priors),
+        ("weight", [learnt.weight]),
+    ):
+        assert found == pytest.approx(rates[name], rel=1e-12)
     groups = {
         position: seen["group"] for split in ("train", "validation") for position, seen in slow.facts_of(store, split).items()
     }
@@ -150,7 +159,7 @@ def test_test_rows_are_encoded_with_the_training_rows_vocabulary(tmp_path):
     check(slow.Rows(later.users, rows.facts), store)
     terms = store.vocabulary.terms["item"].to_list()
     found = slow.facts_of(store, "test")
-    kept = [position for position, fact in enumerate(later.facts) if fact["click"] or not fact["buy"]]
+    kept = [position for position, fact in enumerate(later.facts) if slow.labels(fact) is not None]
     assert sorted(found) == kept
     assert [found[position]["item"] for position in kept] == [
         slow.row_of(terms, later.facts[position]["item"]) for position in kept
@@ -246,7 +255,7 @@ def test_a_store_is_data_too(prepared):
     tree, folder = prepared
     store = prepare(tree, folder / "raw", folder / "store")
     for given_ in (store, folder / "store", str(folder / "store")):
-        batch, labels = next(iter(funnel.dataset(tree, given_)))
+        batch, labels, _ = next(iter(funnel.dataset(tree, given_)))
         assert labels.shape[1] == 2
         assert "index/user" in batch
     tree["inconsistent_labels"] = "promote"
@@ -282,10 +291,25 @@ def test_the_manifest_counts(prepared):
     store = prepare(tree, folder / "raw", folder / "store")
     rows, wanted = slow.generated(3), slow.expected(slow.generated(3))
     train = store.manifest["splits"]["train"]
-    wrong = sum(fact["buy"] > fact["click"] for fact in rows.facts)
+    wrong = sum(slow.labels(fact) is None for fact in rows.facts)
     assert train["inconsistent_labels"] == {"policy": "drop", "rows": {"buy": wrong}}
     assert (train["read"], train["rows"]) == (len(rows.facts), len(wanted.train))
-    assert train["stages"]["click"] == sum(rows.facts[p]["click"] for p in wanted.train)
+    labels = [slow.labels(rows.facts[p]) for p in wanted.train]
+    assert train["stages"] == {
+        "click": sum(click == 1 for click, _ in labels),
+        "buy": sum(buy == 1 for _, buy in labels),
+    }
+    clicks, buys = [click for click, _ in labels], [buy for click, buy in labels if click == 1]
+    assert None in clicks
+    assert None in buys
+    assert [1, 1] in labels
+    assert [None, 1] in labels
+    assert train["spaces"] == {
+        "click": {"rows": len(clicks) - clicks.count(None), "positives": clicks.count(1), "unknown": clicks.count(None)},
+        "buy": {
+            "rows": len(buys) - buys.count(None), "positives": buys.count(1), "unknown": sum(b is None for _, b in labels)
+        },
+    }  # fmt: skip
     users = {user["key"]: user for user in rows.users}
     of_train = [(rows.facts[p], users[rows.facts[p]["key"]]) for p in wanted.train]
     about = train["features"]

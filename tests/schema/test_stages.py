@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,3 +173,47 @@ def test_branches_that_make_no_sense_are_refused(tree, stages, said):
     tree["stages"] = stages
     with pytest.raises(SchemaError, match=said):
         load_schema(tree)
+
+
+def maturing(tree, **parts):
+    tree["stages"][1]["matures_after"] = {"period": "7d", "event": "t", "snapshot": "s", **parts}
+    return load_schema(tree).stages[1].matures_after
+
+
+@pytest.mark.parametrize("period", ["90s", "1.5h", "7d", 7, 0.5])
+def test_a_period_is_a_time_or_a_number(tree, period):
+    found = maturing(tree, period=period)
+    assert (found.period, found.timed) == (period, isinstance(period, str))
+    assert load_schema(dump_schema_of(tree)).stages[1].matures_after == found
+
+
+def dump_schema_of(tree):
+    return load_schema(tree).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("period", ["7w", "d", "7 d", "-7d", "0d", "", 0, -1, True, None, [7], float("inf"), float("nan")])
+def test_another_period_is_refused_in_one_line(tree, period):
+    with pytest.raises(SchemaError) as caught:
+        maturing(tree, period=period)
+    (line,) = str(caught.value).splitlines()
+    shown = "nothing" if period is None else repr(period)
+    assert line == (
+        f"schema stages[1].matures_after.period: got {shown}, expected a time such as `90s`, `30m`, `12h` or `7d`, or a number "
+        "above 0. Write one."
+    )
+
+
+def test_labels_are_read_at_one_time_or_at_that_of_a_column(tree):
+    with pytest.raises(SchemaError, match=r"stages\[1\]\.matures_after: got neither of `snapshot` and `snapshot_at`"):
+        maturing(tree, snapshot=None)
+    with pytest.raises(SchemaError, match=r"got both of `snapshot` and `snapshot_at`"):
+        maturing(tree, snapshot_at="2024-01-01")
+    assert maturing(tree, snapshot=None, snapshot_at="2024-01-01T10:00:00Z").snapshot_at == datetime(2024, 1, 1, 10, tzinfo=UTC)
+    assert load_schema(dump_schema_of(tree)).stages[1].matures_after.snapshot_at == datetime(2024, 1, 1, 10, tzinfo=UTC)
+    assert maturing(tree, snapshot=None, snapshot_at=1704067200, period=5).snapshot_at == 1704067200
+    with pytest.raises(
+        SchemaError, match=r"matures_after\.snapshot_at: got a number, expected a time.*, since `period` is '7d'"
+    ):
+        maturing(tree, snapshot=None, snapshot_at=1704067200)
+    with pytest.raises(SchemaError, match=r"matures_after\.snapshot_at: got a time, expected a number, since `period` is 5\.0"):
+        maturing(tree, snapshot=None, snapshot_at="2024-01-01", period=5)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from funnel.evaluation import report as report_module
+from funnel.evaluation.metrics import auc, auc_standard_error, log_loss_from_logits
+from funnel.evaluation.report import judge
+from funnel.schema.topology import Place
+
+X = 255
+PLACES = (Place(-1), Place(0), Place(0, excluded=(1,)))
+SCORES = ("auc", "log_loss", "normalized_entropy", "predicted_over_observed", "group_auc")
+
+
+def judged(labels, conditional, cumulative=None, **others):
+    return judge(
+        names=["click", "cart", "wish"],
+        conditional_names=["click", "cart_given_click", "wish_given_click_not_cart"],
+        topology=PLACES,
+        conditional_spaces=["impression", "click", "click without cart"],
+        space="impression",
+        labels=np.array(labels, np.uint8).reshape(-1, 3),
+        conditional_logits=np.array(conditional, np.float32).reshape(-1, 3),
+        cumulative_logits=np.array(conditional if cumulative is None else cumulative, np.float64).reshape(-1, 3),
+        **others,
+    )
+
+
+#         click, cart, wish
+LABELS = [[0, 0, 0], [1, 0, 1], [1, 1, 0], [1, X, 0], [X, 1, 0], [1, 0, X], [0, 0, 0], [X, X, X]]
+LOGITS = np.random.default_rng(0).normal(size=[8, 3])
+
+
+def counts(scores):
+    return {name: (one.rows, one.positives) for name, one in scores.items()}
+
+
+def test_a_probability_is_judged_where_its_label_is_known():
+    found = judged(LABELS, LOGITS)
+    assert counts(found.cumulative) == {"click": (6, 4), "cart": (6, 2), "wish": (6, 1)}
+    # Given a click: not the cart whose click is not known. Without a cart: not the row of which that is not known.
+    assert counts(found.conditional) == {"click": (6, 4), "cart": (3, 1), "wish": (1, 1)}
+    rows = [0, 1, 2, 3, 5, 6]
+    clicks = [LABELS[row][0] for row in rows]
+    assert found.cumulative["click"].auc == auc(clicks, LOGITS[rows, 0])
+    assert found.cumulative["click"].auc_error == auc_standard_error(clicks, LOGITS[rows, 0])
+    given = np.float32(LOGITS[[1, 2, 5], 1])
+    assert found.conditional["cart"].log_loss == log_loss_from_logits([0, 1, 0], given)
+    assert (found.conditional["cart"].space, found.conditional["wish"].space) == ("click", "click without cart")
+
+
+def test_by_hand():
+    found = judged([[1, 0, 0], [0, 0, 0], [X, X, 0]], [[math.log(3), 0, 0], [0, 0, 0], [9, 9, 9]]).cumulative["click"]
+    assert found.log_loss == pytest.approx((math.log(4 / 3) + math.log(2)) / 2, rel=1e-6)
+    assert found.predicted_over_observed == pytest.approx(0.75 + 0.5, rel=1e-6)
+    assert (found.auc, found.rows, found.positives) == (1, 2, 1)
+
+
+def test_a_stage_of_which_nothing_is_known_has_no_scores():
+    found = judged([[1, X, 0], [0, X, 0]], np.zeros([2, 3]), groups=np.array([0, 0])).as_dict()["cumulative"]["cart"]
+    assert (found["rows"], found["positives"]) == (0, 0)
+    assert all(found[name] is None for name in (*SCORES, "auc_error"))
+
+
+def test_groups_are_those_of_the_rows_that_are_judged():
+    labels = [[1, 0, 0], [X, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    logits = [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    found = judged(labels, logits, groups=np.array([7, 7, 7, 8, 8])).cumulative["click"]
+    assert found.group_auc == (1 * 2 + 0 * 2) / 4
+
+
+def error(labels, logits, weights=None):
+    return float(np.sum(weights)) if weights is not None else auc_standard_error(labels, logits)
+
+
+label = st.sampled_from([0, 1, X])
+rows = st.tuples(label, label, label, st.sampled_from([-2.0, 0.0, 0.5, 3.0]), st.integers(0, 2), st.integers(0, 3))
+
+
+@given(st.lists(rows, min_size=1, max_size=20))
+def test_a_row_that_stands_for_many_counts_as_many(drawn):
+    table = np.array(drawn)
+    labels, logits, groups, weights = table[:, :3], np.repeat(table[:, 3:4], 3, axis=1), table[:, 4].astype(int), table[:, 5]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_module, "auc_standard_error", error)
+        found = judged(labels, logits, groups=groups, weights=weights)
+    many = np.repeat(np.arange(len(table)), weights.astype(int))
+    whole = judged(labels[many], logits[many], groups=groups[many])
+    for kind in ("conditional", "cumulative"):
+        for name, scores in getattr(found, kind).items():
+            for score in SCORES:
+                expected = getattr(getattr(whole, kind)[name], score)
+                assert getattr(scores, score) == pytest.approx(expected, rel=1e-9, nan_ok=True), (kind, name, score)
+            # Only the rows that were judged come with their weights, and each is one row.
+            assert scores.auc_error == sum(weights[_judged(kind, name, labels)])
+            assert scores.rows == _judged(kind, name, labels).sum()
+
+
+def _judged(kind, name, labels):
+    stage = ["click", "cart", "wish"].index(name)
+    known = labels[:, stage] != X
+    if kind == "cumulative" or stage == 0:
+        return known
+    return known & (labels[:, 0] == 1) & ((labels[:, 1] == 0) | (stage == 1))
