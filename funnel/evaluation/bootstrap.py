@@ -7,6 +7,7 @@ rows, and trained with the same seeds: a resample takes rows and seeds for both 
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +59,9 @@ def paired_intervals(
 ) -> Floats:
     """Percentile intervals of mean differences, under resampling of clusters and repeats together.
 
-    A resample draws as many clusters, and as many repeats, as there are, with replacement. A repeat that is drawn m times
-    counts 1 + (m - 1) sqrt(R / (R - 1)) times: the plain bootstrap of a mean of R repeats is too narrow by that factor, which
-    matters where there are few. With one repeat the interval is about the rows alone.
+    A resample draws as many clusters, and as many repeats, as there are, with replacement. Repeats are few, and the plain
+    bootstrap of the mean of R of them is too narrow: their spread is widened by sqrt(R / (R - 1)), and by as much as Student's
+    t is wider than the normal distribution (Hesterberg, 2015). With one repeat the interval is about the rows alone.
 
     Args:
         differences: Of a score between two variants, for each of K comparisons and R repeats: [K, R].
@@ -81,7 +82,8 @@ def paired_intervals(
         raise ValueError(f"got influences of shape {influences.shape}, expected [{comparisons}, {repeats}, clusters].")
     clusters = influences.shape[2]
     columns = np.ascontiguousarray(influences.reshape(comparisons * repeats, clusters).T)
-    by_repeat = _repeat_weights(np.random.default_rng([seed, 1]), resamples, repeats)
+    more = _more(np.random.default_rng([seed, 1]), resamples, repeats)
+    by_repeat = 1 + more * (widening(repeats, level) if repeats > 1 else 0.0)
     random = np.random.default_rng([seed, 0])
     found = np.empty([resamples, comparisons])
     size = max(1, block // max(1, clusters))
@@ -102,9 +104,20 @@ def _more(random: np.random.Generator, resamples: int, clusters: int) -> Floats:
     return counts.astype(np.float64) - 1
 
 
-def _repeat_weights(random: np.random.Generator, resamples: int, repeats: int) -> Floats:
-    """How often each repeat counts: [resamples, repeats], each row with the mean 1."""
-    if repeats == 1:
-        return np.ones([resamples, 1])
-    more = _more(random, resamples, repeats)
-    return 1 + more * math.sqrt(repeats / (repeats - 1))
+def widening(repeats: int, level: float) -> float:
+    """By how much the spread of R repeats, 2 or more, is widened: sqrt(R / (R - 1)) t / z, for R - 1 degrees of freedom."""
+    above, freedom = (1 + level) / 2, repeats - 1
+    z = NormalDist().inv_cdf(above)
+    match freedom:
+        case 1:
+            t = math.tan(math.pi * (above - 0.5))
+        case 2:
+            t = (2 * above - 1) / math.sqrt(2 * above * (1 - above))
+        case _:  # Cornish and Fisher's expansion: within 1 % from 3 degrees on
+            powers = (
+                (z**3 + z) / 4,
+                (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+                (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+            )
+            t = z + sum(power / freedom ** (k + 1) for k, power in enumerate(powers))
+    return math.sqrt(repeats / freedom) * t / z

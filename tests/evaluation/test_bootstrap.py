@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.evaluation.bootstrap import clusters_of, paired_intervals, pooled
+from funnel.evaluation.bootstrap import clusters_of, paired_intervals, pooled, widening
 from funnel.evaluation.influence import auc_influence, calibration_influence
 from funnel.evaluation.metrics import auc
 
@@ -37,7 +37,7 @@ def brute_force(labels, scores, resamples, clusters, seed):
         rows = np.concatenate([members[one] for one in random.integers(0, len(members), len(members))])
         by_repeat = [auc(labels[rows], scores[1, r, rows]) - auc(labels[rows], scores[0, r, rows]) for r in range(repeats)]
         times = np.bincount(random.integers(0, repeats, repeats), minlength=repeats)
-        weights = 1 + (times - 1) * math.sqrt(repeats / (repeats - 1)) if repeats > 1 else np.ones(1)
+        weights = 1 + (times - 1) * widening(repeats, 0.95) if repeats > 1 else np.ones(1)
         found.append(np.mean(weights * by_repeat))
     return np.quantile(found, [0.025, 0.975])
 
@@ -86,6 +86,23 @@ def test_it_covers_the_true_difference_of_rows_and_seeds() -> None:
         return linear(labels, scores, clusters_of(500))
 
     assert coverage(draw, truth, 400) == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "freedom_t"), [(2, 12.706205), (3, 4.302653), (4, 3.182446), (10, 2.262157), (31, 2.042272)]
+)
+def test_few_repeats_are_spread_as_students_t_wants(repeats, freedom_t) -> None:
+    assert widening(repeats, 0.95) == pytest.approx(math.sqrt(repeats / (repeats - 1)) * freedom_t / 1.959964, rel=0.01)
+
+
+@pytest.mark.parametrize("repeats", [2, 3, 5, 10])
+def test_it_covers_where_seeds_alone_matter(repeats) -> None:
+    random = np.random.default_rng(repeats)
+
+    def draw():
+        return random.normal(0.3, 1, [1, repeats]), np.zeros([1, repeats, 4])
+
+    assert 0.89 < coverage(draw, 0.3, 600) < 0.98
 
 
 def test_it_covers_where_rows_of_a_group_are_alike() -> None:
