@@ -111,7 +111,7 @@ class Run:
         vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
         model = build_model(schema, learnt, files)
-        model.network(blank_batch(schema))
+        model.network(blank_batch(schema), twins=True)
         if (reason := read_variables(tf.train.Checkpoint(network=model.network), path / WEIGHTS)) is not None:
             raise RunError(f"{path / WEIGHTS}: do not fit the schema: {reason}. The run is not whole: fit again.")
         return cls(schema, learnt, vocabulary, model, history, metrics, manifest, path)

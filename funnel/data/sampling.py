@@ -11,8 +11,8 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.sampling import below, kept_at
 
 
-def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float32]:
-    """The chance that a row was kept, by the deepest stage that it reached: float32 [rows], 1 where nothing is declared.
+def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float64]:
+    """The chance that a row was kept, by the deepest stage that it reached: float64 [rows], 1 where nothing is declared.
 
     Of several stages of which none is below another, the greatest rate counts.
 
@@ -21,12 +21,12 @@ def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float32
         labels: [rows, stages]: 1 where the row reached a stage; an unknown label counts as one that was not reached.
     """
     if schema.sampling is None:
-        return np.ones(len(labels), np.float32)
+        return np.ones(len(labels))
     of_space, rates = kept_at(schema.sampling, schema.space, schema.stage_names)
     reached = labels == 1
-    found = np.zeros(len(labels), np.float32)
+    found = np.zeros(len(labels))
     for stage, place in enumerate(schema.topology):
         if not place.is_join:
             deepest = reached[:, stage] & ~reached[:, list(below(schema.topology, stage))].any(axis=1)
-            np.maximum(found, np.float32(rates[stage]), out=found, where=deepest)
-    return np.where(found > 0, found, np.float32(of_space))
+            np.maximum(found, rates[stage], out=found, where=deepest)
+    return np.where(found > 0, found, of_space)

@@ -108,7 +108,8 @@ class FunnelSchema(Declared):
     @cached_property
     def loss_spaces(self) -> dict[str, str]:
         """By stage that has a loss: the rows that it is about, for people."""
-        names = with_losses(self.objective, self.stage_names, self.topology)
+        weights = self.objective.weights if isinstance(self.objective.weights, dict) else {}
+        names = [n for n in with_losses(self.objective, self.stage_names, self.topology) if weights.get(n) != 0]
         each = zip(self.stage_names, self.topology, self.conditional_spaces, strict=True)
         return {name: loss_space(self.objective, place, given) for name, place, given in each if name in names}
 

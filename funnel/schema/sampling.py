@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -88,28 +88,42 @@ def require_sampling(sampling: Sampling, space: str, names: Sequence[str], topol
         require_known(where, name, [space, *towers], "the space or a stage")
     if sampling.correction == "weights":
         return
-    of_space, rates = kept_at(sampling, space, names)
-    repair = "Declare `correction: weights`, or keep these rows alike."
-    for node, rate in [(ROOT, of_space), *(((k, True), rate) for k, rate in enumerate(rates) if not topology[k].is_join)]:
-        for one in [node, *_refusals(topology, node)]:
-            several = decided_next(topology, one)
-            differ = [names[k] for top in several for k in (top, *below(topology, top)) if rates[k] != rate]
-            if len(several) > 1 and differ:
-                message = (
-                    f"{' and '.join(repr(names[k]) for k in several)} may both happen to a row, but rows are kept at another "
-                    f"rate after {differ[0]!r}: how that changes the other's probability is not known. {repair}"
-                )
-                raise problem(("sampling", "rates"), message)
-    for place, name in zip(topology, names, strict=True):
+    for reason in _not_undone(space, names, topology, *kept_at(sampling, space, names)):
+        message = f"{reason}. Declare `correction: weights`, or keep these rows alike."
+        raise problem(("sampling", "rates"), message)
+
+
+def _not_undone(space: str, names: Sequence[str], topology: Topology, of_space: float, rates: Sequence[float]) -> Iterator[str]:
+    """Why the rates leave no inverse."""
+    for name, place, rate in zip((space, *names), (None, *topology), (of_space, *rates), strict=True):
+        node = ROOT if place is None else (list(names).index(name), True)
+        yield from () if place is not None and place.is_join else _not_alike(names, topology, node, rate, rates)
+    for name, place in zip(names, topology, strict=True):
+        beyond = [names[other] for other in place.excluded if topology[other].is_join]
+        if beyond and set(rates) != {of_space}:
+            yield f"{name!r} is `unless` the join {beyond[0]!r}, beyond which rates cannot be undone"
         given_it = [
-            k for k, other in enumerate(topology) if not other.is_join and names[other.parent] == name and other.parent >= 0
+            names[k]
+            for k, other in enumerate(topology)
+            if not other.is_join and other.parent >= 0 and names[other.parent] == name
         ]
         if place.is_join and given_it and len({rates[k] for k in _towers_of(topology, place)}) > 1:
-            message = (
-                f"the branches of {name!r} are kept at rates of their own, but {names[given_it[0]]!r} is given either: its "
-                f"probability cannot be put right for both. {repair}"
+            yield (
+                f"the branches of {name!r} are kept at rates of their own, but {given_it[0]!r} is given either: its probability "
+                "cannot be put right for both"
             )
-            raise problem(("sampling", "rates"), message)
+
+
+def _not_alike(names: Sequence[str], topology: Topology, node: Node, rate: float, rates: Sequence[float]) -> Iterator[str]:
+    """That several stages may happen to a row of this one, which is kept at another rate after some of them."""
+    for one in [node, *_refusals(topology, node)]:
+        several = decided_next(topology, one)
+        differ = [names[k] for top in several for k in (top, *below(topology, top)) if rates[k] != rate]
+        if len(several) > 1 and differ:
+            yield (
+                f"{' and '.join(repr(names[k]) for k in several)} may both happen to a row, but rows are kept at another rate "
+                f"after {differ[0]!r}: how that changes the other's probability is not known"
+            )
 
 
 def _refusals(topology: Topology, node: Node) -> list[Node]:
