@@ -186,7 +186,7 @@ class Run:
             cumulative_logits=cumulative(self.model, logits),
             constant=constant_stages(self.schema.stage_names, logits),
             groups=np.concatenate([one for one in groups if one is not None]) if self.schema.evaluate.group_by else None,
-            weights=np.float32(1) / keep_rates(self.schema, label) if sampled else None,
+            weights=1 / keep_rates(self.schema, label) if sampled else None,
         )
 
     def predict(self, data: Any = None, split: Split = "test") -> dict[str, np.ndarray]:

@@ -25,5 +25,5 @@ def row_weights(schema: FunnelSchema, labels: NDArray[Any], weights: NDArray[np.
     if weights is not None:
         return weights
     if schema.sampling is not None and schema.sampling.correction == "weights":
-        return np.float32(1) / keep_rates(schema, labels)
+        return (1 / keep_rates(schema, labels)).astype(np.float32)
     return None
