@@ -226,12 +226,18 @@ def simulate(
     impressions: Annotated[int, typer.Option(min=1, help="Training rows.")] = 100_000,
     test_impressions: Annotated[int | None, typer.Option(min=1, help="Test rows [a fifth].")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal rows.")] = 0,
+    selection: Annotated[
+        float, typer.Option(metavar="0..1", help="How much the rows that reach later stages differ from the others.")
+    ] = 0.5,
+    unknown: Annotated[float, typer.Option(metavar="SHARE", help="Of the labels after the first stage: null.")] = 0.0,
+    overrides: Overrides = None,
 ) -> None:
     """Draw rows for a schema from a known truth, and write both."""
     from funnel.schema.reader import load_schema
     from funnel.simulation import simulate as simulate_
 
-    made = simulate_(load_schema(schema), out, impressions, test_impressions, seed)
+    declared = load_schema(schema, overrides or ())
+    made = simulate_(declared, out, impressions, test_impressions, seed, selection=selection, unknown=unknown)
     print(f"{out}: simulated rows for {schema}, the true probabilities in {out / 'truth'}")
     for line in made.lines():
         print(f"  {line}")

@@ -231,7 +231,7 @@ class Preparation:
             return []
         counts = [StageCounts.of(self.schema.topology, star.labels)]
         if self.schema.sampling is not None:
-            stands_for = 1 / keep_rates(self.schema, star.labels)
+            stands_for = (1 / keep_rates(self.schema, star.labels)).astype(np.float32)
             counts.append(StageCounts.of(self.schema.topology, star.labels, stands_for))
         return counts
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ class StageCounts:
     reached: Floats
 
     @classmethod
-    def of(cls, topology: Topology, labels: Labels, weights: NDArray[Any] | None = None) -> StageCounts:
+    def of(cls, topology: Topology, labels: Labels, weights: NDArray[np.float32] | None = None) -> StageCounts:
         """Of labels [rows, stages], and what each row counts [rows]: 1 where nothing is given."""
 
         def count(rows: NDArray[np.bool_]) -> float:

@@ -102,15 +102,11 @@ def _not_undone(space: str, names: Sequence[str], topology: Topology, of_space: 
         beyond = [names[other] for other in place.excluded if topology[other].is_join]
         if beyond and set(rates) != {of_space}:
             yield f"{name!r} is `unless` the join {beyond[0]!r}, beyond which rates cannot be undone"
-        given_it = [
-            names[k]
-            for k, other in enumerate(topology)
-            if not other.is_join and other.parent >= 0 and names[other.parent] == name
-        ]
-        if place.is_join and given_it and len({rates[k] for k in _towers_of(topology, place)}) > 1:
+        children = [k for k, one in enumerate(topology) if not one.is_join and one.parent >= 0 and names[one.parent] == name]
+        if place.is_join and children and len({rates[k] for k in _towers_of(topology, place)}) > 1:
             yield (
-                f"the branches of {name!r} are kept at rates of their own, but {given_it[0]!r} is given either: its probability "
-                "cannot be put right for both"
+                f"the branches of {name!r} are kept at rates of their own, but {names[children[0]]!r} is given either: its "
+                "probability cannot be put right for both"
             )
 
 

@@ -1,7 +1,8 @@
 """Files for any schema, drawn from a known truth: to try a schema before there are data, and to measure what a model recovers.
 
 A stage's conditional logit is the sum of the features' effects: one per id, a smooth one per number, the mean over a bag, and
-products of the latent factors of two ids. Half of an effect's variance is common to all stages, as who clicks also buys.
+products of the latent factors of two ids. A share of an effect's variance, `selection`, is common to all stages, as who clicks
+also buys: without any, rows that reach a later stage are no better than others; with all of it, they are those that go on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from funnel.simulation.column import Ints
 from funnel.simulation.files import frame as as_frame
 from funnel.simulation.files import layout as lay_out
 from funnel.simulation.files import sources, write
+from funnel.simulation.log import Log
 from funnel.simulation.world import World
 
 __all__ = ["Simulated", "simulate"]
@@ -31,33 +33,50 @@ class Simulated:
     out: Path
     files: tuple[Path, ...]  # relative to the folder
     impressions: dict[str, int]  # by split
-    positives: dict[str, dict[str, int]]  # by split and stage
+    positives: dict[str, dict[str, int]]  # by split and stage: as the files have them
+    drawn: dict[str, int]  # by split: rows before some were thrown away
 
     def lines(self) -> list[str]:
         """One line for each split, for people."""
-        return [
-            f"{split}: {rows:,} rows; " + ", ".join(f"{count:,} {stage}" for stage, count in self.positives[split].items())
-            for split, rows in self.impressions.items()
-        ]
+        lines = []
+        for split, rows in self.impressions.items():
+            of = f" of {self.drawn[split]:,} drawn" if rows < self.drawn[split] else ""
+            lines.append(f"{split}: {rows:,} rows{of}; " + ", ".join(f"{n:,} {s}" for s, n in self.positives[split].items()))
+        return lines
 
 
 def simulate(
-    schema: FunnelSchema, out: Path, impressions: int, test_impressions: int | None = None, seed: int = 0
+    schema: FunnelSchema,
+    out: Path,
+    impressions: int,
+    test_impressions: int | None = None,
+    seed: int = 0,
+    *,
+    selection: float = 0.5,
+    unknown: float = 0.0,
 ) -> Simulated:
     """Write files that the schema's patterns match, and their truth to `truth/train.parquet` and `truth/test.parquet`.
 
-    A pure function of schema, sizes and seed. The folder appears whole or not at all; a former simulation is replaced.
+    A pure function of its arguments. The folder appears whole or not at all; a former simulation is replaced. Where the schema
+    declares them, rows are thrown away (`sampling`), labels are read before they are final (`matures_after`), and rows have
+    weights. The truth is that of all rows, and of final labels.
 
     Args:
         schema: The declaration.
         out: The folder to write.
-        impressions: Training facts.
+        impressions: Training facts, before some are thrown away.
         test_impressions: Test facts. Default: a fifth of the training facts.
         seed: Another one is another truth.
+        selection: How strongly the rows that reach later stages are selected, from 0 to 1: the share of the variance of each
+            feature's effect that is common to all stages.
+        unknown: The share of rows whose label is null, drawn for each label of stages that come after another.
 
     Raises:
-        DataError: The folder holds something else, or the patterns cannot be told apart.
+        DataError: The folder holds something else, or the patterns cannot be told apart; a share is out of its range.
     """
+    for name, share, end in (("selection", selection, "1"), ("unknown", unknown, "less than 1")):
+        if not 0 <= share <= 1 or (share == 1 and name == "unknown"):
+            raise DataError(f"{name}: got {share:g}, expected 0 to {end}. Give a share.")
     test_impressions = max(1, impressions // 5) if test_impressions is None else test_impressions
     if min(impressions, test_impressions) < 1:
         raise DataError(f"impressions: got {min(impressions, test_impressions):,}, expected 1 or more. Ask for some rows.")
@@ -66,7 +85,8 @@ def simulate(
     partial = out.parent / f".{out.name}.{os.getpid()}"
     partial.mkdir(parents=True)
     try:
-        written = _write_all(schema, partial, impressions, test_impressions, seed)
+        sizes = {"train": impressions, "validation": max(1, impressions // 10), "test": test_impressions}
+        written = _write_all(schema, partial, sizes, seed, selection=selection, unknown=unknown)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
@@ -84,18 +104,21 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _write_all(
-    schema: FunnelSchema, folder: Path, impressions: int, test_impressions: int, seed: int
-) -> tuple[tuple[Path, ...], dict[str, int], dict[str, dict[str, int]]]:
+    schema: FunnelSchema, folder: Path, sizes: dict[str, int], seed: int, *, selection: float, unknown: float
+) -> tuple[tuple[Path, ...], dict[str, int], dict[str, dict[str, int]], dict[str, int]]:
     layout = lay_out(schema, folder)
-    sizes = {"train": impressions, "validation": max(1, impressions // 10), "test": test_impressions}
     # Splits that read the same files have the same rows.
     owner = {s: next(o for o in sizes if layout.get((FACTS, o)) == layout[FACTS, s]) for s in sizes if (FACTS, s) in layout}
     rows: dict[str, Ints] = {}
     for split, first in owner.items():
         begin = sum(len(rows[other]) for other in rows if owner[other] == other)
         rows[split] = rows[first] if first in rows else np.arange(begin, begin + sizes[split])
-    world = World(schema, seed, impressions, 1 + max(int(positions[-1]) for positions in rows.values()))
+    drawn = {split: len(positions) for split, positions in rows.items()}
+    world = World(schema, seed, sizes["train"], 1 + max(int(positions[-1]) for positions in rows.values()), selection)
     truth, labels = world.label()
+    log = Log(schema, world.rng, labels, rows["test"] if owner.get("test") == "test" else rows["train"][:0], unknown)
+    world.tables[FACTS] |= log.columns
+    rows = {split: positions[log.kept[positions]] for split, positions in rows.items()}
     (folder / "truth").mkdir()
     for split in rows.keys() & {"train", "test"}:
         truth[rows[split]].write_parquet(folder / "truth" / f"{split}.parquet")
@@ -108,6 +131,6 @@ def _write_all(
             # Validation facts look their dimensions up in the training rows' files.
             frame = frame[world.used(home, [rows[name] for name in rows if (name == "test") == (split == "test")])]
         write(frame, files, paths)
-    positives = {split: {name: int(labels[name][rows[split]].sum()) for name in schema.stage_names} for split in rows}
+    positives = {split: log.positives(rows[split]) for split in rows}
     found = sorted({path.relative_to(folder) for paths in layout.values() for path in paths})
-    return tuple(found), {split: len(positions) for split, positions in rows.items()}, positives
+    return tuple(found), {split: len(positions) for split, positions in rows.items()}, positives, drawn

@@ -89,6 +89,8 @@ def frame(files: Source, columns: Columns) -> pl.DataFrame:
 
 
 def _as_text(column: Column) -> pl.Series:
+    if column.series.dtype.is_temporal():
+        return column.series.dt.to_string("iso:strict")
     if column.series.dtype != pl.List:
         return column.series.cast(pl.String)
     if column.separator is None:

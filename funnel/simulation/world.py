@@ -22,15 +22,23 @@ DEFAULT_PRIOR = 0.2
 MISSING_SHARE = 0.03
 MOST_IDS = 2000
 FEW_IDS = 60  # so many ids of one feature are learnt even from the few rows of a late stage
-COMMON = np.sqrt(0.5)  # of an effect that all stages share, and as much is a stage's own
 RANK = 3
 
 
 class World:
-    """All tables, and the effects behind the labels."""
+    """All tables, and the effects behind the labels.
 
-    def __init__(self, schema: FunnelSchema, seed: int, impressions: int, facts: int) -> None:
+    Args:
+        schema: The declaration.
+        seed: Of everything.
+        impressions: Training facts: the more, the more ids.
+        facts: Of all splits.
+        selection: The share of an effect's variance that is common to all stages.
+    """
+
+    def __init__(self, schema: FunnelSchema, seed: int, impressions: int, facts: int, selection: float = 0.5) -> None:
         self._schema, self._seed, self._impressions = schema, seed, impressions
+        self._common, self._own = np.sqrt(selection), np.sqrt(1 - selection)
         homes = sources(schema)
         sizes = {home: max(4, impressions // (10 * 2**place)) for place, home in enumerate(homes)} | {FACTS: facts}
         self._facts = facts
@@ -40,7 +48,7 @@ class World:
         for column in dict.fromkeys(dimension.key_in_facts for dimension in schema.data.dimensions):
             there = [d for d in schema.data.dimensions if d.key_in_facts == column]
             count = min(sizes[self._home[d.name]] for d in there)
-            rng = self._rng("key", column)
+            rng = self.rng("key", column)
             # Some are seen far more often than others, and their keys do not tell.
             picked = rng.permutation(count)[rng.choice(count, facts, p=_zipf(count, 10.0, 0.8))]
             keys[FACTS][column] = Column(text(picked + 1), picked, count, key=True)
@@ -58,15 +66,14 @@ class World:
         names = [name for name, own in self._home.items() if own == home]
         return np.unique(np.concatenate([self.index[name][rows] for name in names for rows in facts]))
 
-    def label(self) -> tuple[pl.DataFrame, dict[str, NDArray[np.uint8]]]:
-        """The truth, and labels drawn from it along the tree; they become columns of the facts."""
+    def label(self) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
+        """The truth, a column a probability, and labels drawn from it along the tree: uint8 [facts, stages]."""
         schema = self._schema
         probabilities: dict[str, Floats] = {}
         labels = np.zeros([self._facts, len(schema.stages)], np.uint8)
         conditional: list[Floats] = []
         reached: list[Floats] = []
         depths: list[int] = []
-        columns: dict[str, NDArray[np.uint8]] = {}
         for position, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True)):
             above = reached[place.parent] if place.parent >= 0 else np.ones(self._facts)
             depths.append(1 + (depths[place.parent] if place.parent >= 0 else 0))
@@ -81,27 +88,27 @@ class World:
                 logits = self._effects(stage.name) / np.sqrt(depths[-1])
                 conditional.append(_sigmoid(logits + _intercept(logits, above, stage.prior or DEFAULT_PRIOR)))
                 reached.append(above * conditional[-1])
-                happens = self._rng("label", stage.name).random(len(logits)) < conditional[-1]
+                happens = self.rng("label", stage.name).random(len(logits)) < conditional[-1]
                 labels[:, position] = happens & in_space(labels, place)
-                columns[stage.label or ""] = columns.get(stage.label or "", labels[:, position]) | labels[:, position]
             probabilities |= {stage.name: reached[-1], schema.conditional_names[position]: conditional[-1]}
-        self.tables[FACTS] |= {name: Column(pl.Series(column)) for name, column in columns.items()}
-        return pl.DataFrame(probabilities), dict(zip(schema.stage_names, labels.T, strict=True))
+        return pl.DataFrame(probabilities), labels
 
-    def _rng(self, *parts: str) -> np.random.Generator:
+    def rng(self, *parts: str) -> np.random.Generator:
+        """Random numbers of its own for everything that has a name."""
         digest = hashlib.blake2b("\x1f".join((self._schema.name, *parts)).encode(), digest_size=8).digest()
         return np.random.default_rng([self._seed, int.from_bytes(digest, "little")])
 
     def _normals(self, stage: str, what: str, *shape: int) -> Floats:
-        """Standard normals of which half the variance is common to all stages."""
-        return COMMON * (self._rng("common", what).normal(size=shape) + self._rng("own", what, stage).normal(size=shape))
+        """Standard normals of which a share of the variance is common to all stages."""
+        common, own = self.rng("common", what), self.rng("own", what, stage)
+        return self._common * common.normal(size=shape) + self._own * own.normal(size=shape)
 
     def _table(self, home: str, sources: Sequence[str], rows: int) -> Columns:
         features = [feature for source in sources for feature in features_of(self._schema, source)]
         columns: Columns = {}
         for name in dict.fromkeys(feature.column_name for feature in features):
             readers = [feature for feature in features if feature.column_name == name]
-            rng = self._rng("column", home, name)
+            rng = self.rng("column", home, name)
             required = any(feature.missing == "error" for feature in readers)
             numeric = [feature for feature in readers if isinstance(feature, Numeric)]
             bags = [feature for feature in readers if isinstance(feature, Bag)]
@@ -111,7 +118,7 @@ class World:
                 columns[name] = _number(rng, numeric[0], missing)
             elif len(bags) == len(readers):
                 # Bags that share a column of weights have to be of the same lengths.
-                shape = self._rng("shape", home, bags[0].weights or name)
+                shape = self.rng("shape", home, bags[0].weights or name)
                 columns |= _bag(rng, shape, bags[0], size=size, rows=rows, required=required)
             else:
                 # Text of digits: whoever reads the column as a number, or a list of one, can.
@@ -123,7 +130,7 @@ class World:
     def _ids(self, feature: Categorical | Bag) -> int:
         """How many ids a feature has: as many as it is declared to hold, within reason, or else a few."""
         declared = self._schema.tables.get(feature.table_name, feature)
-        few = (8, 16, 32)[int(self._rng("ids", feature.table_name).integers(3))]
+        few = (8, 16, 32)[int(self.rng("ids", feature.table_name).integers(3))]
         return min(declared.max_rows or declared.buckets or few, max(few, min(MOST_IDS, self._impressions // 100)))
 
     def _effects(self, stage: str) -> Floats:
@@ -180,7 +187,7 @@ class World:
         product = np.repeat(self._normals(stage, f"rank {' '.join(names)}", RANK, 1), self._facts, axis=1)
         for name in names:
             codes, size = self._codes(name)
-            factors = self._rng("factors", name).normal(size=(RANK, size))
+            factors = self.rng("factors", name).normal(size=(RANK, size))
             product *= np.pad(factors, ((0, 0), (0, 1)))[:, codes]
         return product.sum(axis=0)
 
