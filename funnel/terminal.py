@@ -188,11 +188,13 @@ def show_checkup(found: Checkup) -> None:
     stages = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     stages.add_column("stage", no_wrap=True)
     stages.add_column("on rows of", no_wrap=True)
-    for head in ("rows", "positives", "rate", "per batch"):
+    unknown = any(stage.unknown for stage in found.by_stage.values())
+    for head in ("rows", "positives", "rate", "per batch", *(["unknown"] if unknown else [])):
         stages.add_column(head, justify="right", no_wrap=True)
     for name, stage in found.by_stage.items():
         rate = "undefined" if stage.rate is None else f"{stage.rate:.3%}"
-        stages.add_row(name, stage.given, f"{stage.rows:,}", f"{stage.positives:,}", rate, f"{stage.per_batch:,.1f}")
+        cells = (f"{stage.rows:,}", f"{stage.positives:,}", rate, f"{stage.per_batch:,.1f}")
+        stages.add_row(name, stage.given, *cells, *([f"{stage.unknown:,}"] if unknown else []))
     if found.by_stage:
         console.print(stages)
     findings = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

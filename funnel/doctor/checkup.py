@@ -14,10 +14,11 @@ class StageRows:
 
     Attributes:
         given: What the rows are called that its conditional is about: the parent, `click without direct`, or the space.
-        rows: How many these are.
-        positives: Rows that reached the stage.
+        rows: How many these are, with a known label.
+        positives: Those of them that reached the stage.
         rate: The share of the former that did: the conditional; None where there are none.
         per_batch: Positives to expect in a batch of `train.batch_size` rows.
+        unknown: Rows of all of which it is not known whether they reached it.
     """
 
     given: str
@@ -25,6 +26,7 @@ class StageRows:
     positives: int
     rate: float | None
     per_batch: float
+    unknown: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import Finding, differ
 from funnel.doctor.sample import Sample
-from funnel.doctor.stages import given_rows
+from funnel.doctor.stages import training_spaces
 from funnel.doctor.tallies import MOST_ENTRIES, owners, weighed
 from funnel.schema.data import Fraction
 from funnel.schema.features import Bag
@@ -45,20 +45,43 @@ def drift_findings(
                 "or expect less of the feature."
             )
             yield Finding("warning", f"feature {feature.name}", message)
-    reached = test["stages"]
-    given = given_rows(schema, reached, test["rows"])
     for name, stage in by_stage.items():
-        of = given[name]
-        if stage.rate is None or not of or not differ(stage.positives, stage.rows, reached[name], of):
+        first = _Rate.of(training_spaces(schema, store, name), sampled=schema.sampling is not None)
+        second = _Rate.of([test["spaces"][name]], sampled=schema.sampling is not None and schema.sampling.test)
+        if not differ(first.rate * first.rows, first.rows, second.rate * second.rows, second.rows):
             continue
-        rate = reached[name] / of
-        if not 1 / FACTOR <= (rate + 1e-12) / (stage.rate + 1e-12) <= FACTOR:
+        if not 1 / FACTOR <= (second.rate + 1e-12) / (first.rate + 1e-12) <= FACTOR:
             message = (
-                f"drift: {rate:.4g} of {of:,} test rows of {stage.given} reach it, {stage.rate:.4g} of {stage.rows:,} training "
-                f"rows; expected less than a factor of {FACTOR:g} between the two. Make sure that both are counted in the same "
-                "way, and that neither is sampled."
+                f"drift: {second.rate:.4g} of {second.shown} test rows of {stage.given} reach it, {first.rate:.4g} of "
+                f"{first.shown} training rows; expected less than a factor of {FACTOR:g} between the two. Make sure that both "
+                "are counted in the same way, and that neither is sampled"
+                + (" otherwise than declared." if schema.sampling else ".")
             )
             yield Finding("warning", f"stage {name}", message)
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """The rate of a stage among all rows of its conditional, those thrown away before they came here among them.
+
+    Attributes:
+        rate: The share that reached it; 0 without rows.
+        rows: How many rows without sampling would tell it as surely: as many as have so many positives on average.
+        shown: The rows, for messages.
+    """
+
+    rate: float
+    rows: float
+    shown: str
+
+    @classmethod
+    def of(cls, spaces: Sequence[Mapping[str, Any]], *, sampled: bool) -> _Rate:
+        rows, positives = (sum(space[key] for space in spaces) for key in ("rows", "positives"))
+        if not sampled:
+            return cls(positives / rows if rows else 0.0, rows, f"{rows:,}")
+        of_all, reached = (sum(space["unsampled"][key] for space in spaces) for key in ("rows", "positives"))
+        rate = reached / of_all if of_all else 0.0
+        return cls(rate, positives / rate if rate else rows, f"{rows:,} (for {of_all:,.0f} before sampling)")
 
 
 def _shares(schema: FunnelSchema, feature: Any, train: dict[str, Any], test: dict[str, Any]) -> Iterator[str]:

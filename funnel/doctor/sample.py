@@ -1,25 +1,29 @@
 """The first shards of a split, to which facts are assigned at random, with what reached each stage counted row by row.
 
-Letters: R rows of a source, E entries of a bag, C = 1 + stages columns: all facts, then those that reached each stage.
+Letters: R rows of a source, E entries of a bag, C columns of counts: all facts, then what `Sample.columns` says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import OFFSETS, WEIGHTS
+from funnel.data.labels import UNKNOWN, Labels, in_space
 from funnel.data.origin import Split
 from funnel.data.shards import rows_of
 from funnel.data.star import Star
 from funnel.data.store import Store
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.topology import Place
 
 MOST = 2_000_000
 
 Counts = NDArray[Any]
+Pair = tuple[int, int]  # of columns: the facts that reached a stage, and those that might have, all with a known label
 
 
 class Sample:
@@ -39,10 +43,46 @@ class Sample:
         self.stars: list[Star] = [shards[number] for number in range(taken)]
         self.rows = sum(star.rows for star in self.stars)
         self.of = shards.rows
+        self.cumulative: list[Pair] = []  # by stage: among all facts
+        self.conditional: list[Pair] = []  # by stage: among the facts that its conditional is about
+        self._columns: list[Callable[[Labels], NDArray[np.bool_]]] = [lambda labels: np.ones(len(labels), bool)]
+        self._plan()
         self._counted: dict[str, tuple[Counts, Counts]] = {}
 
+    def _plan(self) -> None:
+        """Which columns are counted: where all labels are known, one column serves several purposes."""
+        whole = not any((star.labels == UNKNOWN).any() for star in self.stars if star.labels is not None)
+
+        def add(column: Callable[[Labels], NDArray[np.bool_]]) -> int:
+            self._columns.append(column)
+            return len(self._columns) - 1
+
+        for stage, place in enumerate(self.schema.topology):
+
+            def reached(labels: Labels, stage: int = stage) -> NDArray[np.bool_]:
+                return labels[:, stage] == 1
+
+            def known(labels: Labels, stage: int = stage) -> NDArray[np.bool_]:
+                return labels[:, stage] != UNKNOWN
+
+            def given(labels: Labels, stage: int = stage, place: Place = place) -> NDArray[np.bool_]:
+                return in_space(labels, place) & (labels[:, stage] != UNKNOWN)
+
+            def passed(labels: Labels, stage: int = stage, place: Place = place) -> NDArray[np.bool_]:
+                return in_space(labels, place) & (labels[:, stage] == 1)
+
+            self.cumulative.append((add(reached), 0 if whole else add(known)))
+            if not whole:
+                self.conditional.append((add(passed), add(given)))
+            elif place.excluded:
+                self.conditional.append((self.cumulative[stage][0], add(given)))
+            else:
+                self.conditional.append(
+                    (self.cumulative[stage][0], self.cumulative[place.parent][0] if place.parent >= 0 else 0)
+                )
+
     def counted(self, source: str) -> tuple[Counts, Counts]:
-        """For each row of a source, its facts, and those of them that reached each stage.
+        """For each row of a source, its facts, and those of them that each column counts.
 
         Returns:
             Of a random half of the facts, to learn from; and of the other half, to judge on: [R, C] each.
@@ -55,7 +95,7 @@ class Sample:
 
     def _count(self, number: int, star: Star, source: str) -> tuple[Counts, Counts]:
         labels = star.labels if star.labels is not None else np.zeros((star.rows, len(self.schema.stages)), np.uint8)
-        facts = np.concatenate([np.ones((star.rows, 1), np.uint8), labels], axis=1)
+        facts = np.stack([column(labels) for column in self._columns], axis=1).astype(np.uint8)
         learn = np.random.default_rng(number).random(star.rows) < 0.5
         if source == FACTS:
             return facts * learn[:, None], facts * ~learn[:, None]

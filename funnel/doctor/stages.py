@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
+from funnel.data.one_sided import one_sided
 from funnel.data.origin import Split
 from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import SIGNIFICANT, Finding
+from funnel.doctor.unknown import unknown_findings
 from funnel.schema.data import Held
 from funnel.schema.funnel_schema import FunnelSchema
 
@@ -24,24 +27,19 @@ def training_rows(schema: FunnelSchema, store: Store) -> int:
 
 def rows_by_stage(schema: FunnelSchema, store: Store) -> dict[str, StageRows]:
     """The training rows of each stage, with those held out for validation."""
-    splits = [store.manifest["splits"].get(split) for split in training_splits(schema)]
-    rows = training_rows(schema, store)
-    reached = {name: sum(found["stages"].get(name, 0) for found in splits if found) for name in schema.stage_names}
-    by_stage = {}
-    for (name, of), given in zip(given_rows(schema, reached, rows).items(), schema.conditional_spaces, strict=True):
-        rate = reached[name] / of if of else None
-        by_stage[name] = StageRows(given, of, reached[name], rate, schema.train.batch_size * reached[name] / max(1, rows))
+    all_rows, by_stage = training_rows(schema, store), {}
+    for name, given in zip(schema.stage_names, schema.conditional_spaces, strict=True):
+        spaces = training_spaces(schema, store, name)
+        rows, positives, unknown = (sum(space[key] for space in spaces) for key in ("rows", "positives", "unknown"))
+        per_batch = schema.train.batch_size * positives / max(1, all_rows)
+        by_stage[name] = StageRows(given, rows, positives, positives / rows if rows else None, per_batch, unknown)
     return by_stage
 
 
-def given_rows(schema: FunnelSchema, reached: Mapping[str, int], rows: int) -> dict[str, int]:
-    """By stage, how many rows its conditional is about; from the rows that reached each stage, and all of them."""
-    names, found = schema.stage_names, {}
-    for name, place in zip(names, schema.topology, strict=True):
-        of = rows if place.parent < 0 else reached[names[place.parent]]
-        # They exclude each other, and have the same parent.
-        found[name] = of - sum(reached[names[other]] for other in place.excluded)
-    return found
+def training_spaces(schema: FunnelSchema, store: Store, stage: str) -> list[dict[str, Any]]:
+    """What the manifest counts of a stage, in each split that training rows are in."""
+    splits = [store.manifest["splits"].get(split) for split in training_splits(schema)]
+    return [found["spaces"][stage] for found in splits if found and stage in found["spaces"]]
 
 
 def training_splits(schema: FunnelSchema) -> tuple[Split, ...]:
@@ -52,12 +50,18 @@ def training_splits(schema: FunnelSchema) -> tuple[Split, ...]:
 def stage_findings(schema: FunnelSchema, store: Store, by_stage: dict[str, StageRows]) -> Iterator[Finding]:
     """What the stages' counts say."""
     learnt_from = store.manifest["splits"]["train"]
+    nothing_learnt = one_sided(schema, learnt_from["spaces"])
     for stage, rows in zip(schema.stages, by_stage.values(), strict=True):
         about = f"stage {stage.name}"
+        if stage.name in nothing_learnt:
+            yield Finding("error", about, nothing_learnt[stage.name])
+            continue
         yield from _enough(about, schema, rows, learnt_from["stages"][stage.name], learnt_from["rows"])
-        if stage.prior is not None:
+        yield from unknown_findings(schema, stage, rows, training_rows(schema, store), learnt_from["young"].get(stage.name))
+        # Where it is declared how rows were sampled, their rates are not those of all.
+        if stage.prior is not None and schema.sampling is None:
             yield from _prior(about, stage.prior, rows)
-        if rows.given == schema.space:
+        if rows.given == schema.space and schema.sampling is None:
             yield from _round(about, rows, schema.space)
     yield from _validation(schema, store)
 

@@ -1,11 +1,11 @@
 """How often each stage is reached, by value of a feature: learnt on one half of a sample, judged on the other.
 
-Letters: K different values, C = 1 + stages columns, R rows of a source, E entries of a bag.
+Letters: K different values, C columns of counts as a `Sample` has them, R rows of a source, E entries of a bag.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ Keys = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Tally:
-    """Facts by value, and those of them that reached each stage.
+    """Facts by value, and those of them that each column counts.
 
     Attributes:
         what: What the value is, as messages say it: `its ids`.
@@ -48,21 +48,20 @@ class Tally:
         both = self.learn + self.judge
         return both[both[:, 0] > 0]
 
-    def auc(self, stage: int, given: int, without: Sequence[int] = ()) -> float:
+    def auc(self, reached: int, of: int) -> float:
         """How well the value alone tells a stage, on the half that is judged.
 
         Args:
-            stage: The stage's column.
-            given: The column of the facts that count: 0, or that of the stage's parent.
-            without: The columns of facts among these that do not count.
+            reached: The column of the facts that reached the stage.
+            of: The column of the facts among which these are told.
 
         Returns:
             At least .5 but for chance; NaN where there are fewer than LEAST rows of a kind.
         """
-        learn, judge = (counts[:, given] - counts[:, list(without)].sum(axis=1) for counts in (self.learn, self.judge))
+        judge = self.judge[:, of]
         if not self.ordered:
-            return judged(self.judge[:, stage], judge, rates(self.learn[:, stage], learn))
-        found = judged(self.judge[:, stage], judge, np.arange(len(judge), dtype=np.float64))
+            return judged(self.judge[:, reached], judge, rates(self.learn[:, reached], self.learn[:, of]))
+        found = judged(self.judge[:, reached], judge, np.arange(len(judge), dtype=np.float64))
         return max(found, 1 - found)
 
 
@@ -162,17 +161,14 @@ class Entries:
         self._learn, self._judge = learn[: len(lengths)], judge[: len(lengths)]
         self._by_id: dict[int, Floats] = {}
 
-    def auc(self, stage: int, given: int, without: Sequence[int] = ()) -> float:
+    def auc(self, reached: int, of: int) -> float:
         """As `Tally.auc`; a row without entries has the rate of all such."""
-        each = rates(self._of_ids(stage), self._of_ids(given) - sum(self._of_ids(column) for column in without))
+        each = rates(self._of_ids(reached), self._of_ids(of))
         sums = weighed(self._owners, each[self._ids], len(self._lengths))
         empty = self._lengths == 0
-        learn, judge = (
-            counts[:, given] - counts[:, list(without)].sum(axis=1).astype(np.float64) for counts in (self._learn, self._judge)
-        )
-        of_none = rates(self._learn[empty, stage].sum(keepdims=True).astype(np.float64), learn[empty].sum(keepdims=True))
-        scores = np.where(empty, of_none, sums / np.maximum(1, self._lengths))
-        return judged(self._judge[:, stage], judge, scores)
+        nothing, among = (self._learn[empty, column].sum(keepdims=True).astype(np.float64) for column in (reached, of))
+        scores = np.where(empty, rates(nothing, among), sums / np.maximum(1, self._lengths))
+        return judged(self._judge[:, reached].astype(np.float64), self._judge[:, of].astype(np.float64), scores)
 
     def _of_ids(self, column: int) -> Floats:
         if column not in self._by_id:

@@ -155,7 +155,8 @@ def test_rows_that_were_sampled_are_weighed_by_their_labels():
     tree = oracle.mapping() | {"sampling": {"rates": {"impression": 0.25, "click": 0.5}, "correction": "weights"}}
     star = tell_apart()  # the labels of rows 0 to 3: nothing, both, nothing, a click
     rows = np.array([0, 1, 3])
-    assert element([(star, rows)], load_schema(tree))[2].tolist() == [4.0, 1.0, 2.0]
+    weights = element([(star, rows)], load_schema(tree))[2]
+    assert (weights.dtype, weights.tolist()) == (np.float32, [4.0, 1.0, 2.0])
     assert len(element([(star, rows)], load_schema(tree | {"sampling": {"impression": 0.25}}))) == 2
     assert len(element([(star, rows)])) == 2
 
