@@ -20,8 +20,8 @@ from funnel.training.process import tune_allocator, tune_threads
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "aliccp.yaml"
 RATES = "{impression: 0.025, click: 1, buy: 1}"
-DRAWN, TEST, SEEDS = 2_000_000, 500_000, 3
-PRIORS = ("stages.click.prior=0.04", "stages.buy.prior=0.12")
+DRAWN, TEST, SEEDS = 3_000_000, 1_000_000, 3
+PRIORS = ("stages.click.prior=0.015", "stages.buy.prior=0.2")
 WAYS = {
     "not corrected": (),
     "inverse (the default)": (f"sampling={RATES}",),
