@@ -35,7 +35,7 @@ def measured(folder: Path, levels: list[float]) -> dict[float, dict[str, Any]]:
         if not rows.is_dir():
             drawn = funnel.load_schema(SCHEMA, PRIORS)
             print(f"selection {level:g}:", *funnel.simulate(drawn, rows, TRAIN, TEST, selection=level).lines(), flush=True)
-        schema = funnel.load_schema(SCHEMA, ["train.checkpoint=null"])
+        schema = funnel.load_schema(SCHEMA, ["train.checkpoint=null", "train.epochs=3"])
         tune_allocator()
         tune_threads(schema)
         made = funnel.ablate(
