@@ -112,7 +112,7 @@ def _round(about: str, rows: StageRows, space: str) -> Iterator[Finding]:
     if rows.positives >= ROUND_FROM and not rest and 1 <= ratio <= MOST_RATIO:
         message = (
             f"there are exactly {ratio} rows without it for each of the {rows.positives:,} with it, which chance hardly ever "
-            f"does: the former look sampled. Probabilities will then be too high: train on every {space}, or declare `sampling`."
+            f"does: the former look sampled. Probabilities will be too high: train on every {space}, or declare `sampling`."
         )
         yield Finding("note", about, message)
 
