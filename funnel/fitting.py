@@ -61,7 +61,7 @@ def prepared(store: Store) -> Prepared:
     found = store.manifest["splits"]["train"]
     skipped = sum(source["rows"] for source in found["skipped"].values())
     for name, message in one_sided(store.schema, found["spaces"]).items():
-        raise DataError(f"{store}: stage {name!r}: {message}")
+        raise DataError(f"stage {name!r}: {message}")
     return Prepared(
         store=store,
         rows=found["rows"],

@@ -50,7 +50,11 @@ BAD: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "missing key": (lambda f: break_users(f, lambda u: u.tail(50)), ["got the key 'u", "dimension 'user' lacks"]),
     "key twice": (lambda f: break_users(f, lambda u: pl.concat([u, u.head(1)])), ["'u0'", "more than once"]),
     "label of 2": (lambda f: change(f, click=pl.lit(2)), ["row 1", "'click'", "expected 0 or 1"]),
-    "no label": (lambda f: change(f, click=pl.lit(None, pl.Int64)), ["None as label"]),
+    "no label": (lambda f: change(f, click=pl.lit(None, pl.Int64)), ["stage 'click': no row of impression has a known label"]),
+    "a null for every 0": (
+        lambda f: change(f, buy=pl.col("buy").replace(0, None)),
+        ["stage 'buy': all ", "(click) are 1", "is a null in the column 'buy' a 0 there?"],
+    ),
     "buy without click": (lambda f: change(f, click=pl.lit(0)), ["buy = 1 with click = 0", "of 900 rows"]),
     "no files": (lambda f: (f / "train.parquet").unlink(), ["no file for 'train.parquet'", "test.parquet"]),
 }  # fmt: skip

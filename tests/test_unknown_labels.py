@@ -64,7 +64,7 @@ def test_a_null_purchase_of_a_row_without_a_click_is_no_purchase(tmp_path: Path)
 
 def test_nulls_in_the_place_of_every_0_are_refused_when_a_fit_starts() -> None:
     with pytest.raises(
-        funnel.DataError, match=r"stage 'buy': all \d+ known labels of its rows \(click\) are 1, and \d+ labels"
+        funnel.DataError, match=r"^stage 'buy': all \d+ known labels of its rows \(click\) are 1, and \d+ labels"
     ):
         funnel.fit(tree(), rows(buy=known_where("buy", pl.col("buy") == 1)))
 

@@ -303,7 +303,6 @@ def test_the_manifest_counts(prepared):
     assert None in clicks
     assert None in buys
     assert [1, 1] in labels
-    assert [None, 1] in labels
     assert train["spaces"] == {
         "click": {"rows": len(clicks) - clicks.count(None), "positives": clicks.count(1), "unknown": clicks.count(None)},
         "buy": {
