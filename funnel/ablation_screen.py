@@ -20,7 +20,7 @@ class AblationScreen(Screen):
     def __init__(self, *, quiet: bool) -> None:
         super().__init__(quiet=quiet)
         self._fit: FitBegun | None = None
-        self._fits_begun = 0.0
+        self._fits_begun = self._fit_begun = 0.0
         self._fits_made = 0
 
     def watch(self, event: Any) -> None:
@@ -43,13 +43,13 @@ class AblationScreen(Screen):
         fits = len(event.variants) * event.repeats
         self.say(f"store: {event.store}")
         there = f", {event.there:,} of them are in {event.out}" if event.there else ""
-        self.say(f"{len(event.variants)} variants with {event.repeats} seeds: {fits:,} fits{there}")
+        self.say(f"{_count(len(event.variants), 'variant')} with {_count(event.repeats, 'seed')}: {_count(fits, 'fit')}{there}")
         for name, reason in event.left_out.items():
             self.say(f"  left out: {name}: {reason}")
         self._fits_begun = time.monotonic()
 
     def _begin(self, event: FitBegun) -> None:
-        self._fit = event
+        self._fit, self._fit_begun = event, time.monotonic()
         self._show(self._text(), event.number - 1, event.total, new=self._what != "fits")
         self._what = "fits"
 
@@ -58,7 +58,10 @@ class AblationScreen(Screen):
             return
         rate = f"{event.rows_per_second:,.0f} rows/s"
         if self._bar is not None:
-            self._show(f"{self._text()}  {rate}", self._fit.number - 1, self._fit.total)
+            # A fit is a part of the bar: else nothing could be said of the time before the second one.
+            gone = time.monotonic() - self._fit_begun
+            part = min(0.99, gone / max(gone + event.seconds_left, 1e-9))
+            self._show(f"{self._text()}  {rate}", self._fit.number - 1 + part, self._fit.total)
         elif time.monotonic() - self._said > 30:
             self._said = time.monotonic()
             self.say(f"{self._text()}: epoch {event.epoch}, {event.rows:,} rows, {rate}")
@@ -82,6 +85,10 @@ class AblationScreen(Screen):
         )
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def _time(seconds: float) -> str:
     """`41 s`, `12 min`, `3.4 h`."""
     if seconds < 120:
@@ -98,25 +105,18 @@ def show_ablation(made: Ablation) -> None:
     from funnel.ablation.markdown import remarks_of
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    for place in range(0, len(made.columns), 2):
-        column = made.columns[place]
+    beside = 2 if console.width >= 100 else 1
+    for place in range(0, len(made.columns), beside):
+        column, several = made.columns[place], range(place, place + beside)
         expected = "expected " if column.truth else ""
         title = f"{column.about}: {column.rows:,} {column.space} rows, {column.positives:,.0f} {expected}positives"
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
         table.add_column("", no_wrap=True)
-        for head in (
-            "AUC",
-            "± s.d.",
-            "to first",
-            "95 % interval",
-            made.columns[place + 1].measure,
-            "± s.d.",
-            "to first",
-            "95 % interval",
-        ):
-            table.add_column(head, justify="right", no_wrap=True)
+        for one in several:
+            for head in (made.columns[one].measure, "± s.d.", "to first", "95 % interval"):
+                table.add_column(head, justify="right", no_wrap=True)
         for row in made.rows:
-            table.add_row(row.title, *_cells(row.cells[place], 4), *_cells(row.cells[place + 1], 3))
+            table.add_row(row.name, *(text for one in several for text in _cells(row.cells[one], 3 + (one % 2 == 0))))
         console.print(table)
     for name, reason in made.left_out.items():
         print(f"left out: {name}: {reason}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from funnel.ablation.columns import Column
 from funnel.ablation.table import Ablation, Cell
+from funnel.errors import RunError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,9 @@ def draw(ablation: Ablation, folder: Path) -> list[Path]:
     Args:
         ablation: With two variants or more.
         folder: Where to write.
+
+    Raises:
+        RunError: The disk is full, say.
     """
     import matplotlib as mpl  # noqa: PLC0415  # slow to import, and only needed here
 
@@ -34,8 +38,12 @@ def draw(ablation: Ablation, folder: Path) -> list[Path]:
     with mpl.rc_context({"svg.hashsalt": "funnel", "svg.fonttype": "path"}):
         for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             path, part = folder / f"ablation.{ending}", folder / f".ablation.{ending}.part"
-            figure.savefig(part, format=ending, dpi=200, metadata=metadata)
-            part.replace(path)
+            try:
+                figure.savefig(part, format=ending, dpi=200, metadata=metadata)
+                part.replace(path)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise RunError(f"{path}: cannot be written: {error.strerror}. Make room: the same command goes on.") from None
             written.append(path)
     return written
 
@@ -63,14 +71,16 @@ def _figure(ablation: Ablation) -> Figure:
         f"{ablation.name}: difference to {first.paper or first.name}", fontsize=12, fontweight="bold", x=0.02, ha="left"
     )
     drawn = f"{ablation.drawn} and {count} seeds" if count > 1 else f"{ablation.drawn}, one seed"
-    figure.supxlabel(f"95 % intervals, paired bootstrap over {drawn}; grey: 0 is inside", fontsize=8, color="#555555")
+    told = f"95 % intervals, paired bootstrap over {drawn}. Grey: 0 is inside. Dashed: where it would be calibrated."
+    figure.supxlabel(told, fontsize=8, color="#555555", x=0.02, ha="left")
     return figure
 
 
 def _panel(panel: Axes, column: Column, cells: list[Cell], first: Cell, *, name: str) -> None:
     calibration = column.measure != "AUC"
     where = "all rows, against the truth" if column.truth else f"{column.rows:,} {column.space} rows"
-    panel.set_title(f"{column.name}  {column.measure}", fontsize=9, fontweight="semibold", loc="left", pad=16)
+    title = f"{column.name}  {column.measure}"
+    panel.set_title(title, fontsize=9 * min(1, 42 / len(title)), fontweight="bold", loc="left", pad=16)
     below = f"{where}; {name} has {first.mean:.4f}" if math.isfinite(first.mean) else f"{where}; undefined"
     panel.annotate(below, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=7.5, color="#666666")
     for place in range(1, len(cells), 2):
@@ -78,16 +88,6 @@ def _panel(panel: Axes, column: Column, cells: list[Cell], first: Cell, *, name:
     panel.axvline(0, color="#444444", linewidth=0.8, zorder=1)
     if calibration and math.isfinite(first.mean):
         panel.axvline(1 - first.mean, color=DIFFERS, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        panel.text(
-            1 - first.mean,
-            1.0,
-            " calibrated",
-            transform=panel.get_xaxis_transform(),
-            fontsize=7,
-            color=DIFFERS,
-            va="top",
-            ha="left",
-        )
     for place, cell in enumerate(cells):
         if cell.difference is None or cell.low is None or cell.high is None or math.isnan(cell.difference):
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -18,7 +17,7 @@ from funnel.ablation.variants import Variant
 from funnel.data.store import Store
 from funnel.errors import DivergedError, FunnelError
 from funnel.fitting import Start, fit_events
-from funnel.model._keras import keras
+from funnel.model.release import released
 from funnel.run import Run
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.training.workspace import Workspace
@@ -88,7 +87,8 @@ def _fit(variant: str, schema: FunnelSchema, store: Store, folder: Folder) -> Ge
     failed: str | None = None
     logits: NDArray[np.float32] | None = None
     try:
-        with _without_remarks():
+        # The graphs and the weights of so many models do not fit into memory together.
+        with released(), _without_remarks():
             found, logits = yield from _made(schema, store, workspace)
         metrics |= found
     except DivergedError as error:
@@ -98,9 +98,6 @@ def _fit(variant: str, schema: FunnelSchema, store: Store, folder: Folder) -> Ge
         raise type(error)(f"{variant}, seed {schema.train.seed}: {error}") from None
     folder.save(variant, schema.train.seed, metrics, logits)
     workspace.remove()
-    # The graphs and the weights of so many models do not fit into memory together.
-    gc.collect()
-    keras.backend.clear_session()
     return failed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from funnel.ablation.events import FitBegun, FitEnded, Planned
 from funnel.data.prepare import prepare
 from funnel.errors import DataError, DivergedError, RunError, SchemaError
 from funnel.evaluation.metrics import auc
+from funnel.model._keras import tf
 from funnel.schema.reader import load_schema
 from funnel.simulation import simulate
 from tests.ablation import small
@@ -223,6 +225,19 @@ def test_a_variant_that_diverges_is_left_out_and_not_tried_again(folder: Path, t
     assert not [event for event in events if isinstance(event, FitBegun)]
     with pytest.raises(DivergedError, match="dr, seed 0"):
         again(folder, tmp_path / "out", objectives=["dr"])
+
+
+def test_no_graph_outlives_its_fit(folder: Path, tmp_path: Path) -> None:
+    graphs = []
+
+    def watch(event) -> None:
+        if isinstance(event, FitEnded):
+            gc.collect()
+            graphs.append(sum(isinstance(one, tf.Graph) for one in gc.get_objects()))
+
+    again(folder, tmp_path / "out", repeats=3, overrides=["train.epochs=1"], watch=watch)
+    assert len(graphs) == 6
+    assert len(set(graphs[1:])) == 1
 
 
 def test_one_variant_with_one_seed_is_a_table_too(folder: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_what_it_says_where_nobody_looks(folder: Path) -> None:
         "4 of 4 fits: esmm, seed 1 took ",
         " fits/min, 0 s left",
         "buy_given_click: ",
-        "BASE (parent_space-ns)",
+        " parent_space-ns ",
         "95 % interval",
         f"table and plot: {folder / 'whole' / 'ablation.md'}\n",
     ):
