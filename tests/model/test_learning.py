@@ -114,3 +114,30 @@ def test_fit_of_keras_on_star_or_raw_batches_learns_what_the_engine_learns_on_th
     assert found.keys() == {"click", "buy", "buy_given_click"}
     for name, column in joined.predict(rows, verbose=0).items():
         np.testing.assert_allclose(found[name], column, atol=1e-5)
+
+
+def test_weights_of_rows_and_unknown_labels_come_through_keras_too() -> None:
+    made = shop.tree()
+    made["data"]["validation"] = None
+    schema, data = funnel.load_schema(made), shop.frames(rows=60)
+    store = funnel.prepare(schema, data)
+    model = model_of(schema, store)
+    columns, labels = raw(data)
+
+    def loss(rows: Any, weights: Any, given: Any) -> float:
+        some = {name: tf.gather(column, rows) for name, column in columns.items()}
+        inputs = (some, given[rows]) if weights is None else (some, given[rows], tf.constant(weights, tf.float32))
+        return float(model.compute_loss(inputs))
+
+    # A row of weight 0 is as good as absent, one of weight 2 as good as twice there.
+    weighed = loss(np.arange(60), np.repeat([0.0, 2.0], [20, 40]), labels)
+    assert weighed == pytest.approx(2 * 40 / 60 * loss(np.arange(20, 60), None, labels), rel=1e-5)
+    lost = labels.copy()
+    lost[:20, 1] = np.where(labels[:20, 0] == 1, np.nan, 0)  # of rows without a click it is known that they were not bought
+    p = model.predict(tf.data.Dataset.from_tensors(columns), verbose=0)["buy"].astype(float)
+    errors = -np.log(np.where(labels[:, 1] == 1, p, 1 - p))[np.isnan(lost[:, 1])]
+    assert len(errors) > 3
+    every = loss(np.arange(60), None, labels)
+    assert loss(np.arange(60), None, lost) == pytest.approx(every - errors.sum() / 60, rel=1e-5)
+    dataset = tf.data.Dataset.from_tensors((columns, labels, np.ones(60, np.float32)))
+    assert np.isfinite(model.fit(dataset, epochs=1, verbose=0).history["loss"]).all()
