@@ -77,7 +77,7 @@ def test_an_interrupt_at_any_event_loses_nothing_though_no_checkpoint_was_due(tm
 def test_an_interrupt_while_the_validation_rows_are_judged_loses_nothing(
     tmp_path: Path, data, whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     train = {"checkpoint": {"minutes": 60}}
