@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "ablate": "funnel.ablation.ablate",
     "build": "funnel.api",
     "check": "funnel.doctor.check",
     "dataset": "funnel.api",

@@ -173,6 +173,56 @@ def fit(
 
 
 @app.command()
+def ablate(
+    schema: SchemaFile,
+    objectives: Annotated[
+        str | None,
+        typer.Option("--objectives", metavar="A,B,...", help="The rows, in order, each maybe with -ns (no shared embeddings)."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Fits of each, with a seed of its own.")] = 10,
+    data: DataFolder = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the fits [ablations/NAME].")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare objectives on the test rows, each fitted with several seeds; the same command goes on where it was stopped."""
+    from funnel.ablation_screen import AblationScreen, show_ablation
+    from funnel.schema.reader import load_schema
+    from funnel.training.process import tune_allocator, tune_threads
+
+    declared = load_schema(schema, overrides or ())
+    tune_allocator()
+    tune_threads(declared)
+    screen = AblationScreen(quiet=as_json)
+    screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    _load_tensorflow()
+    from funnel.ablation.ablate import ablate as ablate_
+    from funnel.ablation.ablate import default_out
+    from funnel.data.origin import origin_of
+    from funnel.data.prepare import default_store
+
+    origin = origin_of(declared, data, schema)
+    screen.say(f"data: {origin}{_simulated(origin.root)}")
+    folder, kept = out or default_out(declared), store or default_store(declared, origin)
+    names = None if objectives is None else [name.strip() for name in objectives.split(",") if name.strip()]
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with screen:
+            made = ablate_(declared, origin, objectives=names, repeats=repeats, out=folder, store=kept, watch=screen.watch)
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on from what is in {shlex.quote(str(folder))}", file=sys.stderr)
+        raise Stopped(INTERRUPTED) from None
+    if as_json:
+        print(json.dumps(made.as_dict(), indent=1))
+        return
+    show_ablation(made)
+    print(f"table and plot: {folder / 'ablation.md'}")
+
+
+@app.command()
 def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test", as_json: AsJson = False) -> None:
     """Judge a run on rows with labels."""
     rows = _split(split)

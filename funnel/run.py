@@ -18,6 +18,7 @@ from funnel.data.known import Known
 from funnel.data.origin import Split, origin_of
 from funnel.data.prepare import make_store
 from funnel.data.sampling import keep_rates
+from funnel.data.star import Star
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError
@@ -188,6 +189,10 @@ class Run:
             groups=np.concatenate([one for one in groups if one is not None]) if self.schema.evaluate.group_by else None,
             weights=1 / keep_rates(self.schema, label) if sampled else None,
         )
+
+    def logits(self, star: Star) -> np.ndarray:
+        """Conditional logits of all facts of a star, in their order: float32 [rows, stages]."""
+        return self._predictor.logits(star, self.schema.evaluate.batch_size)
 
     def predict(self, data: Any = None, split: Split = "test") -> dict[str, np.ndarray]:
         """Every probability by name for every row, in the order of the rows: float32 [rows]. Needs no labels.

@@ -15,6 +15,7 @@ from funnel.doctor.drift import drift_findings
 from funnel.doctor.features import feature_findings
 from funnel.doctor.finding import Finding, sort
 from funnel.doctor.leaks import leak_findings
+from funnel.doctor.objective import objective_findings
 from funnel.doctor.opening import open_rows
 from funnel.doctor.rows import rows_findings
 from funnel.doctor.sample import Sample
@@ -81,6 +82,7 @@ def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Find
         *problems,
         *rows_findings(schema, store),
         *stage_findings(schema, store, by_stage),
+        *objective_findings(schema, by_stage, training_rows(schema, store)),
         *leak_findings(sample, watch),
         *feature_findings(schema, store, sample),
         *drift_findings(schema, store, sample, by_stage, watch),

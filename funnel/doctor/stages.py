@@ -102,7 +102,7 @@ def _prior(about: str, prior: float, rows: StageRows) -> Iterator[Finding]:
     message = (
         f"{rows.rate:.4g} of {rows.rows:,} rows of {rows.given} reach it, expected about the declared prior of {prior:.4g}: it "
         f"looks sampled, as if {kind} had been left out. Probabilities will be those of these rows, and wrong elsewhere, "
-        "unless they are corrected. Take all rows, or mend `prior`."
+        "unless it is undone. Take all rows, declare `sampling`, or mend `prior`."
     )
     yield Finding("warning", about, message)
 
@@ -112,7 +112,7 @@ def _round(about: str, rows: StageRows, space: str) -> Iterator[Finding]:
     if rows.positives >= ROUND_FROM and not rest and 1 <= ratio <= MOST_RATIO:
         message = (
             f"there are exactly {ratio} rows without it for each of the {rows.positives:,} with it, which chance hardly ever "
-            f"does: the former look sampled. Probabilities will then be too high: train on every {space}, or correct them."
+            f"does: the former look sampled. Probabilities will be too high: train on every {space}, or declare `sampling`."
         )
         yield Finding("note", about, message)
 

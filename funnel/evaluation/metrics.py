@@ -60,26 +60,39 @@ def group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: 
     return _mean(areas[counted], impressions[counted]), int(np.count_nonzero(counted))
 
 
-def auc_standard_error(labels: ArrayLike, scores: ArrayLike) -> float:
+def auc_standard_error(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
     """The standard error of `auc` (DeLong et al., 1988), through ranks in O(n log n) (Sun & Xu, 2014).
+
+    With weights it is the root of the summed squares of the rows' influences, each times n / (n - 1) for the n rows of its
+    class; without, this is DeLong's. A weight says how much a row counts, not how many independent rows there are: a row of
+    weight 2 leaves a greater error than two rows of weight 1.
 
     Args:
         labels: 0 or 1, shape [n].
         scores: Logits, probabilities, or anything else in the same order, shape [n]; may be infinite.
+        weights: Finite, at least 0, shape [n].
 
     Returns:
-        At least 0, and 0 where no scores of the classes overlap; NaN where a class has fewer than two rows.
+        At least 0, and 0 where no scores of the classes overlap; NaN where a class has fewer than two rows with a weight.
 
     Raises:
         ValueError: Shapes, dtypes or values are not as described, or some are NaN.
     """
-    _, positive, negative, _ = _runs(*_rows(labels, scores, "scores", None))
-    positives, negatives = positive.sum(), negative.sum()
-    if min(positives, negatives) < 2:
+    rows, score, weight = _rows(labels, scores, "scores", weights)
+    weight = weight / weight.max() if weight.any() else weight  # squares neither vanish nor overflow
+    runs = _runs(rows, score, weight)
+    squares = runs if weights is None else _runs(rows, score, weight**2)
+    positive, negative = runs.positive, runs.negative
+    counts = [int(np.count_nonzero(weight[of_class])) for of_class in (rows, ~rows)]
+    if min(counts) < 2:
         return math.nan
-    beaten = (np.cumsum(negative) - negative / 2) / negatives  # by a positive row: the share of negative ones
-    lost_to = 1 - (np.cumsum(positive) - positive / 2) / positives  # by a negative row: the share of positive ones
-    return math.sqrt(_variance(beaten, positive) / positives + _variance(lost_to, negative) / negatives)
+    beaten = (np.cumsum(negative) - negative / 2) / negative.sum()  # by a positive row: the share of negative ones
+    lost_to = 1 - (np.cumsum(positive) - positive / 2) / positive.sum()  # by a negative row: the share of positive ones
+    variances = (
+        _variance_of_mean(beaten, positive, squares.positive, counts[0]),
+        _variance_of_mean(lost_to, negative, squares.negative, counts[1]),
+    )
+    return math.sqrt(sum(variances))
 
 
 def log_loss_from_logits(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -248,5 +261,7 @@ def _mean(values: Floats, weights: Floats) -> float:
     return float(np.sum(values[used] * weights[used]) / np.sum(weights[used])) if used.any() else math.nan
 
 
-def _variance(values: Floats, counts: Floats) -> float:
-    return float(np.sum(counts * (values - _mean(values, counts)) ** 2) / (counts.sum() - 1))
+def _variance_of_mean(values: Floats, weights: Floats, squares: Floats, rows: int) -> float:
+    """The variance of a weighted mean of independent rows, by run: its value, weight and the sum of its squared weights."""
+    gaps = (values - _mean(values, weights)) ** 2
+    return float(np.sum(squares * gaps) / weights.sum() ** 2 * rows / (rows - 1))

@@ -137,12 +137,15 @@ class Objective(keras.layers.Layer):
             label=rows.label,
             logit=logit_B,
             row=weighing.row,
-            inside=weighing.noted(weighing.row * rows.inside / tf.maximum(weighing.propensity(), declared.clip)),
-            outside=weighing.row * rows.outside / tf.maximum(weighing.propensity(of_others=True), declared.clip),
+            inside=weighing.noted(weighing.row * rows.inside / tf.maximum(weighing.propensity(), self._clip(declared, stage))),
+            outside=weighing.row * rows.outside / tf.maximum(weighing.propensity(of_others=True), self._clip(declared, stage)),
             twin=judged.twins.get(self._names[stage]),
             self_normalize=declared.self_normalize,
         )
         return declared.counterfactual_weight * _risk(declared, parts) + entire_B
+
+    def _clip(self, declared: Unbias | Ips | Dr | Dcmt, stage: int) -> float:
+        return declared.clip if declared.clip is not None else max(CLIP * self._given[stage], TINY)
 
     def _row_weights(
         self, declared: ParentSpace | Aman | Oversampling | Unbias, stage: int, rows: StageRows, weighing: _Weighing
@@ -157,11 +160,13 @@ class Objective(keras.layers.Layer):
                 return (inside_B + rate * weighing.row * rows.outside) / (given + rate * (1 - given))
             case Oversampling(factor=factor):
                 return inside_B * (1 + (factor - 1) * rows.label) / (given * (1 + (factor - 1) * self._priors[stage]))
-            case Unbias(clip=clip):
+            case Unbias():
                 # The chance to be accepted in place of the draw, for the same reason.
-                return counterfactual.normalised(weighing.noted(inside_B * tf.minimum(1.0, clip / weighing.propensity())))
+                chance_B = tf.minimum(1.0, self._clip(declared, stage) / weighing.propensity())
+                return counterfactual.normalised(weighing.noted(inside_B * chance_B))
 
 
+CLIP = 0.1  # of the mean propensity, which no row is divided by less than: none counts more than ten times the mean
 TINY = 1e-12  # a share of rows is at least so large: of none there is no loss either
 
 

@@ -11,6 +11,7 @@ from funnel.schema._base import Declared, Name, Shorthand, problem, require_know
 from funnel.schema.topology import Place, Topology
 
 Weight = Annotated[float, Field(ge=0)]
+Clip = Annotated[float, Field(gt=0, lt=1)]
 Weights = Annotated[
     Annotated[dict[Name, Weight], Tag("by stage")] | Annotated[Literal["uncertainty"], Tag("learnt")],
     # So that one of the two is complained of, not both.
@@ -74,8 +75,9 @@ class Unbias(_Objective):
 
     kind: Literal["unbias"]
     """Rejection sampling by the propensity."""
-    clip: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """The propensity up to which every row is accepted; others are with the chance `clip / propensity`, and weighted by it."""
+    clip: Clip | None = None
+    """The propensity up to which every row is accepted; others are with the chance `clip / propensity`, and weighted by it.
+    Default: a tenth of the mean, the share of the training rows that are the parent's."""
 
 
 class Division(_Objective):
@@ -91,8 +93,9 @@ class _Counterfactual(_Objective):
     propensities = True
     cumulative = True
 
-    clip: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """The least propensity that a row is divided by."""
+    clip: Clip | None = None
+    """The least propensity that a row is divided by. Default: a tenth of the mean, the share of the training rows that are the
+    parent's."""
     self_normalize: bool = True
     """Divide by the sum of the inverse propensities, and not by the number of rows: less variance for a little bias."""
     counterfactual_weight: Weight = 1.0

@@ -113,7 +113,7 @@ class Workspace:
         if ("from" in begun) != ("from" in content):
             got, expected = content.get("from", "nothing"), begun.get("from", "nothing")
             raise RunError(f"{where}: --from: got {got}, expected {expected}. {repair}")
-        changed = list(_differences(begun.get("schema"), content["schema"], ""))
+        changed = list(differences(begun.get("schema"), content["schema"], ""))
         changed = [one for one in changed if not any(one[0] == free or one[0].startswith(f"{free}.") for free in FREE)]
         if changed:
             path, was, now = changed[0]
@@ -205,13 +205,13 @@ def link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=link)
 
 
-def _differences(was: Any, now: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def differences(was: Any, now: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     """The paths at which two trees differ, and what each has there."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*was, *now]):
-            yield from _differences(was.get(key), now.get(key), f"{path}.{key}" if path else key)
+            yield from differences(was.get(key), now.get(key), f"{path}.{key}" if path else key)
     elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         for place, (one, other) in enumerate(zip(was, now, strict=True)):
-            yield from _differences(one, other, f"{path}[{place}]")
+            yield from differences(one, other, f"{path}[{place}]")
     elif was != now:
         yield path, was, now

@@ -82,7 +82,7 @@ def test_a_rate_far_from_the_declared_one_looks_sampled(prior, said):
     assert (warning.level, warning.about) == ("warning", "stage click")
     assert "sampled" in warning.message
     assert said in warning.message
-    assert "corrected" in warning.message
+    assert "declare `sampling`" in warning.message
 
 
 def test_a_rate_far_from_the_declared_one_by_chance_does_not():

@@ -62,6 +62,22 @@ def slow_group_auc(labels, scores, groups, weights):
     return (float(np.average(areas, weights=impressions)) if areas else math.nan), len(areas)
 
 
+def slow_weighted_error(labels, scores, weights):
+    """What each row's weight is worth, by moving it: the AUC's derivative, times the weight."""
+    rows = list(zip(labels, scores, [Fraction(float(weight)) for weight in weights], strict=True))
+    classes = {y: [(s, w) for label, s, w in rows if label == y and w] for y in (0, 1)}
+    sums = {y: sum(w for _, w in classes[y]) for y in (0, 1)}
+    if min(map(len, classes.values())) < 2:
+        return math.nan
+    area, variance = Fraction(slow_auc(labels, scores, weights)), Fraction(0)
+    for label, score, weight in rows:
+        other = 1 - label
+        won = sum(v * (pairwise(score, x) if label else pairwise(x, score)) for x, v in classes[other]) / sums[other]
+        n = len(classes[label])
+        variance += (weight / sums[label] * (won - area)) ** 2 * Fraction(n, n - 1)
+    return math.sqrt(variance)
+
+
 def slow_standard_error(labels, scores):
     positives, negatives = scores[labels == 1], scores[labels == 0]
     wins = np.array([[float(pairwise(x, y)) for y in negatives] for x in positives])
@@ -196,6 +212,9 @@ def test_calibration_bins_hold_equal_mass_not_equal_widths():
 def test_standard_error_by_hand():
     # Shares won: .5 and 1 for the positives, 1 and .5 for the negatives: each class adds a variance of .125, over 2.
     assert auc_standard_error([1, 1, 0, 0], [1, 3, 0, 2]) == pytest.approx(math.sqrt(0.125), rel=1e-15)
+    # Weights 3, 1 of the positives: AUC .625; shares .5 and 1 won by them, 1 and .25 lost to by the negatives.
+    weighted = (9 / 16 * 0.125**2 + 1 / 16 * 0.375**2) * 2 + (1 / 4 * 0.375**2 + 1 / 4 * 0.375**2) * 2
+    assert auc_standard_error([1, 1, 0, 0], [1, 3, 0, 2], [3, 1, 1, 1]) == pytest.approx(math.sqrt(weighted), rel=1e-15)
     assert auc_standard_error([1, 1, 0, 0], [3, 4, 1, 2]) == 0
     assert auc_standard_error([1, 1, 0, 0], [1, 1, 1, 1]) == 0
 
@@ -231,6 +250,32 @@ def test_standard_error_is_that_of_all_pairs(drawn):
         assert math.isnan(auc_standard_error(labels, scores))
     else:
         assert close(auc_standard_error(labels, scores), slow_standard_error(labels, scores))
+
+
+@for_all(rows(), st.sampled_from([1, 0.3, 1e-200, 1e200]))
+def test_weighted_standard_error_is_made_of_the_rows_influences(drawn, scale):
+    labels, scores, weights, _ = drawn
+    assert auc_standard_error(labels, scores, weights * scale) == pytest.approx(
+        slow_weighted_error(labels, scores, weights), rel=1e-9, abs=1e-12, nan_ok=True
+    )
+    assert close(auc_standard_error(labels, scores, np.full(len(labels), 0.3 * scale)), auc_standard_error(labels, scores))
+    counted = weights > 0
+    assert close(
+        auc_standard_error(labels, scores, weights), auc_standard_error(labels[counted], scores[counted], weights[counted])
+    )
+
+
+def test_a_weighted_standard_error_is_that_of_drawing_rows_again():
+    random = np.random.default_rng(3)
+    found, errors = [], []
+    for _ in range(600):
+        labels = random.random(400) < 0.3
+        scores = random.normal(labels, 1)
+        weights = np.where(random.random(400) < 0.2, 5.0, 1.0)
+        found.append(auc(labels, scores, weights))
+        errors.append(auc_standard_error(labels, scores, weights))
+    assert np.mean(errors) == pytest.approx(np.std(found), rel=0.1)
+    assert np.mean(errors) > 1.2 * auc_standard_error(labels, scores)  # weights cost precision
 
 
 @for_all(rows(min_size=1), st.integers(1, 50))

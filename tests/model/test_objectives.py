@@ -282,6 +282,15 @@ def test_ips_by_hand() -> None:
     assert both == pytest.approx(0.5 * LOG2 + (math.log(4) + 3 * math.log(4 / 3)) / 4)
 
 
+def test_no_row_counts_more_than_ten_times_the_mean_unless_a_clip_is_declared() -> None:
+    towers = [[0.0, 0.0], [math.log(0.01 / 0.99), 0.0], [0.0, 0.0], [0.0, 0.0]]  # P(click) = 1/2, 1/100
+    schema = schema_of(TWO, {"kind": "ips", "entire_space_weight": 0})
+    learnt = Learnt(rows={}, scales={}, priors=(0.3, 0.5))
+    found = minimised(schema, LABELS, towers, learnt=learnt)
+    # A tenth of .3, and not .01.
+    assert float(found.effective["s1"]) == pytest.approx((2 + 1 / 0.03) ** 2 / (2**2 + 1 / 0.03**2), rel=1e-5)
+
+
 def test_dr_by_hand() -> None:
     # All labels are guessed as 1/2, so that every imputed error is that of p = 1/4: (log 4 + log 4/3) / 2.
     z = math.log(1 / 3)

@@ -77,7 +77,7 @@ def test_an_interrupt_at_any_event_loses_nothing_though_no_checkpoint_was_due(tm
 def test_an_interrupt_while_the_validation_rows_are_judged_loses_nothing(
     tmp_path: Path, data, whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object, **__: object) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     train = {"checkpoint": {"minutes": 60}}
@@ -173,3 +173,22 @@ def test_a_warm_start_that_was_stopped_ends_where_an_unbroken_one_does_and_still
     assert [event.step for event in events if isinstance(event, Resumed)] == [4]
     assert same(run, unbroken)
     assert run.manifest["warm_start"] == unbroken.manifest["warm_start"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "shared"),
+    [({"kind": "dr", "weights": "uncertainty"}, True), ({"kind": "dcmt"}, False), ({"kind": "division"}, False)],
+)
+def test_second_towers_learnt_weights_and_own_tables_are_gone_on_with_too(tmp_path: Path, data, objective, shared) -> None:
+    made = tree() | {"objective": objective}
+    made["model"]["share_embeddings"] = shared
+    unbroken = funnel.fit(made, data)
+    for stop in (4, 9):
+        with pytest.raises(Halt):
+            funnel.fit(made, data, out=tmp_path / "run", resume=True, watch=stop_after(stop))
+    run = funnel.fit(made, data, out=tmp_path / "run", resume=True)
+    assert same(run, unbroken)
+    for mine, theirs in zip(run.model.objective.variables, unbroken.model.objective.variables, strict=True):
+        assert (mine.numpy() == theirs.numpy()).all()
+        assert mine.numpy().any()
+    assert run.metrics == unbroken.metrics

@@ -105,3 +105,28 @@ def test_a_fit_from_a_run_tells_what_it_took_over_and_goes_on(old: Any, tmp_path
     assert first.losses["loss"] < old.history[0]["losses"]["loss"]
     again = funnel.load(tmp_path / "next")
     assert again.vocabulary.terms["items"].to_list() == run.vocabulary.terms["items"].to_list()
+
+
+def test_stages_with_tables_of_their_own_start_from_shared_ones_and_the_other_way_round(old: Any) -> None:
+    apart, _, told = started(old, tree(share_embeddings=False), shop.frames())
+    assert not told.fresh
+    for bottom in apart.network.bottoms:
+        for dim, table in bottom.embeddings.tables.items():
+            np.testing.assert_array_equal(table, old.model.network.bottoms[0].embeddings.tables[dim])
+    fitted = funnel.fit(tree(share_embeddings=False), shop.frames())
+    click, buy = fitted.model.network.bottoms
+    assert (click.embeddings.tables["6"].numpy() != buy.embeddings.tables["6"].numpy()).any()
+    again, _, _ = started(fitted, tree(share_embeddings=False), shop.frames())
+    one, _, _ = started(fitted, tree(), shop.frames())
+    for dim, table in click.embeddings.tables.items():
+        np.testing.assert_array_equal(again.network.bottoms[0].embeddings.tables[dim], table)
+        np.testing.assert_array_equal(again.network.bottoms[1].embeddings.tables[dim], buy.embeddings.tables[dim])
+        # All rows have taught the first stage.
+        np.testing.assert_array_equal(one.network.bottoms[0].embeddings.tables[dim], table)
+
+
+def test_another_objective_goes_on_with_the_towers_that_it_has(old: Any) -> None:
+    made = tree() | {"objective": "dcmt"}
+    model, _, told = started(old, made, shop.frames())
+    assert told.fresh == ("buy.twin/dense_0", "buy.twin/logit")
+    np.testing.assert_array_equal(model.network.towers[1].logit.kernel, old.model.network.towers[1].logit.kernel)
