@@ -96,7 +96,8 @@ def test_a_row_that_stands_for_many_counts_as_many(drawn):
             for score in SCORES:
                 expected = getattr(getattr(whole, kind)[name], score)
                 assert getattr(scores, score) == pytest.approx(expected, rel=1e-9, nan_ok=True), (kind, name, score)
-            # Only the rows that were judged come with their weights, and each is one row.
+            # The error is of rows, not of what they stand for, and so has an oracle of its own; here it says with which weights
+            # it was asked: only the rows that were judged come with their weights, and each is one row.
             assert scores.auc_error == sum(weights[_judged(kind, name, labels)])
             assert scores.rows == _judged(kind, name, labels).sum()
 
