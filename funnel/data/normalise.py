@@ -61,6 +61,9 @@ class Normalised:
     faults: Faults
 
 
+FUTURE = 1 << 61  # later than all times, and not too late to be subtracted from
+
+
 def normalise(
     schema: FunnelSchema, source: str, piece: Piece, *, labels: bool, weights: bool = False, seed: int = 0
 ) -> Normalised:
@@ -207,18 +210,25 @@ class _Normaliser(Checker):
         name = role.split(maxsplit=1)[1]
         maturity = next(stage.matures_after for stage in self.schema.stages if stage.name == name)
         assert maturity is not None  # noqa: S101  # it names the column
-        series = self._moments(series)
+        series = _times(series)
         found = amounts(series, maturity, f"{self.piece.where} column {series.name!r}")
         what = "a time (ISO 8601)" if maturity.timed else "a number"
         repair = "Mend the row, or the period: a text such as `7d` for times, a number for numbers."
         wanted = f"expected {what}, since matures_after.period is {maturity.period!r}. {repair}"
         bad = found.is_null() & series.is_not_null()
         self.refuse(bad, series.name, "no time", lambda row: f"got {series[row]!r}, {wanted}")
-        return found.fill_null(0).to_numpy()
+        # Of what age a row is without a time is not known: it is taken for young. Logs often time what follows a click by the
+        # click, which rows without one do not have.
+        return found.fill_null(FUTURE if role == event_role(name) else -FUTURE).to_numpy()
 
     def _moments(self, series: pl.Series) -> pl.Series:
-        series = series.replace("", None) if series.dtype == pl.String else series
-        series = series.fill_nan(None) if series.dtype.is_float() else series
+        series = _times(series)
         wanted = "got no time, expected one in every row. Mend the row."
         self.refuse(series.is_null(), series.name, "no time", lambda _: wanted)
         return series
+
+
+def _times(series: pl.Series) -> pl.Series:
+    """A column of times, null where there is none."""
+    series = series.replace("", None) if series.dtype == pl.String else series
+    return series.fill_nan(None) if series.dtype.is_float() else series

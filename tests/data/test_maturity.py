@@ -162,22 +162,23 @@ def test_young_labels_are_not_known():
 SKIP = {"data": {"bad_rows": {"kind": "skip", "max_share": 1.0}}}
 
 
-@pytest.mark.parametrize(
-    ("column", "values", "said"),
-    [
-        ("t", [1, None, 3, 4], "got no time, expected one in every row"),
-        ("s", [1, 2, None, 4], "got no time, expected one in every row"),
-        ("t", ["1", "2", "3", ""], "got no time, expected one in every row"),
-        ("t", ["1", "2", "3", "2024-01-01"], r"got '2024-01-01', expected a number, since matures_after\.period is 10\.0"),
-    ],
-)
-def test_a_row_without_a_time_is_refused(column, values, said):
-    columns = ROWS | {"s": [100] * 4} | {column: values}
-    declared = {"period": 10, "event": "t", "snapshot": "s"}
-    bad = next(row for row, value in enumerate(values) if value is None or not str(value).isdigit())
-    with pytest.raises(DataError, match=rf"^f\.csv, row {bad + 1} column '{column}': {said}"):
-        normalised(declared, columns)
-    found = normalised(declared, columns, **SKIP)
+@pytest.mark.parametrize("column", ["t", "s"])
+@pytest.mark.parametrize("empty", [None, float("nan"), ""])
+def test_a_row_without_a_time_is_taken_for_young(column, empty):
+    old = {"t": 3, "s": 300}[column]
+    values = [empty, empty, old, old] if not isinstance(empty, str) else ["", "", str(old), str(old)]
+    columns = {"click": [1, 0, 1, 1], "buy": [0, 0, 0, 1], "t": [1] * 4, "s": [100] * 4} | {column: values}
+    found = normalised({"period": 10, "event": "t", "snapshot": "s"}, columns)
+    assert found.columns[young_role("buy")].tolist() == [True, True, False, False]
+    assert found.columns[label_role("buy")].tolist() == [X, X, 0, 1]
+
+
+def test_a_number_that_is_none_is_refused():
+    columns = ROWS | {"t": ["1", "2", "3", "2024-01-01"], "s": [100] * 4}
+    said = r"got '2024-01-01', expected a number, since matures_after\.period is 10\.0"
+    with pytest.raises(DataError, match=rf"^f\.csv, row 4 column 't': {said}"):
+        normalised({"period": 10, "event": "t", "snapshot": "s"}, columns)
+    found = normalised({"period": 10, "event": "t", "snapshot": "s"}, columns, **SKIP)
     assert (found.rows, found.faults.reasons) == (3, {"no time": 1})
 
 
