@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -15,7 +14,10 @@ from funnel.data.wanted import features_of
 from funnel.schema.data import Time
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.topology import Topology
+from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
+from funnel.simulation.draws import Draws
 from funnel.simulation.files import sources
 
 DEFAULT_PRIOR = 0.2
@@ -24,13 +26,14 @@ MOST_IDS = 2000
 FEW_IDS = 60  # so many ids of one feature are learnt even from the few rows of a late stage
 COMMON = np.sqrt(0.5)  # of an effect that all stages share, and as much is a stage's own
 RANK = 3
+LARGEST_LOGIT = 36.0  # beyond it, a probability would be 0 or 1
 
 
 class World:
     """All tables, and the effects behind the labels."""
 
-    def __init__(self, schema: FunnelSchema, seed: int, impressions: int, facts: int) -> None:
-        self._schema, self._seed, self._impressions = schema, seed, impressions
+    def __init__(self, schema: FunnelSchema, draws: Draws, impressions: int, facts: int) -> None:
+        self._schema, self._rng, self._impressions = schema, draws.of, impressions
         homes = sources(schema)
         sizes = {home: max(4, impressions // (10 * 2**place)) for place, home in enumerate(homes)} | {FACTS: facts}
         self._facts = facts
@@ -51,6 +54,10 @@ class World:
                 keys[home][dimension.key] = Column(text(every + 1), every, len(every), key=True)
         if isinstance(schema.data.validation, Time):
             keys[FACTS][schema.data.validation.column] = Column(pl.Series(1_700_000_000 + 10 * np.arange(facts)))
+        self.clock = clock_of(schema, draws, facts)
+        keys[FACTS] |= self.clock.columns
+        if schema.data.weight is not None:
+            keys[FACTS][schema.data.weight] = number_column(np.round(self._rng("weight").uniform(0.5, 2, facts), 4))
         self.tables = {home: keys[home] | self._table(home, homes[home], sizes[home]) | keys[home] for home in homes}
 
     def used(self, home: str, facts: list[Ints]) -> Ints:
@@ -58,15 +65,19 @@ class World:
         names = [name for name, own in self._home.items() if own == home]
         return np.unique(np.concatenate([self.index[name][rows] for name in names for rows in facts]))
 
-    def label(self) -> tuple[pl.DataFrame, dict[str, NDArray[np.uint8]]]:
-        """The truth, and labels drawn from it along the tree; they become columns of the facts."""
+    def label(self, selection: float) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
+        """The truth, and labels drawn from it along the tree: uint8 [facts, stages].
+
+        Args:
+            selection: How strongly the rows that reach later stages are selected: what multiplies the logits of the stages that
+                others come after.
+        """
         schema = self._schema
         probabilities: dict[str, Floats] = {}
         labels = np.zeros([self._facts, len(schema.stages)], np.uint8)
         conditional: list[Floats] = []
         reached: list[Floats] = []
         depths: list[int] = []
-        columns: dict[str, NDArray[np.uint8]] = {}
         for position, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True)):
             above = reached[place.parent] if place.parent >= 0 else np.ones(self._facts)
             depths.append(1 + (depths[place.parent] if place.parent >= 0 else 0))
@@ -79,18 +90,13 @@ class World:
                     above = above * (1 - conditional[other])
                 # Later stages have fewer rows to learn from: they vary less.
                 logits = self._effects(stage.name) / np.sqrt(depths[-1])
+                logits *= selection if _selects(schema.topology, position) else 1.0
                 conditional.append(_sigmoid(logits + _intercept(logits, above, stage.prior or DEFAULT_PRIOR)))
                 reached.append(above * conditional[-1])
                 happens = self._rng("label", stage.name).random(len(logits)) < conditional[-1]
                 labels[:, position] = happens & in_space(labels, place)
-                columns[stage.label or ""] = columns.get(stage.label or "", labels[:, position]) | labels[:, position]
             probabilities |= {stage.name: reached[-1], schema.conditional_names[position]: conditional[-1]}
-        self.tables[FACTS] |= {name: Column(pl.Series(column)) for name, column in columns.items()}
-        return pl.DataFrame(probabilities), dict(zip(schema.stage_names, labels.T, strict=True))
-
-    def _rng(self, *parts: str) -> np.random.Generator:
-        digest = hashlib.blake2b("\x1f".join((self._schema.name, *parts)).encode(), digest_size=8).digest()
-        return np.random.default_rng([self._seed, int.from_bytes(digest, "little")])
+        return pl.DataFrame(probabilities), labels
 
     def _normals(self, stage: str, what: str, *shape: int) -> Floats:
         """Standard normals of which half the variance is common to all stages."""
@@ -203,13 +209,23 @@ def _scaled(effects: Floats) -> Floats:
     return (effects - effects.mean()) / deviation if deviation > 1e-9 else np.zeros_like(effects)
 
 
+def _selects(topology: Topology, stage: int) -> bool:
+    """Whether others come after a stage: below it, below a join that it is a branch of, or `unless` it or such a join."""
+    alike = {stage}
+    for position, place in enumerate(topology):
+        if alike.intersection(place.branches):
+            alike.add(position)
+    return any(not place.is_join and alike.intersection((place.parent, *place.excluded)) for place in topology)
+
+
 def _sigmoid(logits: Floats) -> Floats:
-    return 1 / (1 + np.exp(-logits))
+    return 1 / (1 + np.exp(-np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)))
 
 
 def _intercept(logits: Floats, reached: Floats, rate: float) -> float:
     """What to add to the logits, so that `rate` of the facts that reach the stage pass it."""
-    low, high = -40.0, 40.0
+    high = max(40.0, float(np.abs(logits).max()) + 10)
+    low = -high
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if np.average(_sigmoid(logits + middle), weights=reached) < rate else (low, middle)
