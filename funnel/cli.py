@@ -273,21 +273,23 @@ def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", metavar="D
 def simulate(
     schema: SchemaFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files and their truth.")],
-    impressions: Annotated[int, typer.Option(min=1, help="Training rows.")] = 100_000,
+    impressions: Annotated[int, typer.Option(min=1, help="Training rows, before they are sampled.")] = 100_000,
     test_impressions: Annotated[int | None, typer.Option(min=1, help="Test rows [a fifth].")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal rows.")] = 0,
     selection: Annotated[
-        float, typer.Option(metavar="0..1", help="How much the rows that reach later stages differ from the others.")
-    ] = 0.5,
-    unknown: Annotated[float, typer.Option(metavar="SHARE", help="Of the labels after the first stage: null.")] = 0.0,
+        float, typer.Option(metavar="S", help="How strongly the rows that reach later stages are selected: 0 not, 4 strongly.")
+    ] = 1.0,
+    unknown: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of null labels, of stages that are given another one.")
+    ] = 0.0,
     overrides: Overrides = None,
 ) -> None:
     """Draw rows for a schema from a known truth, and write both."""
-    from funnel.schema.reader import load_schema
     from funnel.simulation import simulate as simulate_
 
-    declared = load_schema(schema, overrides or ())
-    made = simulate_(declared, out, impressions, test_impressions, seed, selection=selection, unknown=unknown)
+    made = simulate_(
+        schema, out, impressions, test_impressions, seed, selection=selection, unknown=unknown, overrides=overrides or ()
+    )
     print(f"{out}: simulated rows for {schema}, the true probabilities in {out / 'truth'}")
     for line in made.lines():
         print(f"  {line}")

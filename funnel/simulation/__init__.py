@@ -1,26 +1,33 @@
 """Files for any schema, drawn from a known truth: to try a schema before there are data, and to measure what a model recovers.
 
 A stage's conditional logit is the sum of the features' effects: one per id, a smooth one per number, the mean over a bag, and
-products of the latent factors of two ids. A share of an effect's variance, `selection`, is common to all stages, as who clicks
-also buys: without any, rows that reach a later stage are no better than others; with all of it, they are those that go on.
+products of the latent factors of two ids. A part of an effect's variance is common to all stages, as who clicks also buys:
+`selection` says how large a part. What the files then lack is drawn apart, so that the truth, and what happened, are the same
+with and without it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from funnel.data.labels import UNKNOWN
 from funnel.errors import DataError, listed
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.reader import load_schema
 from funnel.simulation.column import Ints
+from funnel.simulation.draws import Draws
+from funnel.simulation.files import Layout, sources, write
 from funnel.simulation.files import frame as as_frame
 from funnel.simulation.files import layout as lay_out
-from funnel.simulation.files import sources, write
-from funnel.simulation.log import Log
+from funnel.simulation.log import log_of, rows_by_stage
+from funnel.simulation.uses import require_one_use
 from funnel.simulation.world import World
 
 __all__ = ["Simulated", "simulate"]
@@ -28,71 +35,106 @@ __all__ = ["Simulated", "simulate"]
 
 @dataclass(frozen=True)
 class Simulated:
-    """What was written."""
+    """What was written.
+
+    Attributes:
+        out: The folder.
+        files: Relative to it.
+        impressions: Rows, by split.
+        drawn: The same, before sampling threw some away.
+        positives: Rows with a label, by split and stage.
+        unknown: Rows of which it is not known whether they reached a stage, by split and stage.
+    """
 
     out: Path
-    files: tuple[Path, ...]  # relative to the folder
-    impressions: dict[str, int]  # by split
-    positives: dict[str, dict[str, int]]  # by split and stage: as the files have them
-    drawn: dict[str, int]  # by split: rows before some were thrown away
+    files: tuple[Path, ...]
+    impressions: dict[str, int]
+    drawn: dict[str, int]
+    positives: dict[str, dict[str, int]]
+    unknown: dict[str, dict[str, int]]
 
     def lines(self) -> list[str]:
         """One line for each split, for people."""
-        lines = []
-        for split, rows in self.impressions.items():
-            of = f" of {self.drawn[split]:,} drawn" if rows < self.drawn[split] else ""
-            lines.append(f"{split}: {rows:,} rows{of}; " + ", ".join(f"{n:,} {s}" for s, n in self.positives[split].items()))
-        return lines
+        return [self._line(split) for split in self.impressions]
+
+    def _line(self, split: str) -> str:
+        rows, drawn = self.impressions[split], self.drawn[split]
+        stages = [
+            f"{count:,} {stage}" + (f" ({lost:,} unknown)" if (lost := self.unknown[split][stage]) else "")
+            for stage, count in self.positives[split].items()
+        ]
+        return f"{split}: {rows:,} rows{f' of {drawn:,} drawn' if rows < drawn else ''}; {', '.join(stages)}"
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for."""
+
+    schema: FunnelSchema
+    impressions: int
+    test_impressions: int
+    seed: int
+    selection: float
+    unknown: float
 
 
 def simulate(
-    schema: FunnelSchema,
-    out: Path,
+    schema: str | Path | Mapping[str, Any] | FunnelSchema,
+    out: str | Path,
     impressions: int,
     test_impressions: int | None = None,
     seed: int = 0,
     *,
-    selection: float = 0.5,
+    selection: float = 1.0,
     unknown: float = 0.0,
+    overrides: Sequence[str] = (),
 ) -> Simulated:
     """Write files that the schema's patterns match, and their truth to `truth/train.parquet` and `truth/test.parquet`.
 
-    A pure function of its arguments. The folder appears whole or not at all; a former simulation is replaced. Where the schema
-    declares them, rows are thrown away (`sampling`), labels are read before they are final (`matures_after`), and rows have
-    weights. The truth is that of all rows, and of final labels.
+    A pure function of schema, sizes, seed and options. The folder appears whole or not at all; a former simulation is replaced.
+    The truth is of the rows that are written, in their order, whatever is known of their labels.
 
     Args:
-        schema: The declaration.
+        schema: A file, a mapping, or a schema. Its `matures_after` has late labels lack, its `sampling` thins the rows out.
         out: The folder to write.
-        impressions: Training facts, before some are thrown away.
-        test_impressions: Test facts. Default: a fifth of the training facts.
+        impressions: Training facts, before they are sampled.
+        test_impressions: Test facts, likewise. Default: a fifth of the training facts.
         seed: Another one is another truth.
-        selection: How strongly the rows that reach later stages are selected, from 0 to 1: the share of the variance of each
-            feature's effect that is common to all stages.
-        unknown: The share of rows whose label is null, drawn for each label of stages that come after another.
+        selection: How strongly the rows that reach later stages are selected, 0 or more: how many times the variance of the
+            effects that are a stage's own is that of the effects that all stages have in common. With 0, rows that reach a
+            stage are no likelier than others to go on; with `inf`, those come first that would go on.
+        unknown: The share of labels that are null, in [0, 1), of each column that only stages given another one read.
+        overrides: `path=value` texts, such as `stages.buy.prior=0.1`.
 
     Raises:
-        DataError: The folder holds something else, or the patterns cannot be told apart; a share is out of its range.
+        SchemaError: The schema is not right.
+        DataError: The folder holds something else, the patterns cannot be told apart, a column has two uses, or no row is left.
     """
-    for name, share, end in (("selection", selection, "1"), ("unknown", unknown, "less than 1")):
-        if not 0 <= share <= 1 or (share == 1 and name == "unknown"):
-            raise DataError(f"{name}: got {share:g}, expected 0 to {end}. Give a share.")
     test_impressions = max(1, impressions // 5) if test_impressions is None else test_impressions
-    if min(impressions, test_impressions) < 1:
-        raise DataError(f"impressions: got {min(impressions, test_impressions):,}, expected 1 or more. Ask for some rows.")
-    out = out.resolve()
+    wish = _Wish(load_schema(schema, overrides), impressions, test_impressions, seed, selection, unknown)
+    _require_sense(wish)
+    out = Path(out).resolve()
     _refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}"
     partial.mkdir(parents=True)
     try:
-        sizes = {"train": impressions, "validation": max(1, impressions // 10), "test": test_impressions}
-        written = _write_all(schema, partial, sizes, seed, selection=selection, unknown=unknown)
+        made = _write_all(wish, partial, out)
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Simulated(out, *written)
+    return made
+
+
+def _require_sense(wish: _Wish) -> None:
+    if (fewest := min(wish.impressions, wish.test_impressions)) < 1:
+        raise DataError(f"impressions: got {fewest:,}, expected 1 or more. Ask for some rows.")
+    if not wish.selection >= 0:
+        raise DataError(f"selection: got {wish.selection:g}, expected 0 or more. 1 is usual, 4 is strong.")
+    if not 0 <= wish.unknown < 1:
+        raise DataError(f"unknown: got {wish.unknown}, expected a share of 0 or more, and below 1. Some labels must be known.")
+    require_one_use(wish.schema)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -103,22 +145,26 @@ def _refuse_foreign(out: Path) -> None:
         raise DataError(f"{out}: got a folder with other files ({found}), expected a former simulation. Name another folder.")
 
 
-def _write_all(
-    schema: FunnelSchema, folder: Path, sizes: dict[str, int], seed: int, *, selection: float, unknown: float
-) -> tuple[tuple[Path, ...], dict[str, int], dict[str, dict[str, int]], dict[str, int]]:
+def _write_all(wish: _Wish, folder: Path, out: Path) -> Simulated:
+    """Write everything into a folder that will be moved to `out`."""
+    schema, draws = wish.schema, Draws(wish.schema.name, wish.seed)
     layout = lay_out(schema, folder)
-    # Splits that read the same files have the same rows.
-    owner = {s: next(o for o in sizes if layout.get((FACTS, o)) == layout[FACTS, s]) for s in sizes if (FACTS, s) in layout}
-    rows: dict[str, Ints] = {}
-    for split, first in owner.items():
-        begin = sum(len(rows[other]) for other in rows if owner[other] == other)
-        rows[split] = rows[first] if first in rows else np.arange(begin, begin + sizes[split])
-    drawn = {split: len(positions) for split, positions in rows.items()}
-    world = World(schema, seed, sizes["train"], 1 + max(int(positions[-1]) for positions in rows.values()), selection)
-    truth, labels = world.label()
-    log = Log(schema, world.rng, labels, rows["test"] if owner.get("test") == "test" else rows["train"][:0], unknown)
+    drawn = _rows_of(wish, layout)
+    facts = 1 + max(int(positions[-1]) for positions in drawn.values())
+    # Not those that are training rows, too.
+    tested = np.setdiff1d(drawn["test"], drawn["train"]) if "test" in drawn else drawn["train"][:0]
+    world = World(schema, draws, wish.impressions, facts, selection=wish.selection, later=tested)
+    truth, happened = world.label()
+    log = log_of(schema, happened, world.clock, draws, wish.unknown)
     world.tables[FACTS] |= log.columns
-    rows = {split: positions[log.kept[positions]] for split, positions in rows.items()}
+    rows = {
+        split: positions[log.kept[positions]] if _sampled(schema, split) else positions for split, positions in drawn.items()
+    }
+    for split, positions in rows.items():
+        if not len(positions):
+            raise DataError(
+                f"sampling: got none of {len(drawn[split]):,} {split} rows, expected some. Ask for more impressions."
+            )
     (folder / "truth").mkdir()
     for split in rows.keys() & {"train", "test"}:
         truth[rows[split]].write_parquet(folder / "truth" / f"{split}.parquet")
@@ -131,6 +177,36 @@ def _write_all(
             # Validation facts look their dimensions up in the training rows' files.
             frame = frame[world.used(home, [rows[name] for name in rows if (name == "test") == (split == "test")])]
         write(frame, files, paths)
-    positives = {split: log.positives(rows[split]) for split in rows}
-    found = sorted({path.relative_to(folder) for paths in layout.values() for path in paths})
-    return tuple(found), {split: len(positions) for split, positions in rows.items()}, positives, drawn
+    labels = {split: log.labels[positions] for split, positions in rows.items()}
+    return Simulated(
+        out,
+        files=tuple(sorted({path.relative_to(folder) for paths in layout.values() for path in paths})),
+        impressions={split: len(positions) for split, positions in rows.items()},
+        drawn={split: len(positions) for split, positions in drawn.items()},
+        positives={split: rows_by_stage(schema, known, 1) for split, known in labels.items()},
+        unknown={split: rows_by_stage(schema, known, UNKNOWN) for split, known in labels.items()},
+    )
+
+
+def _rows_of(wish: _Wish, layout: Layout) -> dict[str, Ints]:
+    """The rows of each split, as they are drawn: those that read the same files have the same ones."""
+    sizes = {
+        "train": wish.impressions,
+        "validation": max(1, wish.impressions // 10),
+        "test": wish.test_impressions,
+    }
+    owner = {s: next(o for o in sizes if layout.get((FACTS, o)) == layout[FACTS, s]) for s in sizes if (FACTS, s) in layout}
+    rows: dict[str, Ints] = {}
+    for split, first in owner.items():
+        if _sampled(wish.schema, split) != _sampled(wish.schema, first):
+            raise DataError(
+                f"sampling: {first} and {split} read the same files, but only {first} rows are sampled, expected both or other "
+                "files. Declare `sampling: {rates: ..., test: true}`, or name other files."
+            )
+        begin = sum(len(rows[other]) for other in rows if owner[other] == other)
+        rows[split] = rows[first] if first in rows else np.arange(begin, begin + sizes[split])
+    return rows
+
+
+def _sampled(schema: FunnelSchema, split: str) -> bool:
+    return schema.sampling is not None and (split != "test" or schema.sampling.test)

@@ -1,127 +1,115 @@
-"""What a log tells of what happened: rows that were thrown away, labels that came too late, and labels that are missing."""
+"""What a log has of the labels: not those that came after it was read, nor those that it lost, nor rows that it threw away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.labels import in_space
-from funnel.data.maturity import length_of, snapshot_of
+from funnel.data.labels import UNKNOWN, make_consistent
+from funnel.data.maturity import length_of, matured
 from funnel.data.sampling import keep_rates
-from funnel.data.wanted import features_of
-from funnel.errors import DataError
-from funnel.schema.data import Time
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.stages import Maturity
-from funnel.simulation.column import Column, Columns, Floats, Ints
-
-PERIODS = 4  # before the labels were read, in which events are spread
-MEAN_DELAY = 1 / 3  # of a period, from an event to what follows
-READ_AT = 1_700_000_000.0  # when labels are read, where no time is declared: seconds, or the unit of a column of numbers
-LEAST_WEIGHT, MOST_WEIGHT = 0.5, 2.0
+from funnel.schema.funnel_schema import FunnelSchema
+from funnel.simulation.clock import Clock
+from funnel.simulation.column import Column, Columns
+from funnel.simulation.draws import Draws
 
 Labels = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
 class Log:
-    """The columns that a log adds to the features, and the rows that it keeps.
+    """Labels as they are written.
+
+    Attributes:
+        columns: Of the facts, null where a label was lost.
+        labels: As they will be read: 0, 1, or UNKNOWN: uint8 [facts, stages].
+        kept: Whether a row is kept where rows are sampled: [facts].
+    """
+
+    columns: Columns
+    labels: Labels
+    kept: NDArray[np.bool_]
+
+
+def log_of(schema: FunnelSchema, labels: Labels, clock: Clock, draws: Draws, unknown: float) -> Log:
+    """Write down what is known.
 
     Args:
         schema: The declaration.
-        rng: Gives random numbers for each name.
-        labels: What happened: uint8 [facts, stages].
-        tested: Positions of the test facts. Where rows say when their labels were read, theirs were a period later: all final.
-        unknown: The share of labels that are null.
-
-    Attributes:
-        columns: Labels, times and weights: [facts].
-        kept: Facts that were not thrown away: bool [facts].
+        labels: What has happened, or will have in the end: uint8 [facts, stages].
+        clock: When the labels are read.
+        draws: What is not known is a pure function of this, too.
+        unknown: The share of rows without a label, for each column of labels that only stages given another one read.
     """
+    shown = _shown(schema, labels, clock, draws)
+    written: dict[str, Labels] = {}
+    for position, stage in enumerate(schema.stages):
+        if stage.label is not None:
+            written[stage.label] = written.get(stage.label, shown[:, position]) | shown[:, position]
+    columns: Columns = {}
+    for name, column in written.items():
+        lost = draws.of("unknown", name).random(len(labels)) < unknown
+        if unknown and all(
+            place.parent >= 0 for stage, place in zip(schema.stages, schema.topology, strict=True) if stage.label == name
+        ):
+            columns[name] = Column(pl.Series(column).set(pl.Series(lost), None))
+            written[name] = np.where(lost, np.uint8(UNKNOWN), column)
+        else:
+            columns[name] = Column(pl.Series(column))
+    known = _as_read(schema, written, clock)
+    # By what can be read, so that whoever reads it knows at what rate a row was kept.
+    kept = draws.of("kept").random(len(labels)) < keep_rates(schema, known)
+    return Log(columns, known, kept)
 
-    def __init__(
-        self, schema: FunnelSchema, rng: Callable[..., np.random.Generator], labels: Labels, tested: Ints, unknown: float
-    ) -> None:
-        self._schema, self._rng, self._tested = schema, rng, np.zeros(len(labels), bool)
-        self._tested[tested] = True
-        self.columns: Columns = {}
-        self._seen = self._read(labels)
-        rates = keep_rates(schema, self._seen)
-        if schema.sampling is not None and not schema.sampling.test:
-            rates[self._tested] = 1.0
-        self.kept = rng("kept").random(len(labels)) < rates
-        self._lost = {column: self._null(column, unknown) for column in self._readers()}
-        for column, readers in self._readers().items():
-            values = pl.Series(self._seen[:, readers].max(axis=1))
-            self.columns[column] = Column(values.set(pl.Series(self._lost[column]), None) if unknown else values)
-        if schema.data.weight is not None:
-            weights = rng("weight").uniform(LEAST_WEIGHT, MOST_WEIGHT, len(labels))
-            self.columns[schema.data.weight] = Column(pl.Series(weights.round(3)))
 
-    def positives(self, rows: Ints) -> dict[str, int]:
-        """By stage: how many of these rows are known to have reached it."""
-        found = {}
-        for k, (stage, place) in enumerate(zip(self._schema.stages, self._schema.topology, strict=True)):
-            columns = [self._schema.stages[branch].label for branch in place.branches] or [stage.label]
-            lost = np.any([self._lost[column][rows] for column in columns if column in self._lost], axis=0)
-            found[stage.name] = int((self._seen[rows, k].astype(bool) & ~lost).sum())
-        return found
+def _shown(schema: FunnelSchema, labels: Labels, clock: Clock, draws: Draws) -> Labels:
+    """The labels that were there when they were read: uint8 [facts, stages].
 
-    def _readers(self) -> dict[str, list[int]]:
-        """By label column: the stages that read it."""
-        found: dict[str, list[int]] = {}
-        for k, stage in enumerate(self._schema.stages):
-            if stage.label is not None:
-                found.setdefault(stage.label, []).append(k)
-        return found
+    A stage was there, at the latest, when one that comes after it was.
+    """
+    happened = labels == 1
+    shown = np.zeros_like(happened)
+    for position, (stage, place) in reversed(list(enumerate(zip(schema.stages, schema.topology, strict=True)))):
+        own = shown[:, position]
+        if place.is_join:
+            branches = list(place.branches)
+            shown[:, branches] |= own[:, None] & happened[:, branches]
+        elif (maturity := stage.matures_after) is not None:
+            delays = _delays(draws.of("delay", stage.name), len(labels), length_of(maturity))
+            own |= happened[:, position] & (delays <= clock.ages[stage.name])
+        else:
+            own |= happened[:, position]
+        if place.parent >= 0:
+            shown[:, place.parent] |= own
+    return shown.astype(np.uint8)
 
-    def _null(self, column: str, unknown: float) -> NDArray[np.bool_]:
-        # A first stage is what the log is about.
-        after = all(self._schema.topology[k].is_partial for k in self._readers()[column])
-        return self._rng("unknown", column).random(len(self.kept)) < (unknown if after else 0.0)
 
-    def _read(self, labels: Labels) -> Labels:
-        """The labels as far as they were there when they were read."""
-        seen = labels.copy()
-        for k, (stage, place) in enumerate(zip(self._schema.stages, self._schema.topology, strict=True)):
-            if place.is_join:
-                seen[:, k] = seen[:, place.branches].any(axis=1)
-                continue
-            if stage.matures_after is not None:
-                seen[:, k] &= self._in_time(stage.name, stage.matures_after)
-            seen[:, k] &= in_space(seen, place)
-        return seen
+def _delays(rng: np.random.Generator, size: int, period: float) -> NDArray[np.float64]:
+    """From the event to the stage: exponential, of a mean of a third of the period, cut off at its end: [size]."""
+    mean = period / 3
+    return np.minimum(-mean * np.log1p(rng.random(size) * np.expm1(-period / mean)), period)
 
-    def _in_time(self, stage: str, maturity: Maturity) -> NDArray[np.bool_]:
-        """Whether what would happen after each event had happened when its label was read."""
-        length, count = length_of(maturity), len(self._tested)
-        read = snapshot_of(maturity) if maturity.snapshot_at is not None else READ_AT * (1e6 if maturity.timed else 1.0)
-        events = read - PERIODS * length * self._rng("event", maturity.event).random(count)
-        if isinstance(validation := self._schema.data.validation, Time) and validation.column == maturity.event:
-            # Those held out are the latest.
-            for rows in (~self._tested, self._tested):
-                events[rows] = np.sort(events[rows])
-        self._time(maturity.event, maturity, events)
-        reads = np.full(count, float(read))
-        if maturity.snapshot is not None:
-            reads[self._tested] += length
-            self._time(maturity.snapshot, maturity, reads)
-        shares = self._rng("delay", stage).random(count)
-        # Exponential, cut off where the period ends.
-        delays = -MEAN_DELAY * np.log1p(-shares * -np.expm1(-1 / MEAN_DELAY)) * length
-        return np.asarray(events + delays <= reads)
 
-    def _time(self, column: str, maturity: Maturity, amounts: Floats) -> None:
-        features = [f.name for f in features_of(self._schema, FACTS) if f.column_name == column]
-        if features:
-            message = f"column {column!r}: got the feature {features[0]!r} and times of labels, expected one of the two."
-            raise DataError(f"{message} Simulate another schema.")
-        whole = pl.Series(amounts.round().astype(np.int64))
-        series = whole.cast(pl.Datetime("us", "UTC")) if maturity.timed else whole
-        if column in self.columns and not self.columns[column].series.equals(series):
-            raise DataError(
-                f"column {column!r}: got times for two periods or snapshots, expected one. Simulate another schema."
-            )
-        self.columns[column] = Column(series)
+def _as_read(schema: FunnelSchema, written: dict[str, Labels], clock: Clock) -> Labels:
+    """What will be known of each stage: uint8 [facts, stages]."""
+    read: dict[str, Labels] = {}
+    for stage in schema.stages:
+        if stage.label is not None:
+            read[stage.name] = written[stage.label]
+            if (maturity := stage.matures_after) is not None:
+                young = clock.ages[stage.name] < length_of(maturity)
+                read[stage.name] = matured(read[stage.name], young, maturity)
+    return make_consistent(schema, read, _row).labels
+
+
+def _row(row: int) -> str:
+    return f"simulated row {row}"
+
+
+def rows_by_stage(schema: FunnelSchema, labels: NDArray[Any], value: int) -> dict[str, int]:
+    """How many rows have a label, by stage."""
+    return {name: int((column == value).sum()) for name, column in zip(schema.stage_names, labels.T, strict=True)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -15,7 +14,9 @@ from funnel.data.wanted import features_of
 from funnel.schema.data import Time
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
+from funnel.simulation.draws import Draws
 from funnel.simulation.files import sources
 
 DEFAULT_PRIOR = 0.2
@@ -30,15 +31,19 @@ class World:
 
     Args:
         schema: The declaration.
-        seed: Of everything.
+        draws: Everything is a pure function of this, too.
         impressions: Training facts: the more, the more ids.
         facts: Of all splits.
-        selection: The share of an effect's variance that is common to all stages.
+        selection: How many times the variance of a stage's own effects is that of the effects that all stages have in common.
+        later: Facts whose labels are read later than the others'.
     """
 
-    def __init__(self, schema: FunnelSchema, seed: int, impressions: int, facts: int, selection: float = 0.5) -> None:
-        self._schema, self._seed, self._impressions = schema, seed, impressions
-        self._common, self._own = np.sqrt(selection), np.sqrt(1 - selection)
+    def __init__(
+        self, schema: FunnelSchema, draws: Draws, impressions: int, facts: int, *, selection: float, later: Ints
+    ) -> None:
+        self._schema, self._rng, self._impressions = schema, draws.of, impressions
+        own = 1 / (1 + selection)
+        self._common, self._own = np.sqrt(2 * (1 - own)), np.sqrt(2 * own)  # both 1 where half of the variance is common
         homes = sources(schema)
         sizes = {home: max(4, impressions // (10 * 2**place)) for place, home in enumerate(homes)} | {FACTS: facts}
         self._facts = facts
@@ -48,7 +53,7 @@ class World:
         for column in dict.fromkeys(dimension.key_in_facts for dimension in schema.data.dimensions):
             there = [d for d in schema.data.dimensions if d.key_in_facts == column]
             count = min(sizes[self._home[d.name]] for d in there)
-            rng = self.rng("key", column)
+            rng = self._rng("key", column)
             # Some are seen far more often than others, and their keys do not tell.
             picked = rng.permutation(count)[rng.choice(count, facts, p=_zipf(count, 10.0, 0.8))]
             keys[FACTS][column] = Column(text(picked + 1), picked, count, key=True)
@@ -59,6 +64,10 @@ class World:
                 keys[home][dimension.key] = Column(text(every + 1), every, len(every), key=True)
         if isinstance(schema.data.validation, Time):
             keys[FACTS][schema.data.validation.column] = Column(pl.Series(1_700_000_000 + 10 * np.arange(facts)))
+        self.clock = clock_of(schema, draws, facts, later)
+        keys[FACTS] |= self.clock.columns
+        if schema.data.weight is not None:
+            keys[FACTS][schema.data.weight] = number_column(np.round(self._rng("weight").uniform(0.5, 2, facts), 4))
         self.tables = {home: keys[home] | self._table(home, homes[home], sizes[home]) | keys[home] for home in homes}
 
     def used(self, home: str, facts: list[Ints]) -> Ints:
@@ -67,7 +76,7 @@ class World:
         return np.unique(np.concatenate([self.index[name][rows] for name in names for rows in facts]))
 
     def label(self) -> tuple[pl.DataFrame, NDArray[np.uint8]]:
-        """The truth, a column a probability, and labels drawn from it along the tree: uint8 [facts, stages]."""
+        """The truth, and labels drawn from it along the tree: uint8 [facts, stages]."""
         schema = self._schema
         probabilities: dict[str, Floats] = {}
         labels = np.zeros([self._facts, len(schema.stages)], np.uint8)
@@ -88,27 +97,22 @@ class World:
                 logits = self._effects(stage.name) / np.sqrt(depths[-1])
                 conditional.append(_sigmoid(logits + _intercept(logits, above, stage.prior or DEFAULT_PRIOR)))
                 reached.append(above * conditional[-1])
-                happens = self.rng("label", stage.name).random(len(logits)) < conditional[-1]
+                happens = self._rng("label", stage.name).random(len(logits)) < conditional[-1]
                 labels[:, position] = happens & in_space(labels, place)
             probabilities |= {stage.name: reached[-1], schema.conditional_names[position]: conditional[-1]}
         return pl.DataFrame(probabilities), labels
 
-    def rng(self, *parts: str) -> np.random.Generator:
-        """Random numbers of its own for everything that has a name."""
-        digest = hashlib.blake2b("\x1f".join((self._schema.name, *parts)).encode(), digest_size=8).digest()
-        return np.random.default_rng([self._seed, int.from_bytes(digest, "little")])
-
     def _normals(self, stage: str, what: str, *shape: int) -> Floats:
         """Standard normals of which a share of the variance is common to all stages."""
-        common, own = self.rng("common", what), self.rng("own", what, stage)
-        return self._common * common.normal(size=shape) + self._own * own.normal(size=shape)
+        common, own = self._rng("common", what).normal(size=shape), self._rng("own", what, stage).normal(size=shape)
+        return np.sqrt(0.5) * (self._common * common + self._own * own)
 
     def _table(self, home: str, sources: Sequence[str], rows: int) -> Columns:
         features = [feature for source in sources for feature in features_of(self._schema, source)]
         columns: Columns = {}
         for name in dict.fromkeys(feature.column_name for feature in features):
             readers = [feature for feature in features if feature.column_name == name]
-            rng = self.rng("column", home, name)
+            rng = self._rng("column", home, name)
             required = any(feature.missing == "error" for feature in readers)
             numeric = [feature for feature in readers if isinstance(feature, Numeric)]
             bags = [feature for feature in readers if isinstance(feature, Bag)]
@@ -118,7 +122,7 @@ class World:
                 columns[name] = _number(rng, numeric[0], missing)
             elif len(bags) == len(readers):
                 # Bags that share a column of weights have to be of the same lengths.
-                shape = self.rng("shape", home, bags[0].weights or name)
+                shape = self._rng("shape", home, bags[0].weights or name)
                 columns |= _bag(rng, shape, bags[0], size=size, rows=rows, required=required)
             else:
                 # Text of digits: whoever reads the column as a number, or a list of one, can.
@@ -130,7 +134,7 @@ class World:
     def _ids(self, feature: Categorical | Bag) -> int:
         """How many ids a feature has: as many as it is declared to hold, within reason, or else a few."""
         declared = self._schema.tables.get(feature.table_name, feature)
-        few = (8, 16, 32)[int(self.rng("ids", feature.table_name).integers(3))]
+        few = (8, 16, 32)[int(self._rng("ids", feature.table_name).integers(3))]
         return min(declared.max_rows or declared.buckets or few, max(few, min(MOST_IDS, self._impressions // 100)))
 
     def _effects(self, stage: str) -> Floats:
@@ -187,7 +191,7 @@ class World:
         product = np.repeat(self._normals(stage, f"rank {' '.join(names)}", RANK, 1), self._facts, axis=1)
         for name in names:
             codes, size = self._codes(name)
-            factors = self.rng("factors", name).normal(size=(RANK, size))
+            factors = self._rng("factors", name).normal(size=(RANK, size))
             product *= np.pad(factors, ((0, 0), (0, 1)))[:, codes]
         return product.sum(axis=0)
 
