@@ -45,8 +45,8 @@ def test_a_fit_learns_from_what_is_known_and_says_what_is_not() -> None:
     assert found["cumulative"]["click"]["rows"] == 300
     assert (found["cumulative"]["buy"]["rows"], found["cumulative"]["buy"]["positives"]) == (known, bought.sum())
     assert found["conditional"]["buy"]["rows"] == (bought.is_not_null() & clicked).sum()
-    assert run.learnt.known[0] == 1
-    assert 0 < run.learnt.known[1] < 1
+    assert run.learnt.known_inside[0] == 1
+    assert 0 < run.learnt.known_inside[1] < 1
     assert run.manifest["unknown_labels"]["click"] == 0
     assert run.manifest["unknown_labels"]["buy"] > 0
     assert all(np.isfinite(column).all() for column in run.predict(rows(2, 50)).values())

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.ablation.rows import UNKNOWN, Rows
-from funnel.data.labels import in_space
+from funnel.ablation.rows import Rows
+from funnel.data.labels import UNKNOWN, in_space
+from funnel.data.stand_ins import stand_ins
 from funnel.evaluation.influence import auc_influence, calibration_influence
 from funnel.model.likelihood import cumulative_logits
 from funnel.schema.funnel_schema import FunnelSchema
@@ -114,7 +115,10 @@ def score(
     """
     outcomes, judged = outcomes_of(schema, rows, column.stage, conditional=column.conditional, truth=column.truth)
     logits = np.asarray((conditional if column.conditional else cumulative)[:, column.stage], np.float64)[judged]
-    weights = None if rows.weights is None else rows.weights[judged]
+    weights = rows.weights
+    if not (column.conditional or column.truth):
+        weights = stand_ins(rows.labels, column.stage, schema.topology[column.stage], weights)
+    weights = None if weights is None else weights[judged]
     if column.measure == "AUC":
         value, influence = auc_influence(outcomes, logits, weights)
     else:

@@ -16,7 +16,6 @@ from funnel.evaluation.bootstrap import clusters_of
 from funnel.schema.funnel_schema import FunnelSchema
 
 TRUTH = Path("truth") / "test.parquet"  # what `funnel simulate` writes beside its rows
-UNKNOWN = 255  # a label that is not known
 
 
 @dataclass(frozen=True)

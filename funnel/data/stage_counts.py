@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.labels import UNKNOWN, Labels, in_space
+from funnel.data.labels import UNKNOWN, Labels
+from funnel.data.stand_ins import kinds
 from funnel.schema.topology import Topology
 
 Floats = NDArray[np.float64]
@@ -20,14 +21,20 @@ class StageCounts:
     Attributes:
         rows: All of them.
         known: Those whose label is known: float64 [stages].
-        given: Those that the stage's conditional is about, and whose label is known: float64 [stages].
-        passed: Those of them that reached it: float64 [stages].
+        inside: Those that the stage's conditional is about: float64 [stages].
+        given: Those of them whose label is known: float64 [stages].
+        elsewhere: Those of which it is not known whether the conditional is about them: float64 [stages].
+        answered: Those of them whose label is known: float64 [stages].
+        passed: Those given that reached it: float64 [stages].
         reached: All that reached it, also where it is not known whether they had its parent: float64 [stages].
     """
 
     rows: float
     known: Floats
+    inside: Floats
     given: Floats
+    elsewhere: Floats
+    answered: Floats
     passed: Floats
     reached: Floats
 
@@ -41,20 +48,17 @@ class StageCounts:
 
         known = (labels != UNKNOWN).T
         reached = (labels == 1).T
-        spaces = [in_space(labels, place) for place in topology]
+        spaces = [kinds(labels, place) for place in topology]
         return cls(
             count(np.ones(len(labels), bool)),
-            np.array([count(stage) for stage in known]),
-            np.array([count(space & stage) for space, stage in zip(spaces, known, strict=True)]),
-            np.array([count(space & stage) for space, stage in zip(spaces, reached, strict=True)]),
-            np.array([count(stage) for stage in reached]),
+            known=np.array([count(stage) for stage in known]),
+            inside=np.array([count(space) for space, _ in spaces]),
+            given=np.array([count(space & stage) for (space, _), stage in zip(spaces, known, strict=True)]),
+            elsewhere=np.array([count(space) for _, space in spaces]),
+            answered=np.array([count(space & stage) for (_, space), stage in zip(spaces, known, strict=True)]),
+            passed=np.array([count(space & stage) for (space, _), stage in zip(spaces, reached, strict=True)]),
+            reached=np.array([count(stage) for stage in reached]),
         )
 
     def __add__(self, other: StageCounts) -> StageCounts:
-        return StageCounts(
-            self.rows + other.rows,
-            self.known + other.known,
-            self.given + other.given,
-            self.passed + other.passed,
-            self.reached + other.reached,
-        )
+        return StageCounts(**{part.name: getattr(self, part.name) + getattr(other, part.name) for part in fields(self)})

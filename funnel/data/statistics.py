@@ -174,8 +174,16 @@ class Learner:
                 f"column {self._schema.data.weight!r}: all {total.rows:,} training rows have the weight 0, expected some that "
                 "count. Correct data.weight."
             )
-        shares = {"known": stages.known, "given": stages.given}
-        found |= {name: tuple((rows / stages.rows).tolist()) for name, rows in shares.items()}
+        shares = {
+            "given": (stages.given, np.full_like(stages.given, stages.rows)),
+            "known_inside": (stages.given, stages.inside),
+            "known_elsewhere": (stages.answered, stages.elsewhere),
+        }
+        # Of no rows, all are known.
+        found |= {
+            name: tuple(np.divide(part, of, out=np.ones_like(part), where=of > 0).tolist())
+            for name, (part, of) in shares.items()
+        }
         return found | {"weight": stages.rows / total.rows}
 
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.labels import UNKNOWN, in_space
+from funnel.data.stand_ins import stand_ins
 from funnel.evaluation.metrics import (
     auc,
     auc_standard_error,
@@ -90,7 +91,7 @@ def judge(
     constant: Sequence[str] = (),
     weights: NDArray[Any] | None = None,
 ) -> Report:
-    """Score every stage twice, each time on the rows of which it is known.
+    """Score every stage twice, each time on the rows of which it is known; for cumulatives these stand for the others, too.
 
     Args:
         names: The stages.
@@ -109,27 +110,31 @@ def judge(
     for stage, (name, place) in enumerate(zip(names, topology, strict=True)):
         known = labels[:, stage] != UNKNOWN
 
-        def scores(title: str, over: str, rows: NDArray[np.bool_], logits: NDArray[Any], stage: int = stage) -> Scores:
-            group, weight = (None if one is None else one[rows] for one in (groups, weights))
-            return _scores(title, over, labels[rows, stage], logits[rows, stage], groups=group, weights=weight)
-
         rows = known & in_space(labels, place)
-        conditional[name] = scores(conditional_names[stage], conditional_spaces[stage], rows, conditional_logits)
-        cumulative[name] = scores(name, space, known, cumulative_logits)
+        of_given = _Rows(labels[:, stage], conditional_logits[:, stage], groups, weights)
+        of_all = _Rows(labels[:, stage], cumulative_logits[:, stage], groups, stand_ins(labels, stage, place, weights))
+        conditional[name] = _scores(conditional_names[stage], conditional_spaces[stage], of_given.only(rows))
+        cumulative[name] = _scores(name, space, of_all.only(known))
     return Report(conditional, cumulative, tuple(constant))
 
 
-def _scores(
-    name: str,
-    space: str,
-    labels: NDArray[np.uint8],
-    logits: NDArray[Any],
-    *,
-    groups: NDArray[np.int64] | None,
-    weights: NDArray[Any] | None,
-) -> Scores:
-    weighted: tuple[NDArray[Any], ...] = () if weights is None else (weights,)
-    logits = logits.astype(np.float64)
+@dataclass(frozen=True)
+class _Rows:
+    """What one probability is judged on, each [rows]."""
+
+    labels: NDArray[np.uint8]
+    logits: NDArray[Any]
+    groups: NDArray[np.int64] | None
+    weights: NDArray[Any] | None
+
+    def only(self, rows: NDArray[np.bool_]) -> _Rows:
+        groups, weights = (None if one is None else one[rows] for one in (self.groups, self.weights))
+        return _Rows(self.labels[rows], self.logits[rows], groups, weights)
+
+
+def _scores(name: str, space: str, rows: _Rows) -> Scores:
+    labels, logits = rows.labels, rows.logits.astype(np.float64)
+    weighted: tuple[NDArray[Any], ...] = () if rows.weights is None else (rows.weights,)
     chances = np.exp(-np.logaddexp(0, -logits))
     return Scores(
         name=name,
@@ -141,5 +146,5 @@ def _scores(
         log_loss=log_loss_from_logits(labels, logits, *weighted),
         normalized_entropy=normalized_entropy(labels, logits, *weighted),
         predicted_over_observed=predicted_over_observed(labels, chances, *weighted),
-        group_auc=None if groups is None else group_auc(labels, logits, groups, *weighted)[0],
+        group_auc=None if rows.groups is None else group_auc(labels, logits, rows.groups, *weighted)[0],
     )

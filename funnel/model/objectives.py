@@ -67,7 +67,8 @@ class Objective(keras.layers.Layer):
         super().__init__(**kwargs)
         self._declared, self._topology = schema.objective, schema.topology
         self._names = schema.stage_names
-        self._known = learnt.known or (1.0,) * len(self._names)
+        self._known_inside = learnt.known_inside or (1.0,) * len(self._names)
+        self._known_elsewhere = learnt.known_elsewhere or (1.0,) * len(self._names)
         self._given = learnt.given or given_rates(learnt.priors, schema.topology)
         self._priors, self._weight = learnt.priors, learnt.weight
         weights = schema.objective.weights
@@ -121,7 +122,7 @@ class Objective(keras.layers.Layer):
     def _loss(self, stage: int, rows: StageRows, judged: Judged, weighing: _Weighing) -> tf.Tensor:
         """The loss of one stage, row by row: float32 [B]."""
         declared, place = self._declared, self._topology[stage]
-        entire_B = weighing.row * rows.known / max(self._known[stage], TINY)
+        entire_B = weighing.row * self._stand_ins(stage, rows)
         if isinstance(declared, Division):
             return entire_B * cross_entropy(rows.label, judged.towers[self._names[stage]])
         entire_B *= cross_entropy(rows.label, judged.cumulative[:, stage])
@@ -144,6 +145,16 @@ class Objective(keras.layers.Layer):
         )
         return declared.counterfactual_weight * _risk(declared, parts) + entire_B
 
+    def _stand_ins(self, stage: int, rows: StageRows) -> tf.Tensor:
+        """How many rows each stands for in a sum over all of them, 0 where its label is not known: float32 [B].
+
+        As `funnel.data.stand_ins` has it, by the shares of all training rows: a row with the parent stands for its part of
+        those whose label is lost, since those without the parent have lost none.
+        """
+        elsewhere_B = rows.known - rows.inside - rows.outside
+        inside_B = rows.inside / max(self._known_inside[stage], TINY)
+        return rows.outside + inside_B + elsewhere_B / max(self._known_elsewhere[stage], TINY)
+
     def _clip(self, declared: Unbias | Ips | Dr | Dcmt, stage: int) -> float:
         return declared.clip if declared.clip is not None else max(CLIP * self._given[stage], TINY)
 
@@ -157,7 +168,8 @@ class Objective(keras.layers.Layer):
                 return inside_B / given
             case Aman(rate=rate):
                 # All of N_k at a weight, which is in expectation the sample of them: the same gradient, with less noise.
-                return (inside_B + rate * weighing.row * rows.outside) / (given + rate * (1 - given))
+                others = 1 - given / max(self._known_inside[stage], TINY)
+                return (inside_B + rate * weighing.row * rows.outside) / (given + rate * others)
             case Oversampling(factor=factor):
                 return inside_B * (1 + (factor - 1) * rows.label) / (given * (1 + (factor - 1) * self._priors[stage]))
             case Unbias():

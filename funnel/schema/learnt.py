@@ -35,8 +35,11 @@ class Learnt(Declared):
     """By numeric feature."""
     priors: tuple[float, ...]
     """The training rows' rate of each stage, given its parent."""
-    known: tuple[float, ...] = ()
-    """By stage: the share of the training rows whose label is known. Default: all."""
+    known_inside: tuple[float, ...] = ()
+    """By stage: of the training rows that its conditional is about, the share whose label is known. Default: all."""
+    known_elsewhere: tuple[float, ...] = ()
+    """By stage: of the training rows of which it is not known whether its conditional is about them, the share whose label is
+    known. Default: all."""
     given: tuple[float, ...] = ()
     """By stage: the share of the training rows that its conditional is about, and whose label is known. Default: as `priors`
     have it."""

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from funnel.ablation.columns import columns_of, cumulative_of, score
-from funnel.ablation.rows import UNKNOWN, Rows
+from funnel.ablation.rows import Rows
+from funnel.data.labels import UNKNOWN
+from funnel.data.stand_ins import stand_ins
 from funnel.evaluation.metrics import auc, predicted_over_observed
 from funnel.schema.reader import load_schema
 from tests import shop
@@ -63,7 +65,10 @@ def test_scores_are_those_of_the_metrics_on_the_rows_that_are_known(weights, unk
     for column, judged, of in zip(
         columns[::2], (np.ones(400, bool), known, clicked), (cumulative, cumulative, logits), strict=True
     ):
-        weight = rows.weights[judged] if weights else None
+        weight = rows.weights
+        if judged is known:
+            weight = stand_ins(rows.labels, 1, SCHEMA.topology[1], weight)
+        weight = weight[judged] if weight is not None else None
         labels, chosen = rows.labels[judged, column.stage], of[judged, column.stage].astype(np.float64)
         pair = columns[columns.index(column) + 1]
         value, influence = score(column, SCHEMA, rows, logits, cumulative)

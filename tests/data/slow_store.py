@@ -264,15 +264,19 @@ def labels(fact: dict[str, Any]) -> list[int | None] | None:
 
 
 def rates(rows: Rows, positions: list[int]) -> dict[str, list[float]]:
-    """The weight of all rows, and by stage: the share that is known, the share in its space, and the rate there."""
-    found = {"known": [], "given": [], "prior": []}
+    """The weight of all rows, and by stage: what is known in its space and where that is not known, its share, and its rate."""
+    found = {"known_inside": [], "known_elsewhere": [], "given": [], "prior": []}
     all_rows = [(labels(rows.facts[position]), rows.facts[position]["weight"]) for position in positions]
     total = sum(weight for _, weight in all_rows)
     for stage in (0, 1):
-        known = sum(weight for row, weight in all_rows if row[stage] is not None)
+        inside = sum(weight for row, weight in all_rows if stage == 0 or row[0] == 1)
+        elsewhere = [(row[stage], weight) for row, weight in all_rows if stage == 1 and row[0] is None]
+        answered = sum(weight for label, weight in elsewhere if label is not None)
+        of_elsewhere = sum(weight for _, weight in elsewhere)
         space = [(row[stage], weight) for row, weight in all_rows if (stage == 0 or row[0] == 1) and row[stage] is not None]
         given = sum(weight for _, weight in space)
-        found["known"].append(known / total)
+        found["known_inside"].append(given / inside if inside else 1.0)
+        found["known_elsewhere"].append(answered / of_elsewhere if of_elsewhere else 1.0)
         found["given"].append(given / total)
         found["prior"].append((sum(label * weight for label, weight in space) + 0.5) / (given + 1))
     return found | {"weight": [total / len(all_rows)]}

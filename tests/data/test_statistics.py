@@ -222,7 +222,8 @@ CLICK_BUY = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"
 
 def test_where_all_is_known_all_rows_count_once():
     found, _ = learnt([X], {"x": list("abcd"), "click": [1, 1, 1, 0], "buy": [1, 0, 0, 0]}, stages=CLICK_BUY)
-    assert (found.known, found.given, found.weight) == ((1.0, 1.0), (1.0, 0.75), 1.0)
+    assert (found.known_inside, found.known_elsewhere) == ((1.0, 1.0), (1.0, 1.0))
+    assert (found.given, found.weight) == ((1.0, 0.75), 1.0)
     assert found.priors == (3.5 / 5, 1.5 / 4)
 
 
@@ -230,8 +231,8 @@ def test_shares_and_rates_are_those_of_what_is_known():
     facts = {"x": list("abcdef"), "click": [1, 1, 1, 0, None, None], "buy": [1, 0, None, None, 1, None]}
     for cuts in ((), (1, 4)):
         found, _ = learnt([X], facts, cuts=cuts, stages=CLICK_BUY)
-        # A buy is 0 where there was no click, and known of the fifth; but its rate is that of the rows with a click alone.
-        assert found.known == (4 / 6, 4 / 6)
+        # Known are four clicks; of the three rows with one, two buys; of the two of which no click is known, one.
+        assert (found.known_inside, found.known_elsewhere) == ((4 / 6, 2 / 3), (1.0, 1 / 2))
         assert found.given == (4 / 6, 2 / 6)
         assert found.priors == (3.5 / 5, 1.5 / 3)
         assert found.weight == 1.0
@@ -240,7 +241,8 @@ def test_shares_and_rates_are_those_of_what_is_known():
 def test_rows_count_by_their_weights():
     facts = {"x": list("abcd"), "click": [1, 1, 0, None], "buy": [1, 0, None, None], "w": [2.0, 0.5, 1.0, 0.5]}
     found, _ = learnt([X], facts, stages=CLICK_BUY, data={"weight": "w"})
-    assert (found.weight, found.known, found.given) == (1.0, (3.5 / 4, 3.5 / 4), (3.5 / 4, 2.5 / 4))
+    assert (found.weight, found.given) == (1.0, (3.5 / 4, 2.5 / 4))
+    assert (found.known_inside, found.known_elsewhere) == ((3.5 / 4, 1.0), (1.0, 0.0))
     assert found.priors == (3.0 / 4.5, 2.5 / 3.5)
 
 
@@ -249,7 +251,7 @@ def test_sampled_rows_count_for_all_that_they_stand_for_where_weights_undo_it():
     sampling = {"rates": {"impression": 0.25, "click": 0.5}, "correction": "weights"}
     found, _ = learnt([X], facts, stages=CLICK_BUY, sampling=sampling)
     # Of weights 1, 2, 4 and 4.
-    assert (found.weight, found.known, found.given) == (11 / 4, (1.0, 1.0), (1.0, 3 / 11))
+    assert (found.weight, found.known_inside, found.given) == (11 / 4, (1.0, 1.0), (1.0, 3 / 11))
     assert found.priors == (3.5 / 12, 1.5 / 4)
     found, _ = learnt([X], facts, stages=CLICK_BUY, sampling=sampling | {"correction": "inverse"})
     assert (found.weight, found.priors) == (1.0, (2.5 / 5, 1.5 / 3))

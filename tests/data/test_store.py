@@ -85,7 +85,8 @@ def check(rows: slow.Rows, store: Store) -> None:
                 assert seen[name] == slow.float32(number) or (math.isnan(seen[name]) and number is None)
     learnt, rates = store.learnt, slow.rates(rows, wanted.train)
     for name, found in (
-        ("known", learnt.known),
+        ("known_inside", learnt.known_inside),
+        ("known_elsewhere", learnt.known_elsewhere),
         ("given", learnt.given),
         ("prior", learnt.priors),
         ("weight", [learnt.weight]),

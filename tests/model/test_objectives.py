@@ -96,14 +96,16 @@ def oracle(schema: FunnelSchema, batch: Any, twins: Any, learnt: Learnt) -> dict
     weights = [w / learnt.weight for w in weights]
     for k, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True)):
         name, partial = stage.name, place.parent >= 0 or place.excluded
-        entire = sum(w * ce(r.y[k], r.p[k]) for r, w in zip(rows, weights, strict=True) if r.y[k] is not None)
-        entire /= count * learnt.known[k]
+        # A row that is known to be outside is 0; others stand for those of their kind whose label is lost.
+        kind = {True: 1 / learnt.known_inside[k], False: 1.0, None: 1 / learnt.known_elsewhere[k]}
+        stands = [w * kind[r.inside[k]] for r, w in zip(rows, weights, strict=True)]
+        entire = sum(w * ce(r.y[k], r.p[k]) for r, w in zip(rows, stands, strict=True) if r.y[k] is not None) / count
         among = [(i, r, w) for i, (r, w) in enumerate(zip(rows, weights, strict=True)) if r.inside[k] and r.y[k] is not None]
         others = [(i, r, w) for i, (r, w) in enumerate(zip(rows, weights, strict=True)) if r.inside[k] is False]
         if objective.kind == "division":
             if not place.is_join:
-                direct = [(r.y[k], sigmoid(r.tower[name]), w) for r, w in zip(rows, weights, strict=True)]
-                found[name] = sum(w * ce(y, p) for y, p, w in direct if y is not None) / count / learnt.known[k]
+                direct = [(r.y[k], sigmoid(r.tower[name]), w) for r, w in zip(rows, stands, strict=True)]
+                found[name] = sum(w * ce(y, p) for y, p, w in direct if y is not None) / count
             continue
         if objective.kind == "esmm" or not partial:
             found[name] = entire
@@ -119,7 +121,7 @@ def oracle(schema: FunnelSchema, batch: Any, twins: Any, learnt: Learnt) -> dict
             case "aman":
                 total = sum(w * ce(r.y[k], r.c[k]) for _, r, w in among)
                 total += objective.rate * sum(w * ce(0, r.c[k]) for _, r, w in others)
-                found[name] = total / (count * (given + objective.rate * (1 - given)))
+                found[name] = total / (count * (given + objective.rate * (1 - given / learnt.known_inside[k])))
             case "oversampling":
                 total = sum(w * (objective.factor if r.y[k] else 1) * ce(r.y[k], r.c[k]) for _, r, w in among)
                 rate = learnt.priors[k]
@@ -192,7 +194,8 @@ def test_each_stage_has_the_loss_that_the_definition_gives(kind: str, topology: 
             rows={},
             scales={},
             priors=tuple(rng.uniform(0.1, 0.9, stages)),
-            known=tuple(rng.uniform(0.5, 1, stages)),
+            known_inside=tuple(rng.uniform(0.5, 1, stages)),
+            known_elsewhere=tuple(rng.uniform(0.5, 1, stages)),
             given=tuple(rng.uniform(0.1, 0.5, stages)),
             weight=1.7,
         )
@@ -312,15 +315,13 @@ def test_dcmt_by_hand() -> None:
     assert of_buy({**only, "self_normalize": True}, towers, twin) == pytest.approx(LOG2 + math.log(4 / 3) + 0.1 * 0.25)
 
 
-def test_an_unknown_label_teaches_the_other_stages_only() -> None:
+def test_an_unknown_label_teaches_the_other_stages_only_and_others_like_it_stand_for_it() -> None:
     schema = schema_of(TWO, "esmm")
-    learnt = Learnt(rows={}, scales={}, priors=(0.5, 0.5), known=(1.0, 0.75))
+    learnt = Learnt(rows={}, scales={}, priors=(0.5, 0.5), known_inside=(1.0, 0.5))
     labels = [[1, 1], [1, UNKNOWN], [0, UNKNOWN], [UNKNOWN, 0]]
     found = minimised(schema, labels, HALF, learnt=learnt)
-    # A row that was not clicked was not bought, whatever is written there; known are the rows 0, 2 and 3.
-    np.testing.assert_allclose(
-        found.stages["s1"], np.array([math.log(4), 0, math.log(4 / 3), math.log(4 / 3)]) / 0.75, rtol=1e-5
-    )
+    # A row that was not clicked was not bought, whatever is written there; one clicked row stands for both.
+    np.testing.assert_allclose(found.stages["s1"], [2 * math.log(4), 0, math.log(4 / 3), math.log(4 / 3)], rtol=1e-5)
     np.testing.assert_allclose(found.stages["s0"], [LOG2, LOG2, LOG2, 0], rtol=1e-5)
 
 
