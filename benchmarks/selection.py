@@ -2,13 +2,14 @@
 
     python benchmarks/selection.py FOLDER OUT [LEVEL ...]
 
-simulates Ali-CCP below FOLDER, from clicks that have nothing to do with purchases to clicks by those that buy; fits `esmm`,
-`esmm-ns`, and `parent_space` with shared embeddings and without, with ten seeds each; and writes OUT/selection.md and .svg.
-What FOLDER has already is not made again.
+simulates Ali-CCP below FOLDER, from clicks that have nothing to do with purchases (--selection 0) to clicks by those that buy
+(inf); fits `esmm`, `esmm-ns`, and `parent_space` with shared embeddings and without, with ten seeds each; and writes
+OUT/selection_tables.md and OUT/selection.svg. What FOLDER has already is not made again.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from funnel.training.process import tune_allocator, tune_threads
 SCHEMA = Path(__file__).parents[1] / "schemas" / "aliccp.yaml"
 PRIORS = ("stages.click.prior=0.04", "stages.buy.prior=0.12")
 TRAIN, TEST, REPEATS = 500_000, 200_000, 10
-LEVELS = (0.0, 0.5, 0.8, 1.0)
+LEVELS = (0.0, 1.0, 4.0, math.inf)
 FIRST, OTHERS = "esmm", ("parent_space", "esmm-ns", "parent_space-ns")
 TRUTH = "buy_given_click over all rows (truth)"
 COLUMNS = ((TRUTH, "AUC"), (TRUTH, "pred/true"), ("buy_given_click", "AUC"), ("buy", "AUC"), ("buy", "pred/obs"))
@@ -64,12 +65,15 @@ def page(found: dict[float, dict[str, Any]]) -> str:
     names = (FIRST, *OTHERS)
     parts = []
     for about, measure in COLUMNS:
-        what = f"{about}: {measure}"
         rows = [
             [f"{level:g}", *(_spread(_cell(one, name, about, measure), measure) for name in names)]
             for level, one in found.items()
         ]
-        parts += [f"### {what[0].upper()}{what[1:]}", "", table(["selection", *names], rows)]
+        parts += [
+            f"## `{about.partition(' ')[0]}`{''.join(about.partition(' ')[1:])}: {measure}",
+            "",
+            table(["selection", *names], rows),
+        ]
         if measure == "AUC":
             rows = [
                 [f"{level:g}", *(_advantage(_cell(one, name, about, measure)) for name in OTHERS)]
@@ -94,6 +98,10 @@ def _advantage(cell: dict[str, Any]) -> str:
     return f"**{text}**" if cell["low"] > 0 or cell["high"] < 0 else text
 
 
+def _common(level: float) -> float:
+    return 1 - 1 / (1 + level)
+
+
 def plot(found: dict[float, dict[str, Any]], path: Path) -> None:
     """The advantage in AUC over all rows, by the strength of the selection."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
@@ -106,9 +114,10 @@ def plot(found: dict[float, dict[str, Any]], path: Path) -> None:
             [m + cell["high"] for m, cell in zip(middle, cells, strict=True)],
             [-cell["low"] - m for m, cell in zip(middle, cells, strict=True)],
         ]
-        at = [level + 0.012 * (place - 1) for level in found]
+        at = [_common(level) + 0.012 * (place - 1) for level in found]
         axes.errorbar(at, middle, ends, label=f"over {name}", color=colour, marker="o", markersize=5, capsize=3, linewidth=1.4)
-    axes.set_xlabel("selection: the share of effects that click and purchase have in common")
+    axes.set_xticks([_common(level) for level in found], [f"{_common(level):g}\nselection {level:g}" for level in found])
+    axes.set_xlabel("share of the effects' variance that click and purchase have in common")
     axes.set_ylabel("advantage of esmm")
     axes.set_title("P(buy | click) over all rows, against the truth: AUC of esmm less that of others", fontsize=11, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
@@ -122,7 +131,7 @@ def plot(found: dict[float, dict[str, Any]], path: Path) -> None:
 def main(folder: Path, out: Path, levels: list[float]) -> None:
     """Measure, and write."""
     found = dict(sorted(measured(folder, levels).items()))
-    (out / "selection.md").write_text(page(found), encoding="utf-8")
+    (out / "selection_tables.md").write_text(page(found), encoding="utf-8")
     plot(found, out / "selection.svg")
 
 

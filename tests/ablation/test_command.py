@@ -17,6 +17,8 @@ import pytest
 from funnel.schema.objective import KINDS
 from tests.ablation import small
 
+pytestmark = pytest.mark.slow  # some twenty processes, each of which loads TensorFlow
+
 Answer = tuple[int, str, str]
 MAIN = "from funnel.cli import main; main()"
 
