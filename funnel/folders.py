@@ -13,7 +13,7 @@ from secrets import token_hex
 
 from funnel.errors import FunnelError
 
-LOCK = ".lock"  # held, inside an unfinished folder, by the process that writes it
+LOCK = ".lock"  # held, inside a folder, by the process that writes it
 
 
 def require_writable(path: Path, kind: type[FunnelError]) -> None:
@@ -58,6 +58,30 @@ def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) 
         raise kind(f"{path}: cannot be written: {error.strerror or error}. Nothing was left behind.") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def held_folder(path: Path, kind: type[FunnelError]) -> Iterator[None]:
+    """Makes a folder where there is none, and keeps other processes from it.
+
+    Args:
+        path: The folder.
+        kind: Of error, where it cannot be.
+
+    Raises:
+        FunnelError: Another process is at work there, or it cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / LOCK).open("w")
+    except OSError as error:
+        raise kind(f"{path}: cannot be written: {error.strerror}. Choose another folder.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise kind(f"{path}: another process is at work there. Wait for it, or choose another --out.") from None
+        yield
 
 
 def _prefix(path: Path) -> str:

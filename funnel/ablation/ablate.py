@@ -19,6 +19,7 @@ from funnel.data.origin import Origin, origin_of, splits_of
 from funnel.data.prepare import SchemaLike, prepare, schema_file
 from funnel.data.store import store_of
 from funnel.errors import DataError, DivergedError, RunError
+from funnel.folders import held_folder
 from funnel.run import versions
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
@@ -77,7 +78,7 @@ def ablate(
     if not encoded.shards("test").rows:
         raise DataError(f"{encoded}: has no test rows, expected some to judge on. {_REPAIR}")
     folder = Folder(Path(out) if out is not None else default_out(declared))
-    with folder.held():
+    with held_folder(folder.path, RunError):
         folder.begin(described(declared, encoded))
         seeds = [declared.train.seed + repeat for repeat in range(repeats)]
         there = sum(folder.metrics(variant.name, seed) is not None for variant in variants for seed in seeds)

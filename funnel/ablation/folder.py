@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,12 @@ from numpy.typing import NDArray
 
 from funnel.data.store import Store
 from funnel.errors import RunError
-from funnel.folders import whole_folder
+from funnel.folders import LOCK, whole_folder
 from funnel.run import versions
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.training.workspace import Workspace, differences
 
-MANIFEST, LOCK, FITS, METRICS, LOGITS = "manifest.json", ".lock", "fits", "metrics.json", "logits.npy"
+MANIFEST, FITS, METRICS, LOGITS = "manifest.json", "fits", "metrics.json", "logits.npy"
 FORMAT = 1
 # What of a schema may be another when an ablation goes on: it changes no score.
 FREE = ("data.root", "train.checkpoint", "train.profile", "evaluate.batch_size")
@@ -34,27 +32,6 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps other processes from the folder.
-
-        Raises:
-            RunError: Another one is at work there, or it cannot be written.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("w")
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be written: {error.strerror}. Choose another --out.") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"{self.path}: another process is at work there. Wait for it, or choose another --out."
-                ) from None
-            yield
 
     def begin(self, content: Mapping[str, Any]) -> None:
         """Note what the fits are of, or see that the earlier ones were of the same.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from funnel.errors import RunError
-from funnel.folders import require_writable, whole_folder
+from funnel.folders import held_folder, require_writable, whole_folder
 
 SUFFIX = ".unfinished"
-FIT, LOCK, CHECKPOINTS, LOGS = "fit.json", ".lock", "checkpoints", "logs"
+FIT, CHECKPOINTS, LOGS = "fit.json", "checkpoints", "logs"
 STEP, BEST = "step-", "best-"  # of the folders of checkpoints, and of best weights
 # What of a schema may be another when a fit goes on: it changes neither the steps that were made, nor those to come but for
 # their number.
@@ -69,16 +68,7 @@ class Workspace:
         Raises:
             RunError: Another process fits there.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("w")
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be written: {error.strerror}. Choose another folder.") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{self.path}: another process fits there. Wait for it, or choose another --out.") from None
+        with held_folder(self.path, RunError):
             try:
                 yield
             finally:

@@ -63,7 +63,7 @@ def test_another_process_that_fits_there_is_not_disturbed(tmp_path: Path, data) 
     stopped(tmp_path, data)
     with (tmp_path / "run.unfinished" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="another process fits there"):
+        with pytest.raises(RunError, match="another process is at work there"):
             funnel.fit(tree(), data, out=tmp_path / "run", resume=True)
     assert fits.resumed(tmp_path, data)[1].step == 9
 
@@ -73,7 +73,7 @@ def test_a_fit_holds_the_lock_while_it_goes_on(tmp_path: Path, data) -> None:
 
     def watch(event: Any) -> None:
         if isinstance(event, Epoch):
-            with pytest.raises(RunError, match="another process fits there") as error:
+            with pytest.raises(RunError, match="another process is at work there") as error:
                 funnel.fit(tree(), data, out=tmp_path / "run", resume=True)
             said.append(str(error.value))
 
