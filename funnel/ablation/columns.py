@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from funnel.ablation.rows import Rows
 from funnel.data.labels import UNKNOWN, in_space
-from funnel.data.stand_ins import stand_ins
+from funnel.data.stand_ins import is_answered, stand_ins
 from funnel.evaluation.influence import auc_influence, calibration_influence
 from funnel.model.likelihood import cumulative_logits
 from funnel.schema.funnel_schema import FunnelSchema
@@ -83,9 +83,11 @@ def outcomes_of(
         if rows.truth is None:
             raise ValueError("got rows without a truth, expected one.")
         return rows.truth[:, stage], np.ones(rows.shape[0], np.bool_)
-    judged = rows.labels[:, stage] != UNKNOWN
+    place = schema.topology[stage]
     if conditional:
-        judged &= in_space(rows.labels, schema.topology[stage])
+        judged = (rows.labels[:, stage] != UNKNOWN) & in_space(rows.labels, place)
+    else:
+        judged = is_answered(rows.labels, stage, place)
     return rows.labels[judged, stage].astype(np.float64), judged
 
 
@@ -117,7 +119,7 @@ def score(
     logits = np.asarray((conditional if column.conditional else cumulative)[:, column.stage], np.float64)[judged]
     weights = rows.weights
     if not (column.conditional or column.truth):
-        weights = stand_ins(rows.labels, column.stage, schema.topology[column.stage], weights)
+        weights = stand_ins(rows.labels, column.stage, schema.topology, weights)
     weights = None if weights is None else weights[judged]
     if column.measure == "AUC":
         value, influence = auc_influence(outcomes, logits, weights)

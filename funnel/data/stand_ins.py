@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.labels import UNKNOWN, Labels, in_space, is_closed
-from funnel.schema.topology import Place
+from funnel.schema.topology import Place, Topology
 
 
-def stand_ins(labels: Labels, stage: int, place: Place, weights: NDArray[Any] | None = None) -> NDArray[np.float64] | None:
+def stand_ins(
+    labels: Labels, stage: int, topology: Topology, weights: NDArray[Any] | None = None
+) -> NDArray[np.float64] | None:
     """How many rows each stands for where a cumulative label is judged: float64 [rows], 0 where the label is not known.
 
     Of a row without the parent it is known that it did not reach the stage, whatever was written: were unknown labels just left
@@ -19,25 +21,39 @@ def stand_ins(labels: Labels, stage: int, place: Place, weights: NDArray[Any] | 
     label stands for its part of those without one; likewise where it is not known whether a row had the parent. That is
     right where labels are lost by chance among the rows of one kind.
 
+    A column that several stages read tells of neither where it is not known which: of the last kind, only its 0s would be
+    known. There, rows of which it is known stand for those of which it is not, as they do where that stage is judged.
+
     Args:
         labels: 0, 1, or UNKNOWN: uint8 [rows, stages].
         stage: The stage.
-        place: Where it stands.
+        topology: Where each stage stands.
         weights: How many rows each stands for already: float [rows]; None is 1 each.
 
     Returns:
         None where every row stands for itself alone.
     """
-    known = labels[:, stage] != UNKNOWN
+    place = topology[stage]
+    known = is_answered(labels, stage, place)
     if known.all() and weights is None:
         return None
-    found = np.where(known, 1.0 if weights is None else weights, 0.0)
-    for alike in kinds(labels, place):
-        all_of_them = float(np.count_nonzero(alike) if weights is None else weights[alike].sum(dtype=np.float64))
+    whole = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+    inside, elsewhere = kinds(labels, place)
+    if place.shares_label:
+        before = stand_ins(labels, place.before, topology, weights) if place.before >= 0 else None
+        whole = whole if before is None else before
+    found = np.where(known, whole, 0.0)
+    for alike in (inside,) if place.shares_label else (inside, elsewhere):
         known_ones = float(found[alike].sum())
         if known_ones:
-            found[alike] *= all_of_them / known_ones
+            found[alike] *= float(whole[alike].sum()) / known_ones
     return found
+
+
+def is_answered(labels: Labels, stage: int, place: Place) -> NDArray[np.bool_]:
+    """The rows that a stage's cumulative is judged on: those whose label is known, and known to be this stage's."""
+    known = labels[:, stage] != UNKNOWN
+    return known & ~kinds(labels, place)[1] if place.shares_label else known
 
 
 def kinds(labels: Labels, place: Place) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.labels import UNKNOWN, in_space
-from funnel.data.stand_ins import stand_ins
+from funnel.data.stand_ins import is_answered, stand_ins
 from funnel.evaluation.metrics import (
     auc,
     auc_standard_error,
@@ -108,13 +108,11 @@ def judge(
     """
     conditional, cumulative = {}, {}
     for stage, (name, place) in enumerate(zip(names, topology, strict=True)):
-        known = labels[:, stage] != UNKNOWN
-
-        rows = known & in_space(labels, place)
+        rows = (labels[:, stage] != UNKNOWN) & in_space(labels, place)
         of_given = _Rows(labels[:, stage], conditional_logits[:, stage], groups, weights)
-        of_all = _Rows(labels[:, stage], cumulative_logits[:, stage], groups, stand_ins(labels, stage, place, weights))
+        of_all = _Rows(labels[:, stage], cumulative_logits[:, stage], groups, stand_ins(labels, stage, topology, weights))
         conditional[name] = _scores(conditional_names[stage], conditional_spaces[stage], of_given.only(rows))
-        cumulative[name] = _scores(name, space, of_all.only(known))
+        cumulative[name] = _scores(name, space, of_all.only(is_answered(labels, stage, place)))
     return Report(conditional, cumulative, tuple(constant))
 
 

@@ -10,7 +10,7 @@ rest N_k.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,7 +98,7 @@ class Objective(keras.layers.Layer):
         ones_B = tf.ones([tf.shape(labels_BS)[0]])
         weight_B = ones_B if weights_B is None else weights_B / self._weight
         rows = stage_rows(labels_BS, self._topology)
-        opening = [None] * len(rows)
+        stands, opening = self._stand_ins(rows), [None] * len(rows)
         if self._declared.propensities:
             opening = space_logits(judged.conditional, judged.cumulative, self._topology)
         losses: dict[str, tf.Tensor] = {}
@@ -107,7 +107,8 @@ class Objective(keras.layers.Layer):
         for stage, name in enumerate(self._names):
             if name not in self.stages:
                 continue
-            loss_B = self._loss(stage, rows[stage], judged, _Weighing(name, weight_B, opening[stage], effective))
+            weighing = _Weighing(name, weight_B, stands[stage], opening[stage], effective)
+            loss_B = self._loss(stage, rows[stage], judged, weighing)
             losses[name] = loss_B
             total_B += self._weighed(name, loss_B)
         return Minimised(total_B, losses, effective)
@@ -122,7 +123,7 @@ class Objective(keras.layers.Layer):
     def _loss(self, stage: int, rows: StageRows, judged: Judged, weighing: _Weighing) -> tf.Tensor:
         """The loss of one stage, row by row: float32 [B]."""
         declared, place = self._declared, self._topology[stage]
-        entire_B = weighing.row * self._stand_ins(stage, rows)
+        entire_B = weighing.row * weighing.stands
         if isinstance(declared, Division):
             return entire_B * cross_entropy(rows.label, judged.towers[self._names[stage]])
         entire_B *= cross_entropy(rows.label, judged.cumulative[:, stage])
@@ -145,15 +146,22 @@ class Objective(keras.layers.Layer):
         )
         return declared.counterfactual_weight * _risk(declared, parts) + entire_B
 
-    def _stand_ins(self, stage: int, rows: StageRows) -> tf.Tensor:
-        """How many rows each stands for in a sum over all of them, 0 where its label is not known: float32 [B].
+    def _stand_ins(self, rows: Sequence[StageRows]) -> list[tf.Tensor]:
+        """By stage, how many rows each stands for in a sum over all of them, 0 where its label is not known: float32 [B] each.
 
         As `funnel.data.stand_ins` has it, by the shares of all training rows: a row with the parent stands for its part of
         those whose label is lost, since those without the parent have lost none.
         """
-        elsewhere_B = rows.known - rows.inside - rows.outside
-        inside_B = rows.inside / max(self._known_inside[stage], TINY)
-        return rows.outside + inside_B + elsewhere_B / max(self._known_elsewhere[stage], TINY)
+        found: list[tf.Tensor] = []
+        for stage, (own, place) in enumerate(zip(rows, self._topology, strict=True)):
+            inside_B = own.inside / max(self._known_inside[stage], TINY)
+            if place.shares_label:
+                before_B = found[place.before] if place.before >= 0 else tf.ones_like(inside_B)
+                found.append(before_B * (own.outside + inside_B))
+            else:
+                elsewhere_B = own.known - own.inside - own.outside
+                found.append(own.outside + inside_B + elsewhere_B / max(self._known_elsewhere[stage], TINY))
+        return found
 
     def _clip(self, declared: Unbias | Ips | Dr | Dcmt, stage: int) -> float:
         return declared.clip if declared.clip is not None else max(CLIP * self._given[stage], TINY)
@@ -199,12 +207,14 @@ class _Weighing:
     Attributes:
         stage: Its name.
         row: What each row counts: float32 [B].
+        stands: For how many each stands in a sum over all: float32 [B].
         logit: Of P(O_k | x), float32 [B]. No gradient goes through it: it would be learnt to be large.
         effective: Where the effective sample sizes are noted.
     """
 
     stage: str
     row: tf.Tensor
+    stands: tf.Tensor
     logit: tf.Tensor | None
     effective: dict[str, tf.Tensor]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from funnel.errors import have
 from funnel.schema._base import problem, require_unique
@@ -22,6 +22,7 @@ class Place:
         branches: Of a join: the stages of which exactly one happens where it does. Else none.
         inside: Of a join: the paths from its parent on which it happens, which exclude each other.
         outside: Of a join: all other paths from its parent.
+        shares_label: Whether another stage reads the same column: what it says may be another stage's.
     """
 
     parent: int
@@ -29,6 +30,12 @@ class Place:
     branches: tuple[int, ...] = ()
     inside: tuple[Path, ...] = ()
     outside: tuple[Path, ...] = ()
+    shares_label: bool = False
+
+    @property
+    def before(self) -> int:
+        """The stage that is decided last before this one: the last that it excludes, else its parent; -1 for none."""
+        return self.excluded[-1] if self.excluded else self.parent
 
     @property
     def is_join(self) -> bool:
@@ -72,7 +79,8 @@ def topology_of(space: str, stages: Sequence[Stage]) -> Topology:
                 )
                 raise problem(("stages", position, "label"), message)
         earlier.append(position)
-    return tuple(places)
+    shared = {position for several in readers.values() if len(several) > 1 for position in several}
+    return tuple(replace(place, shares_label=position in shared) for position, place in enumerate(places))
 
 
 def _parent(space: str, stages: Sequence[Stage], places: Sequence[Place], position: int) -> int:

@@ -67,7 +67,7 @@ def test_scores_are_those_of_the_metrics_on_the_rows_that_are_known(weights, unk
     ):
         weight = rows.weights
         if judged is known:
-            weight = stand_ins(rows.labels, 1, SCHEMA.topology[1], weight)
+            weight = stand_ins(rows.labels, 1, SCHEMA.topology, weight)
         weight = weight[judged] if weight is not None else None
         labels, chosen = rows.labels[judged, column.stage], of[judged, column.stage].astype(np.float64)
         pair = columns[columns.index(column) + 1]

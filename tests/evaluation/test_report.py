@@ -104,7 +104,7 @@ def test_a_row_that_stands_for_many_counts_as_many(drawn):
             # it was asked: only the rows that were judged come with their weights, and each is one row.
             known = _judged(kind, name, labels)
             stage = NAMES.index(name)
-            weighed = stand_ins(labels, stage, PLACES[stage], weights) if kind == "cumulative" else weights
+            weighed = stand_ins(labels, stage, PLACES, weights) if kind == "cumulative" else weights
             assert scores.auc_error == pytest.approx(sum(weighed[known]))
             assert scores.rows == _judged(kind, name, labels).sum()
 

@@ -92,13 +92,20 @@ def oracle(schema: FunnelSchema, batch: Any, twins: Any, learnt: Learnt) -> dict
     """By stage: the mean loss over a batch of labels, logits and weights."""
     labels, towers, weights = batch
     objective, rows = schema.objective, [Row(schema, y, z) for y, z in zip(labels, towers, strict=True)]
-    count, found = len(rows), {}
+    count, found, every = len(rows), {}, []
     weights = [w / learnt.weight for w in weights]
     for k, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True)):
         name, partial = stage.name, place.parent >= 0 or place.excluded
         # A row that is known to be outside is 0; others stand for those of their kind whose label is lost.
         kind = {True: 1 / learnt.known_inside[k], False: 1.0, None: 1 / learnt.known_elsewhere[k]}
-        stands = [w * kind[r.inside[k]] for r, w in zip(rows, weights, strict=True)]
+        stands = [kind[r.inside[k]] if r.y[k] is not None else 0.0 for r in rows]
+        if place.shares_label:
+            # Its column may be the other stage's: rows count as they do where it is decided which.
+            kind[None] = 0.0
+            before = every[place.before]
+            stands = [kind[r.inside[k]] * before[i] if r.y[k] is not None else 0.0 for i, r in enumerate(rows)]
+        every.append(stands)
+        stands = [w * one for w, one in zip(weights, stands, strict=True)]
         entire = sum(w * ce(r.y[k], r.p[k]) for r, w in zip(rows, stands, strict=True) if r.y[k] is not None) / count
         among = [(i, r, w) for i, (r, w) in enumerate(zip(rows, weights, strict=True)) if r.inside[k] and r.y[k] is not None]
         others = [(i, r, w) for i, (r, w) in enumerate(zip(rows, weights, strict=True)) if r.inside[k] is False]
