@@ -3,9 +3,9 @@
 A conditional's label is seen on the parent's rows O alone, and these are not like the others. With the propensity
 o^ = P(O | x), which the stages above have learnt, each of them stands for 1 / o^ rows:
 
-    IPS    1/|D| sum_O e / o^                                                   (Wang et al., 2022, ESCM2, equation 7)
-    DR     1/|D| sum_D [e^ + o (e - e^) / o^] + 1/|D| sum_O (e - e^)^2 / o^      (the same, equations 9 to 11)
-    DCMT   1/|D| [sum_O e / o^ + sum_N e* / (1 - o^)] + c/|D| sum_D |1 - p - p*|  (Zhu et al., 2023, equation 9)
+    IPS    1/|D| sum_O e / o^                                                   (Wang et al., 2022: ESCM2-IPS)
+    DR     1/|D| sum_D [e^ + o (e - e^) / o^] + 1/|D| sum_O (e - e^)^2 / o^      (the same: ESCM2-DR)
+    DCMT   1/|D| [sum_O e / o^ + sum_N e* / (1 - o^)] + c/|D| sum_D |1 - p - p*|  (Zhu et al., 2023: DCMT)
 
 with e = CE(y, z) the error of a row, e^ an imputed one, and e* = CE(1 - y, z*) that of the counterfactual tower, whose
 probability is p*. Self-normalised, 1 / |D| becomes one over the sum of the weights themselves (Swaminathan & Joachims, 2015).

@@ -116,7 +116,7 @@ class Objective(keras.layers.Layer):
     def _weighed(self, name: str, loss_B: tf.Tensor) -> tf.Tensor:
         if self._factors is not None:
             return self._factors[name] * loss_B
-        # With s = log sigma^2: loss / sigma^2 + log sigma (Kendall et al., 2018, equation 10, for classification).
+        # With s = log sigma^2: loss / sigma^2 + log sigma (Kendall et al., 2018, for classification).
         s = self.log_variances[self.stages.index(name)]
         return tf.exp(-s) * loss_B + s / 2
 
