@@ -1,4 +1,8 @@
-"""What is minimised, and over which rows: a choice that depends on neither the stages nor the network."""
+"""What is minimised, and over which rows: a choice that depends on neither the stages nor the network.
+
+Notation, here and in `docs/objectives.md`: y is a stage's label, z the logit of its conditional, L that of its cumulative, and
+CE(y, z) = softplus(z) - y z. D are all rows, O those that the conditional is about, N the others; o^ = P(O | x).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,10 @@ class _Objective(Declared):
 
 
 class Esmm(_Objective):
-    """Cross-entropy of each stage's cumulative label over all rows: Ma et al., 2018, equation 4, for N stages."""
+    """Cross-entropy of each stage's cumulative label over all rows: Ma et al., 2018, equation 4, for N stages.
+
+    1/|D| sum_D CE(y, L)
+    """
 
     cumulative = True
 
@@ -44,14 +51,20 @@ class Esmm(_Objective):
 
 
 class ParentSpace(_Objective):
-    """Each conditional on the rows of its parent alone: what Ma et al., 2018, call BASE."""
+    """Each conditional on the rows of its parent alone: what Ma et al., 2018, call BASE.
+
+    1/|O| sum_O CE(y, z)
+    """
 
     kind: Literal["parent_space"]
     """Cross-entropy of every conditional label over its parent's rows."""
 
 
 class Aman(_Objective):
-    """Each conditional on its parent's rows, and on all others as negatives (all missing as negative: Pan et al., 2008)."""
+    """Each conditional on its parent's rows, and on all others as negatives (all missing as negative: Pan et al., 2008).
+
+    [sum_O CE(y, z) + rate sum_N CE(0, z)] / (|O| + rate |N|)
+    """
 
     kind: Literal["aman"]
     """The rows without the parent are negatives, too."""
@@ -60,7 +73,10 @@ class Aman(_Objective):
 
 
 class Oversampling(_Objective):
-    """Each conditional on its parent's rows, positives many times over (Weiss, 2004). Its probabilities are too high."""
+    """Each conditional on its parent's rows, positives many times over (Weiss, 2004). Its probabilities are too high.
+
+    sum_O factor^y CE(y, z) / sum_O factor^y
+    """
 
     kind: Literal["oversampling"]
     """Positives of stages given another count several times."""
@@ -69,7 +85,10 @@ class Oversampling(_Objective):
 
 
 class Unbias(_Objective):
-    """Each conditional on its parent's rows, of which those that were likely to be there are rejected (Zhang et al., 2016)."""
+    """Each conditional on its parent's rows, of which those that were likely to be there are rejected (Zhang et al., 2016).
+
+    sum_O a CE(y, z) / sum_O a, with a = min(1, clip / o^)
+    """
 
     propensities = True
 
@@ -81,7 +100,10 @@ class Unbias(_Objective):
 
 
 class Division(_Objective):
-    """Each tower is a cumulative, learnt from all rows; a conditional is the quotient of two (DIVISION in Ma et al., 2018)."""
+    """Each tower is a cumulative, learnt from all rows; a conditional is the quotient of two (DIVISION in Ma et al., 2018).
+
+    1/|D| sum_D CE(y, L), where L is what the tower says
+    """
 
     kind: Literal["division"]
     """Cumulatives are learnt, and conditionals divided."""
@@ -105,14 +127,21 @@ class _Counterfactual(_Objective):
 
 
 class Ips(_Counterfactual):
-    """Inverse propensity scores: ESCM2-IPS (Wang et al., 2022)."""
+    """Inverse propensity scores: ESCM2-IPS (Wang et al., 2022).
+
+    1/|D| sum_O CE(y, z) / o^ + 1/|D| sum_D CE(y, L), each with its factor
+    """
 
     kind: Literal["ips"]
     """Each row of the parent stands for all that are like it."""
 
 
 class Dr(_Counterfactual):
-    """Doubly robust: errors that a second tower imputes, corrected where labels are known: ESCM2-DR (Wang et al., 2022)."""
+    """Doubly robust: errors that a second tower imputes, corrected where labels are known: ESCM2-DR (Wang et al., 2022).
+
+    1/|D| sum_D e^ + 1/|D| sum_O [e - e^ + (e - e^)^2] / o^ + 1/|D| sum_D CE(y, L), with e = CE(y, z) and e^ = CE(q, z), q what
+    the second tower guesses (Wang et al., 2019, DR-JL)
+    """
 
     twins = True
 
@@ -123,7 +152,11 @@ class Dr(_Counterfactual):
 
 
 class Dcmt(_Counterfactual):
-    """Factual and counterfactual towers over all rows (DCMT: Zhu et al., 2023)."""
+    """Factual and counterfactual towers over all rows (DCMT: Zhu et al., 2023).
+
+    1/|D| [sum_O CE(y, z) / o^ + sum_N CE(1, z*) / (1 - o^)] + constraint/|D| sum_D |1 - p - p*| + 1/|D| sum_D CE(y, L), with p* the
+    second tower's probability and z* its logit
+    """
 
     twins = True
 
