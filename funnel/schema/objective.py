@@ -154,8 +154,8 @@ class Dr(_Counterfactual):
 class Dcmt(_Counterfactual):
     """Factual and counterfactual towers over all rows (DCMT: Zhu et al., 2023).
 
-    1/|D| [sum_O CE(y, z) / o^ + sum_N CE(1, z*) / (1 - o^)] + constraint/|D| sum_D |1 - p - p*| + 1/|D| sum_D CE(y, L), with p* the
-    second tower's probability and z* its logit
+    1/|D| [sum_O CE(y, z) / o^ + sum_N CE(1, z*) / (1 - o^)] + constraint/|D| sum_D |1 - p - p*| + 1/|D| sum_D CE(y, L), with p*
+    the second tower's probability and z* its logit
     """
 
     twins = True
