@@ -43,7 +43,7 @@ def test_the_declared_objective_keeps_its_options_and_others_the_weights() -> No
     aman, esmm, dr = (variant.schema.objective for variant in chosen(schema, ["aman-ns", "esmm", "dr"])[0])
     assert (aman.rate, aman.weights) == (0.5, {"buy": 3.0})
     assert esmm.weights == dr.weights == {"buy": 3.0}
-    assert dr.clip == 0.05
+    assert dr.clip is None
     kinds = [
         variant.schema.objective for variant in chosen(declared({"kind": "esmm", "weights": "uncertainty"}), ["esmm", "ips"])[0]
     ]
