@@ -18,6 +18,7 @@ from funnel.terminal import Screen, show_checkup, show_store, show_table
 
 if TYPE_CHECKING:
     from funnel.evaluation.report import Report
+    from funnel.schema.funnel_schema import FunnelSchema
 
 app = typer.Typer(
     help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file.",
@@ -32,6 +33,9 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `f
 DataFolder = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder with the data, in place of data.root.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override the schema: train.epochs=3")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
+StoreFolder = Annotated[
+    Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
+]
 SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="Which rows of the folder.")]
 
 
@@ -70,7 +74,7 @@ def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = No
     if hashes(declared):
         _load_tensorflow()
     screen = Screen(quiet=as_json)
-    screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    screen.say(_headline(schema, declared))
     with screen:
         found = check_(schema, data, overrides or (), watch=screen.watch)
     if as_json:
@@ -121,9 +125,7 @@ def fit(
     schema: SchemaFile,
     data: DataFolder = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
-    ] = None,
+    store: StoreFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped, from its checkpoint.")] = False,
     warm: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="Start from a run's weights; known ids keep their rows.")
@@ -142,7 +144,7 @@ def fit(
     tune_allocator()
     tune_threads(declared)
     screen = Screen(quiet=as_json, epochs=declared.train.epochs)
-    screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    screen.say(_headline(schema, declared))
     losses = "; ".join(f"{name} over {space}" for name, space in declared.loss_spaces.items())
     screen.say(f"objective {declared.objective.kind}: {losses}")
     _load_tensorflow()
@@ -182,9 +184,7 @@ def ablate(
     repeats: Annotated[int, typer.Option(min=1, help="Fits of each, with a seed of its own.")] = 10,
     data: DataFolder = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the fits [ablations/NAME].")] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
-    ] = None,
+    store: StoreFolder = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -197,7 +197,7 @@ def ablate(
     tune_allocator()
     tune_threads(declared)
     screen = AblationScreen(quiet=as_json)
-    screen.say(f"{schema}: {' -> '.join([declared.space, *declared.stage_names])}, {len(declared.features)} features")
+    screen.say(_headline(schema, declared))
     _load_tensorflow()
     from funnel.ablation.ablate import ablate as ablate_
     from funnel.ablation.ablate import default_out
@@ -323,6 +323,11 @@ def _load_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _headline(path: Path, schema: FunnelSchema) -> str:
+    """What a command is about to work on."""
+    return f"{path}: {' -> '.join([schema.space, *schema.stage_names])}, {len(schema.features)} features"
 
 
 def _simulated(root: Path | None) -> str:

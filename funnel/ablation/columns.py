@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from funnel.ablation.rows import Rows
 from funnel.data.labels import UNKNOWN, in_space
 from funnel.data.stand_ins import is_answered, stand_ins
+from funnel.evaluation.bootstrap import pooled
 from funnel.evaluation.influence import auc_influence, calibration_influence
 from funnel.model.likelihood import cumulative_logits
 from funnel.schema.funnel_schema import FunnelSchema
@@ -125,5 +126,6 @@ def score(
         value, influence = auc_influence(outcomes, logits, weights)
     else:
         value, influence = calibration_influence(outcomes, np.exp(-np.logaddexp(0, -logits)), weights)
-    clusters = int(rows.clusters.max(initial=-1)) + 1
-    return value, np.bincount(rows.clusters[judged], weights=influence, minlength=clusters).astype(np.float64, copy=False)
+    of_all = np.zeros(rows.shape[0])
+    of_all[judged] = influence
+    return value, pooled(of_all, rows.clusters)

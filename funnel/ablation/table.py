@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from funnel.ablation.columns import Column, columns_of, cumulative_of, score
 from funnel.ablation.folder import Folder
 from funnel.ablation.rows import Rows
-from funnel.ablation.variants import PAPER, Variant
+from funnel.ablation.variants import PAPER, Variant, title_of
 from funnel.data.progress import Progress
 from funnel.evaluation.bootstrap import RESAMPLES, paired_intervals
+from funnel.evaluation.report import without_nan
 from funnel.schema.funnel_schema import FunnelSchema
 
 LEVEL = 0.95
@@ -77,7 +78,7 @@ class Row:
     @property
     def title(self) -> str:
         """The name, after that of the paper where it has one."""
-        return self.name if self.paper is None else f"{self.paper} ({self.name})"
+        return title_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -145,20 +146,12 @@ class Ablation:
             "remarks": list(self.remarks),
             "versions": self.versions,
         }
-        return _without_nan(made)
+        return without_nan(made)
 
 
 def _described(column: Column) -> dict[str, Any]:
     told = asdict(column) | {"title": column.title}
     return {key: told[key] for key in ("title", "name", "measure", "space", "truth", "rows", "positives")}
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def make_table(

@@ -42,11 +42,16 @@ class Variant:
     @property
     def title(self) -> str:
         """The name, after that of the paper where it has one: `BASE (parent_space-ns)`."""
-        return f"{PAPER[self.name]} ({self.name})" if self.name in PAPER else self.name
+        return title_of(self.name)
 
     def seeded(self, repeat: int) -> FunnelSchema:
         """The schema of a repeat, from 0: its seed is the declared one and so many more."""
         return load_schema(self.schema, [f"train.seed={self.schema.train.seed + repeat}"])
+
+
+def title_of(name: str) -> str:
+    """The name of a variant, after that of the paper where it has one."""
+    return f"{PAPER[name]} ({name})" if name in PAPER else name
 
 
 def chosen(declared: FunnelSchema, names: Sequence[str] | None) -> tuple[tuple[Variant, ...], dict[str, str]]:

@@ -68,12 +68,15 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: undefined scores are null."""
-        return _without_nan(asdict(self) | {"constant": list(self.constant)})
+        return without_nan(asdict(self) | {"constant": list(self.constant)})
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """A tree as JSON can have it: undefined numbers are null."""
     if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -140,11 +140,11 @@ class FunnelModel(tfrs.Model):
 
     def _judged(self, inputs: Any, *, training: bool) -> Learned:
         features, labels_BS, weights_B = self._apart(inputs)
-        topology, towers = self.schema.topology, [stage.name for stage in self.schema.stages if stage.any_of is None]
+        topology = self.schema.topology
         logits = self.network(self.star(features), training=training, twins=True)
         conditional_BS = with_joins(self._meant(logits.towers), topology)
         cumulative_BS = cumulative_logits(conditional_BS, topology)
-        by_tower = dict(zip(towers, logits.towers, strict=True))
+        by_tower = {tower.name: logit_B for tower, logit_B in zip(self.network.towers, logits.towers, strict=True)}
         minimised = self.objective(labels_BS, Judged(by_tower, logits.twins, conditional_BS, cumulative_BS), weights_B)
         self._means["loss"].update_state(minimised.total)
         for name, loss_B in minimised.stages.items():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.model._keras import tf
-from funnel.schema.topology import Path, Topology
+from funnel.schema.topology import Path, Place, Topology
 
 LEAST = 1e-6  # a quotient of probabilities is at most so much below 1
 CONSTANT = 1e-3  # conditional logits that differ by less are the same: a tenth of a per cent in odds
@@ -67,10 +67,7 @@ def cumulative_logits(conditional_BS: tf.Tensor, topology: Topology) -> tf.Tenso
     """
     against: list[tf.Tensor] = []  # -L_k
     for stage, place in enumerate(topology):
-        above_B = against[place.parent] if place.parent >= 0 else None
-        for other in place.excluded:
-            above_B = _one_step(above_B, conditional_BS[:, other])
-        against.append(_one_step(above_B, -conditional_BS[:, stage]))
+        against.append(_one_step(_against_space(place, against, conditional_BS), -conditional_BS[:, stage]))
     return -tf.stack(against, axis=1)
 
 
@@ -82,11 +79,10 @@ def space_logits(conditional_BS: tf.Tensor, cumulative_BS: tf.Tensor, topology: 
         cumulative_BS: float32 [B, S]. L_k.
         topology: Where each stage stands.
     """
+    against = tf.unstack(-cumulative_BS, axis=1)
     found: list[tf.Tensor | None] = []
     for place in topology:
-        above_B = -cumulative_BS[:, place.parent] if place.parent >= 0 else None
-        for other in place.excluded:
-            above_B = _one_step(above_B, conditional_BS[:, other])
+        above_B = _against_space(place, against, conditional_BS)
         found.append(None if above_B is None else -above_B)
     return found
 
@@ -125,6 +121,14 @@ def quotients(cumulative: Sequence[tf.Tensor], topology: Topology) -> list[tf.Te
 
 def _below_0(log_B: tf.Tensor) -> tf.Tensor:
     return tf.minimum(log_B, -LEAST)
+
+
+def _against_space(place: Place, against: Sequence[tf.Tensor], conditional_BS: tf.Tensor) -> tf.Tensor | None:
+    """Minus the logit of being among a conditional's rows, from those of the stages above; None where it is certain."""
+    above_B = against[place.parent] if place.parent >= 0 else None
+    for other in place.excluded:
+        above_B = _one_step(above_B, conditional_BS[:, other])
+    return above_B
 
 
 def _one_step(above_B: tf.Tensor | None, against_B: tf.Tensor) -> tf.Tensor:

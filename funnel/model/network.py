@@ -18,6 +18,7 @@ from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
 from funnel.schema.learnt import MISSING, Learnt, cumulative_rates, table_of
 from funnel.schema.objective import Dcmt, Division
+from funnel.schema.topology import with_towers
 
 TWIN = ".twin"  # after a stage's name: no stage can be called so
 
@@ -47,11 +48,7 @@ class Network(keras.layers.Layer):
         self._declared = schema
         self.widths = layout(schema, learnt)
         seed, firsts = schema.train.seed, first_rates(schema, learnt)
-        stages = [
-            (k, stage.name)
-            for k, (stage, place) in enumerate(zip(schema.stages, schema.topology, strict=True))
-            if not place.is_join
-        ]
+        stages = [(k, schema.stage_names[k]) for k in with_towers(schema.topology)]
         shared = schema.model.share_embeddings
         # The first has the seed itself, so that a tower starts the same with others as alone.
         self.bottoms = [
@@ -128,7 +125,7 @@ def first_rates(schema: FunnelSchema, learnt: Learnt) -> tuple[float, ...]:
     """By stage: the rate at which its tower starts, among the rows that it learns from."""
     rates = list(learnt.priors)
     if schema.sampling is not None and schema.sampling.correction == "inverse":
-        towers = [k for k, place in enumerate(schema.topology) if not place.is_join]
+        towers = with_towers(schema.topology)
         kept = sampled_logits(schema, [math.log(rates[k]) - math.log1p(-rates[k]) for k in towers])
         for k, logit in zip(towers, kept, strict=True):
             rates[k] = 1 / (1 + math.exp(-logit))

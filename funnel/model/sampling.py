@@ -19,7 +19,7 @@ from typing import Any
 from funnel.model._keras import tf
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.sampling import ROOT, Node, decided_next, kept_at
-from funnel.schema.topology import Topology
+from funnel.schema.topology import Topology, with_towers
 
 
 def corrected(schema: FunnelSchema, logits: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -45,8 +45,7 @@ def sampled_logits(schema: FunnelSchema, logits: Sequence[Any]) -> list[float]:
         schema: The declaration, with a sampling that is undone.
         logits: For each stage that is no join: among all rows where its prior is declared, else among those kept.
     """
-    towers = [stage for stage in schema.stages if stage.any_of is None]
-    declared = [place for place, stage in enumerate(towers) if stage.prior is not None]
+    declared = [n for n, k in enumerate(with_towers(schema.topology)) if schema.stages[k].prior is not None]
     steps = _Steps(schema, [tf.constant(logit, tf.float64) for logit in logits], declared)
     steps.among_all()
     return [float(logit) for logit in steps.kept]
@@ -59,7 +58,7 @@ class _Steps:
         self._topology: Topology = schema.topology
         assert schema.sampling is not None  # noqa: S101  # for the type checker
         self._of_space, self._rates = kept_at(schema.sampling, schema.space, schema.stage_names)
-        self._tower = {k: n for n, k in enumerate(k for k, place in enumerate(self._topology) if not place.is_join)}
+        self._tower = {k: n for n, k in enumerate(with_towers(self._topology))}
         self._given, self._true = logits, true
         self.kept: list[tf.Tensor] = list(logits)
         self._found: list[tf.Tensor] = list(logits)

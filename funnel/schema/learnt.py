@@ -54,10 +54,7 @@ def cumulative_rates(priors: Sequence[float], topology: Topology) -> tuple[float
         priors: Conditional rates.
         topology: Where each stage stands.
     """
-    reached: list[float] = []
-    for prior, given, place in zip(priors, given_rates(priors, topology), topology, strict=True):
-        reached.append(sum(reached[branch] for branch in place.branches) if place.is_join else prior * given)
-    return tuple(reached)
+    return _rates(priors, topology)[1]
 
 
 def given_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...]:
@@ -67,15 +64,20 @@ def given_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...
         priors: Conditional rates.
         topology: Where each stage stands.
     """
-    reached: list[float] = []
+    return _rates(priors, topology)[0]
+
+
+def _rates(priors: Sequence[float], topology: Topology) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """By stage: the share of the rows that may reach it next, and of those that do."""
     given: list[float] = []
+    reached: list[float] = []
     for prior, place in zip(priors, topology, strict=True):
         above = 1.0 if place.parent < 0 else reached[place.parent]
         for other in place.excluded:
             above *= 1 - priors[other]
         given.append(above)
         reached.append(sum(reached[branch] for branch in place.branches) if place.is_join else prior * above)
-    return tuple(given)
+    return tuple(given), tuple(reached)
 
 
 def table_of(feature: Categorical | Bag | Numeric | Cross) -> str | None:

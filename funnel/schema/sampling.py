@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from funnel.schema._base import Declared, Name, problem, require_known
-from funnel.schema.topology import Place, Topology
+from funnel.schema.topology import Place, Topology, with_towers
 
 KeepRate = Annotated[float, Field(gt=0, le=1)]
 
@@ -79,7 +79,7 @@ def require_sampling(sampling: Sampling, space: str, names: Sequence[str], topol
     Raises:
         PydanticCustomError: With the reason.
     """
-    towers = [name for name, place in zip(names, topology, strict=True) if not place.is_join]
+    towers = [names[stage] for stage in with_towers(topology)]
     for name in sampling.rates:
         where = ("sampling", "rates", name)
         if name in names and name not in towers:

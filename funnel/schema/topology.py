@@ -51,6 +51,11 @@ class Place:
 Topology = tuple[Place, ...]
 
 
+def with_towers(topology: Topology) -> tuple[int, ...]:
+    """The stages that have a tower: all but joins, in their order."""
+    return tuple(stage for stage, place in enumerate(topology) if not place.is_join)
+
+
 def topology_of(space: str, stages: Sequence[Stage]) -> Topology:
     """The place of each stage.
 
