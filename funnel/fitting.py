@@ -12,6 +12,7 @@ from typing import Any
 
 from funnel.data.one_sided import one_sided
 from funnel.data.origin import Split
+from funnel.data.sampling import is_sampled
 from funnel.data.store import Shards, Store
 from funnel.errors import DataError, RunError
 from funnel.model.funnel_model import FunnelModel, build_model
@@ -138,7 +139,7 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
         others: tuple[tuple[Split, Shards], ...] = (("validation", held), ("test", store.shards("test")))
         for split, rows in others:
             if rows.rows:
-                run.metrics[split] = run.judge(rows, sampled=run.is_sampled(split)).as_dict()
+                run.metrics[split] = run.judge(rows, sampled=is_sampled(schema, split)).as_dict()
         yield run
 
 
@@ -187,7 +188,7 @@ def _scores(run: Run, held: Shards) -> dict[str, float]:
     metric = stopping.metric if stopping is not None else "log_loss"
     return {
         name: getattr(scores, metric)
-        for name, scores in run.judge(held, sampled=run.is_sampled("validation")).cumulative.items()
+        for name, scores in run.judge(held, sampled=is_sampled(run.schema, "validation")).cumulative.items()
     }
 
 

@@ -17,7 +17,7 @@ import funnel
 from funnel.data.known import Known
 from funnel.data.origin import Split, origin_of
 from funnel.data.prepare import make_store
-from funnel.data.sampling import keep_rates
+from funnel.data.sampling import is_sampled, keep_rates
 from funnel.data.star import Star
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
@@ -152,11 +152,7 @@ class Run:
         Raises:
             DataError: The data are not what the schema says.
         """
-        return self.judge(self.store(data, split, labels=True).shards(split), sampled=self.is_sampled(split))
-
-    def is_sampled(self, split: Split) -> bool:
-        """Whether the rows of a split were sampled as the schema says: held out, they were training rows."""
-        return self.schema.sampling is not None and (split != "test" or self.schema.sampling.test)
+        return self.judge(self.store(data, split, labels=True).shards(split), sampled=is_sampled(self.schema, split))
 
     def judge(self, shards: Shards, *, sampled: bool = False) -> Report:
         """Judge every stage on rows with labels.
@@ -172,7 +168,7 @@ class Run:
         for star in shards:
             if star.labels is None:
                 raise DataError("got rows without labels, expected some. Read them with their labels.")
-            conditional.append(self._predictor.logits(star, self.schema.evaluate.batch_size))
+            conditional.append(self.logits(star))
             labels.append(star.labels)
             groups.append(star.fact_groups)
         logits, label = np.concatenate(conditional), np.concatenate(labels)
@@ -202,7 +198,7 @@ class Run:
         store = self.store(data, split, labels=False)
         found: dict[str, np.ndarray] = {}
         for star in store.shards(split).once():
-            for name, values in columns(self.model, self._predictor.logits(star, self.schema.evaluate.batch_size)).items():
+            for name, values in columns(self.model, self.logits(star)).items():
                 if name not in found:
                     found[name] = np.full(store.manifest["splits"][split]["read"], np.nan, values.dtype)
                 found[name][star.position] = values

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import funnel
+from funnel.data.sampling import is_sampled
 from funnel.evaluation.metrics import predicted_over_observed
 from tests import shop
 from tests.conftest import Answer
@@ -103,9 +104,9 @@ def test_sampled_rows_are_judged_for_all_that_they_stand_for() -> None:
     sampled = every | {"facts": every["facts"].filter(pl.Series(kept))}
     declared = tree() | {"sampling": {"impression": 0.25}}
     run = funnel.fit(declared, sampled, test=rows(4, 1000))
-    assert not run.is_sampled("test")
-    assert run.is_sampled("validation")
-    assert run.is_sampled("train")
+    assert not is_sampled(run.schema, "test")
+    assert is_sampled(run.schema, "validation")
+    assert is_sampled(run.schema, "train")
     assert run.metrics["test"]["cumulative"]["click"]["predicted_over_observed"] == pytest.approx(
         run.evaluate(rows(4, 1000)).cumulative["click"].predicted_over_observed
     )

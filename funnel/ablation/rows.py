@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.sampling import keep_rates
+from funnel.data.sampling import is_sampled, keep_rates
 from funnel.data.store import Store
 from funnel.errors import DataError
 from funnel.evaluation.bootstrap import clusters_of
@@ -73,9 +73,7 @@ def read_rows(schema: FunnelSchema, store: Store, root: Path | None) -> Rows:
 
 
 def _weights(schema: FunnelSchema, labels: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    if schema.sampling is None or not schema.sampling.test:
-        return None
-    return 1 / keep_rates(schema, labels).astype(np.float64)
+    return 1 / keep_rates(schema, labels) if is_sampled(schema, "test") else None
 
 
 def _truth(

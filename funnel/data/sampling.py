@@ -11,6 +11,11 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.sampling import below, kept_at
 
 
+def is_sampled(schema: FunnelSchema, split: str) -> bool:
+    """Whether the rows of a split were sampled as the schema says: held out, they were training rows."""
+    return schema.sampling is not None and (split != "test" or schema.sampling.test)
+
+
 def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float64]:
     """The chance that a row was kept, by the deepest stage that it reached: float64 [rows], 1 where nothing is declared.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from funnel.data.holdout import group_of
 from funnel.data.progress import Progress, Watch
+from funnel.data.sampling import is_sampled
 from funnel.data.store import Store
 from funnel.doctor.checkup import StageRows
 from funnel.doctor.finding import Finding, differ
@@ -46,8 +47,8 @@ def drift_findings(
             )
             yield Finding("warning", f"feature {feature.name}", message)
     for name, stage in by_stage.items():
-        first = _Rate.of(training_spaces(schema, store, name), sampled=schema.sampling is not None)
-        second = _Rate.of([test["spaces"][name]], sampled=schema.sampling is not None and schema.sampling.test)
+        first = _Rate.of(training_spaces(schema, store, name), sampled=is_sampled(schema, "train"))
+        second = _Rate.of([test["spaces"][name]], sampled=is_sampled(schema, "test"))
         if not differ(first.rate * first.rows, first.rows, second.rate * second.rows, second.rows):
             continue
         if not 1 / FACTOR <= (second.rate + 1e-12) / (first.rate + 1e-12) <= FACTOR:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from funnel.data.labels import UNKNOWN
+from funnel.data.sampling import is_sampled
 from funnel.errors import DataError, listed
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.reader import load_schema
@@ -158,7 +159,7 @@ def _write_all(wish: _Wish, folder: Path, out: Path) -> Simulated:
     log = log_of(schema, happened, world.clock, draws, wish.unknown)
     world.tables[FACTS] |= log.columns
     rows = {
-        split: positions[log.kept[positions]] if _sampled(schema, split) else positions for split, positions in drawn.items()
+        split: positions[log.kept[positions]] if is_sampled(schema, split) else positions for split, positions in drawn.items()
     }
     for split, positions in rows.items():
         if not len(positions):
@@ -198,7 +199,7 @@ def _rows_of(wish: _Wish, layout: Layout) -> dict[str, Ints]:
     owner = {s: next(o for o in sizes if layout.get((FACTS, o)) == layout[FACTS, s]) for s in sizes if (FACTS, s) in layout}
     rows: dict[str, Ints] = {}
     for split, first in owner.items():
-        if _sampled(wish.schema, split) != _sampled(wish.schema, first):
+        if is_sampled(wish.schema, split) != is_sampled(wish.schema, first):
             raise DataError(
                 f"sampling: {first} and {split} read the same files, but only {first} rows are sampled, expected both or other "
                 "files. Declare `sampling: {rates: ..., test: true}`, or name other files."
@@ -206,7 +207,3 @@ def _rows_of(wish: _Wish, layout: Layout) -> dict[str, Ints]:
         begin = sum(len(rows[other]) for other in rows if owner[other] == other)
         rows[split] = rows[first] if first in rows else np.arange(begin, begin + sizes[split])
     return rows
-
-
-def _sampled(schema: FunnelSchema, split: str) -> bool:
-    return schema.sampling is not None and (split != "test" or schema.sampling.test)
