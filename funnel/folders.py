@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import glob
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -46,6 +48,9 @@ def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) 
     _remove_abandoned(path)
     # Named before it is made: an interrupt right after that removes it, too.
     folder = path.parent / f"{_prefix(path)}{token_hex(8)}"
+    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    # An interrupt may come while this is entered or left, or a second one while the folder is being removed.
+    atexit.register(remove)
     try:
         _make(folder, path, kind)
         with (folder / LOCK).open("w") as lock:
@@ -57,7 +62,9 @@ def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) 
     except OSError as error:
         raise kind(f"{path}: cannot be written: {error.strerror or error}. Nothing was left behind.") from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove()
+        if not folder.exists():
+            atexit.unregister(remove)
 
 
 @contextmanager

@@ -48,6 +48,34 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from funnel.errors import RunError
+from funnel.folders import whole_folder
+real = os.rmdir
+def again(*arguments, **options):
+    os.rmdir = real
+    raise KeyboardInterrupt
+folders = whole_folder(Path(sys.argv[1]), RunError)
+if sys.argv[2] == "while it is removed":
+    with folders:
+        os.rmdir = again
+        raise KeyboardInterrupt
+# As where it comes between the folder and the block: nobody leaves it.
+folder = folders.__enter__()
+assert folder.is_dir()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("when", ["while it is removed", "as it is entered"])
+def test_an_interrupt_at_the_worst_moment_leaves_nothing(tmp_path: Path, when: str) -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(tmp_path / "run"), when], capture_output=True, check=False)
+    assert b"KeyboardInterrupt" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_is_said_to_be_one(tmp_path: Path) -> None:
     def full() -> None:
         with whole_folder(tmp_path / "run", DataError):

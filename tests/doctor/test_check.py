@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -194,7 +195,8 @@ def test_a_file_that_cannot_be_read_is_told_without_an_error_line(folder, said):
     code, out, err = said(folder / "schema.yaml", "--data", folder)
     assert code == 1
     assert err == ""
-    assert "train.parquet" in out.replace("\n", "")
+    # Wherever a narrow table folds the path.
+    assert "train.parquet" in re.sub(r"\s", "", out)
 
 
 def test_checking_without_hashes_needs_no_tensorflow(tmp_path):
