@@ -161,14 +161,20 @@ def evaluate(run: str | Path, data: Any = None, split: Literal["train", "test"] 
     return load(run).evaluate(data, split)
 
 
-def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test") -> Any:
+def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test", *, logits: bool = False) -> Any:
     """Every probability for every row, as a frame: polars where polars was given, else pandas.
+
+    Args:
+        run: A run, or its folder.
+        data: A folder, or frames; None for the schema's own.
+        split: Which rows of the folder.
+        logits: Adds the logits, cumulative and conditional: `buy_logit`, `buy_given_click_logit`.
 
     Raises:
         FunnelError: The run or the data are not right.
     """
     loaded = run if isinstance(run, Run) else load(run)
-    found = loaded.predict(data, split)
+    found = loaded.predict(data, split, logits=logits)
     frames = list(data.values()) if isinstance(data, Mapping) else [data]
     return (
         pl.DataFrame(found) if any(isinstance(frame, pl.DataFrame | pl.LazyFrame) for frame in frames) else pd.DataFrame(found)

@@ -245,6 +245,9 @@ def predict(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],
     data: DataFolder = None,
     split: SplitName = "test",
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Add the logits, which tell more: buy_logit, buy_given_click_logit.")
+    ] = False,
 ) -> None:
     """Write every probability, conditional and cumulative, for every row."""
     rows_of = _split(split)
@@ -254,7 +257,7 @@ def predict(
     loaded = load(run)
     root = data or Path(loaded.schema.data.root)
     print(f"data: {root}{_simulated(root)}")
-    found = loaded.predict(data, rows_of)
+    found = loaded.predict(data, rows_of, logits=logits)
     write_predictions(found, out)
     rows = len(next(iter(found.values())))
     print(f"{out}: {rows:,} rows of {', '.join(found)}")

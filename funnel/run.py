@@ -22,7 +22,7 @@ from funnel.data.star import Star
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError
-from funnel.evaluation.predict import Predictor, columns, cumulative
+from funnel.evaluation.predict import Predictor, columns, cumulative, logit_columns
 from funnel.evaluation.report import Report, judge
 from funnel.folders import whole_folder
 from funnel.model._keras import tf
@@ -190,15 +190,27 @@ class Run:
         """Conditional logits of all facts of a star, in their order: float32 [rows, stages]."""
         return self._predictor.logits(star, self.schema.evaluate.batch_size)
 
-    def predict(self, data: Any = None, split: Split = "test") -> dict[str, np.ndarray]:
+    def predict(self, data: Any = None, split: Split = "test", *, logits: bool = False) -> dict[str, np.ndarray]:
         """Every probability by name for every row, in the order of the rows: float32 [rows]. Needs no labels.
 
-        A row that could not be used, where the schema skips these, has NaN.
+        A row's numbers are the same bits, whatever other rows there are. A row that could not be used, where the schema skips
+        these, has NaN.
+
+        Args:
+            data: A folder, or frames; None for the schema's own.
+            split: Which rows of the folder.
+            logits: Adds what the scores of `evaluate` are computed from: `buy_logit`, cumulative, float64 [rows], and
+                `buy_given_click_logit`, conditional, float32 [rows]. A probability rounds to 1 where a logit still tells.
+
+        Raises:
+            SchemaError: A stage is called as a column of logits would be.
         """
         store = self.store(data, split, labels=False)
         found: dict[str, np.ndarray] = {}
         for star in store.shards(split).once():
-            for name, values in columns(self.model, self.logits(star)).items():
+            conditional = self.logits(star)
+            made = columns(self.model, conditional) | (logit_columns(self.model, conditional) if logits else {})
+            for name, values in made.items():
                 if name not in found:
                     found[name] = np.full(store.manifest["splits"][split]["read"], np.nan, values.dtype)
                 found[name][star.position] = values

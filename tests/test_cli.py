@@ -103,6 +103,8 @@ def test_a_fit_is_judged_predicts_and_exports(folder: Path, funnel: Callable[...
         assert read(folder / f"p{ending}").columns == ["click", "buy", "buy_given_click"]
         assert f"data: {folder}" in out
         assert "300 rows" in out
+    assert funnel("predict", run, "--data", folder, "--out", folder / "p.csv", "--logits")[0] == 0
+    assert pl.read_csv(folder / "p.csv").columns[3:] == ["click_logit", "buy_logit", "buy_given_click_logit"]
     assert funnel("predict", run, "--data", folder, "--out", folder / "p.json")[0] == 1
     assert funnel("export", run, "--out", folder / "model")[0] == 0
     assert (folder / "model" / "saved_model.pb").is_file()

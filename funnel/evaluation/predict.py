@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from funnel.data.batches import in_order
 from funnel.data.star import Star
-from funnel.errors import DivergedError
+from funnel.errors import DivergedError, SchemaError
+from funnel.evaluation.tiles import tiled, tiled_batch
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import cumulative_logits, probabilities
 
 Floats = NDArray[Any]
+
+LOGIT = "_logit"  # after the name of what it is the logit of
 
 
 class Predictor:
@@ -27,7 +30,7 @@ class Predictor:
         self._forward: Any = None
 
     def logits(self, star: Star, batch_size: int) -> Floats:
-        """Conditional logits of all facts, in their order: float32 [rows, stages].
+        """Conditional logits of all facts, in their order: float32 [rows, stages]; the same bits for any batch size.
 
         Raises:
             DivergedError: The model gives something that is not a number.
@@ -42,19 +45,43 @@ class Predictor:
         return logits
 
     def _logits(self, star: Star, batch_size: int) -> Iterator[Floats]:
-        for batch in in_order(star, batch_size):
+        for begin, own in zip(range(0, star.rows, batch_size), in_order(star, batch_size), strict=True):
+            batch = tiled_batch(own)
             if self._forward is None:
                 spec = {key: self._tf.TensorSpec([None, *array.shape[1:]], array.dtype) for key, array in batch.items()}
                 self._forward = self._tf.function(self.model.logits, input_signature=[spec], autograph=False)
-            yield self._forward(batch).numpy()
+            yield self._forward(batch).numpy()[: min(batch_size, star.rows - begin)]
 
 
 def cumulative(model: FunnelModel, conditional: Floats) -> NDArray[np.float64]:
     """Cumulative logits, in float64, of conditional ones: [rows, stages]."""
-    return np.asarray(cumulative_logits(conditional.astype(np.float64), model.schema.topology))
+    exact = tiled(conditional.astype(np.float64))
+    return np.asarray(cumulative_logits(exact, model.schema.topology))[: len(conditional)]
 
 
 def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
     """Every probability by name, from conditional logits [rows, stages]: float32 [rows]."""
-    given, reached = probabilities(conditional, model.schema.topology)
-    return named(model.schema, given.numpy(), reached.numpy())
+    given, reached = (array.numpy()[: len(conditional)] for array in probabilities(tiled(conditional), model.schema.topology))
+    return named(model.schema, given, reached)
+
+
+def logit_columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
+    """What the report's scores are of: float64 `buy_logit`, cumulative, and float32 `buy_given_click_logit`; each [rows].
+
+    Raises:
+        SchemaError: A probability is called so already.
+    """
+    schema = model.schema
+    probability = {*schema.stage_names, *schema.conditional_names}
+    found: dict[str, Floats] = {}
+    reached = cumulative(model, conditional)
+    for position, (stage, given) in enumerate(zip(schema.stage_names, schema.conditional_names, strict=True)):
+        found[f"{stage}{LOGIT}"] = reached[:, position]
+        if given != stage:
+            found[f"{given}{LOGIT}"] = conditional[:, position]
+    if taken := [name for name in found if name in probability]:
+        raise SchemaError(
+            f"predict: got logits=True and a stage called {taken[0]!r}, expected that name to be free for a logit. "
+            "Predict without logits, or rename the stage."
+        )
+    return found
