@@ -156,9 +156,16 @@ def load(run: str | Path) -> Run:
     return Run.load(run)
 
 
-def evaluate(run: str | Path, data: Any = None, split: Literal["train", "test"] = "test") -> Report:
-    """Judge a saved run on a split of a folder, or on frames."""
-    return load(run).evaluate(data, split)
+def evaluate(
+    run: str | Path,
+    data: Any = None,
+    split: Literal["train", "test"] = "test",
+    *,
+    slices: Sequence[str] = (),
+    truth: str | Path | None = None,
+) -> Report:
+    """Judge a saved run on a split of a folder, or on frames; see `Run.evaluate`."""
+    return load(run).evaluate(data, split, slices=slices, truth=truth)
 
 
 def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test") -> Any:

@@ -139,7 +139,7 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
         others: tuple[tuple[Split, Shards], ...] = (("validation", held), ("test", store.shards("test")))
         for split, rows in others:
             if rows.rows:
-                run.metrics[split] = run.judge(rows, sampled=is_sampled(schema, split)).as_dict()
+                run.metrics[split] = run.judge(rows, sampled=is_sampled(schema, split), slices=schema.evaluate.slices).as_dict()
         yield run
 
 
@@ -188,7 +188,7 @@ def _scores(run: Run, held: Shards) -> dict[str, float]:
     metric = stopping.metric if stopping is not None else "log_loss"
     return {
         name: getattr(scores, metric)
-        for name, scores in run.judge(held, sampled=is_sampled(run.schema, "validation")).cumulative.items()
+        for name, scores in run.judge(held, sampled=is_sampled(run.schema, "validation"), brief=True).cumulative.items()
     }
 
 
