@@ -11,6 +11,7 @@ label is drawn with the chance q.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,7 +110,7 @@ def gap_influence(ranked: Ranked, gaps: Floats, bins: int) -> tuple[Floats, Floa
     return (side * (chance - 1) - error) / total, (side * chance - error) / total
 
 
-def mean_influence(values: Floats, weights: Floats | None, mean: float) -> Floats:
+def mean_influence(values: NDArray[Any], weights: Floats | None, mean: float) -> Floats:
     """On a weighted mean, of each row: float64 [n]."""
     gaps = values - mean
     if weights is None:

@@ -135,8 +135,12 @@ def log_loss_from_logits(labels: ArrayLike, logits: ArrayLike, weights: ArrayLik
         ValueError: Shapes, dtypes or values are not as described, or some are NaN.
     """
     positive, logit, weight = _rows(labels, logits, "logits", weights)
-    logit = logit.astype(np.float64, copy=False)
-    return weighted_mean(np.logaddexp(0.0, np.where(positive, -logit, logit)), weight)
+    return weighted_mean(surprise(positive, logit.astype(np.float64, copy=False)), weight)
+
+
+def surprise(positive: NDArray[np.bool_], logits: Floats) -> Floats:
+    """-log P(label) of each row, in nats: float64 [n]."""
+    return np.logaddexp(0.0, np.where(positive, -logits, logits))
 
 
 def normalized_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from funnel.evaluation.bootstrap import widening
 from funnel.evaluation.influence import area_influence, gap_influence, mean_influence, precision_influence
 from funnel.evaluation.intervals import LEVEL, Estimate, Interval, intervals
-from funnel.evaluation.metrics import calibration_gaps, log_loss_from_logits, weighted_mean
+from funnel.evaluation.metrics import calibration_gaps, surprise, weighted_mean
 from funnel.evaluation.ranked import Ranked, group_areas
 
 Floats = NDArray[np.float64]
@@ -210,11 +210,11 @@ def _group_auc(
 
 def _losses(rows: Rows, pool: _Pool | None, estimates: dict[str, Estimate]) -> tuple[float, float]:
     """Log loss, and the same over the entropy of the observed rate."""
-    loss = log_loss_from_logits(rows.labels, rows.logits, rows.weights)
-    label = rows.labels.astype(np.float64)
+    losses = surprise(rows.labels, rows.logits)
+    loss = weighted_mean(losses, rows.weights)
+    label = rows.labels
     rate = weighted_mean(label, rows.weights)
-    if pool is not None and math.isfinite(loss) and len(label):
-        losses = np.logaddexp(0.0, np.where(rows.labels, -rows.logits, rows.logits))
+    if pool is not None and math.isfinite(loss):
         of_loss = pool.by_row(mean_influence(losses, rows.weights, loss))
         estimates["log_loss"] = Estimate(loss, of_loss, "ratio")
     if not 0 < rate < 1:
