@@ -37,7 +37,7 @@ from funnel.training.checkpoint import VARIABLES, read_variables, write_variable
 from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
-HISTORY, METRICS, MANIFEST = "history.json", "metrics.json", "manifest.json"
+HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Run:
         metrics: By split: the report. Empty where nothing was evaluated.
         manifest: Versions, seed, data, counts.
         path: The folder; None before it is saved.
+        health: What the doctor says about the rows, to be saved; None where it was not asked.
     """
 
     schema: FunnelSchema
@@ -63,6 +64,7 @@ class Run:
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     path: Path | None = None
+    health: dict[str, Any] | None = None
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -86,6 +88,8 @@ class Run:
             write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
             for name, content in ((HISTORY, self.history), (METRICS, self.metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            if self.health is not None:
+                (folder / HEALTH).write_text(json.dumps(self.health, indent=1) + "\n", encoding="utf-8")
             if workspace is not None:
                 workspace.put_into(folder)
         self.path = path
