@@ -13,8 +13,8 @@ from funnel.reporting.figures import count, counted, plain_percent, span, with_i
 from funnel.reporting.ink import LIGHT
 from funnel.reporting.record import Probability
 
-SIDE = 2.66  # inches
-LEFT, TOP = 0.62, 0.5
+SIDE = 2.54  # inches
+LEFT, TOP = 0.64, 0.5
 SPREAD = 15.0  # above this ratio of the largest to the smallest bin, axes are logarithmic
 
 
@@ -61,7 +61,7 @@ def calibration(probability: Probability, bins: list[dict[str, Any]], level: flo
     """
     sizes = sorted(one["rows"] for one in bins)
     about = f" of about {count(sizes[len(sizes) // 2])} rows" if sizes else ""
-    below = f"{counted(len(bins), 'bin')}{about}, {level:.0%} intervals"
+    below = f"{counted(len(bins), 'bin')}{about}, {plain_percent(level)} intervals"
     sheet = Sheet(TOP + SIDE + 0.5, f"{probability.formula}: calibration", below)
     panel = sheet.axes(LEFT, TOP, SIDE, SIDE)
     low, high, logarithmic = _scale(bins)

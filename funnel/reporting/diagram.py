@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from matplotlib.patches import FancyBboxPatch
 
 from funnel.reporting.canvas import SMALL, USUAL, WIDTH, Chart, Sheet, room
-from funnel.reporting.figures import percent, shorten
+from funnel.reporting.figures import cells, percent, shorten
 from funnel.reporting.ink import LIGHT
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
 from funnel.schema.topology import Topology
 
+TINY = 6.8  # points
 HEIGHT, GAP = 0.46, 0.4  # inches, of a box and between two
 WIDEST, NARROWEST, APART = 2.0, 1.02, 0.1  # inches: a box, and the room between two beside each other
 
@@ -50,9 +51,11 @@ def diagram(schema: FunnelSchema, learnt: Learnt) -> Chart:
     _box(sheet, middles[0], tops[0], box, schema.space, "one row", space=True)
     for stage, place in enumerate(schema.topology):
         if place.is_join:
-            below = "any of " + ", ".join(schema.stage_names[branch] for branch in place.branches)
+            long, short = "any of " + ", ".join(schema.stage_names[branch] for branch in place.branches), "any of those above"
         else:
-            below = f"{percent(learnt.priors[stage])} of {given[stage + 1]}"
+            rate = percent(learnt.priors[stage])
+            long, short = f"{rate} of {given[stage + 1]}", f"{rate} of these"
+        below = long if cells(long) <= room(box - 0.04, TINY) else short
         _box(sheet, middles[stage + 1], tops[stage + 1], box, schema.stage_names[stage], below, dashed=place.is_join)
     return Chart("funnel-declared", _told(schema), sheet.figure, wide=width > WIDTH)
 
@@ -134,7 +137,7 @@ def _box(
     sheet.figure.add_artist(patch)
     name_size = USUAL + 0.6
     sheet.text(middle, top + 0.155, shorten(name, room(width - 0.06, name_size)), size=name_size, weight="bold", ha="center")
-    sheet.text(middle, top + 0.325, shorten(below, room(width - 0.04, 6.6)), size=6.6, colour="muted", ha="center")
+    sheet.text(middle, top + 0.325, shorten(below, room(width - 0.04, TINY)), size=TINY, colour="muted", ha="center")
 
 
 def _arrow(sheet: Sheet, where: tuple[float, float, float, float], *, dashed: bool, label: str) -> None:
@@ -147,4 +150,4 @@ def _arrow(sheet: Sheet, where: tuple[float, float, float, float], *, dashed: bo
     sheet.line(x, y, **style)
     sheet.head(right, bottom)
     if label:
-        sheet.text(right + 0.05, bottom - GAP * 0.27, label if len(label) < 24 else f"{label[:22]}…", size=6.6, colour="muted")
+        sheet.text(right + 0.05, bottom - GAP * 0.27, shorten(label, 24), size=TINY, colour="muted")

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 UNDEFINED = "–"
+NBSP = "\u00a0"  # a number and its unit stay on one line
 JOINERS = "\u200c\u200d"  # format characters that letters of many scripts, and emoji, are made with
 Interval = Sequence[float] | None
 
@@ -58,6 +59,12 @@ def digits(interval: Interval, usual: int = 3) -> int:
     return usual if width <= 0 else max(2, min(5, 1 - math.floor(math.log10(width / 2))))
 
 
+def below(number: float | None, interval: Interval, places: int | None = None) -> str:
+    """A figure, and in the next line of its cell its interval."""
+    places = digits(interval) if places is None else places
+    return score(number, places) + (f"\n{span(interval, places)}" if interval is not None and number is not None else "")
+
+
 def span(interval: Interval, places: int) -> str:
     """0.48 to 0.54."""
     return "" if interval is None else f"{score(interval[0], places)} to {score(interval[1], places)}"
@@ -75,20 +82,20 @@ def percent(share: float | None, significant: int = 3) -> str:
         return UNDEFINED
     number = 100 * share
     if number == 0:
-        return "0 %"
+        return f"0{NBSP}%"
     if abs(number) < 1e-6:
-        return f"{number:.1e} %"
+        return f"{number:.1e}{NBSP}%"
     places = max(0, significant - 1 - math.floor(math.log10(abs(number))))
-    return f"{number:,.{places}f} %"
+    return f"{number:,.{places}f}{NBSP}%"
 
 
 def plain_percent(share: float) -> str:
     """A share at a tick of an axis, as short as can be."""
-    return f"{100 * share:.6g} %"
+    return f"{100 * share:.6g}{NBSP}%"
 
 
 def ratio(factor: float) -> str:
-    """How many times, with two significant digits or more: 0.42, 1.8, 12."""
+    """How many times, with two significant digits or more: 0.042, 0.42, 1.82, 12."""
     if factor >= 10:
         return f"{factor:,.0f}"
-    return f"{factor:.2f}" if factor < 1 and factor >= 0.1 else f"{factor:.2g}" if factor < 0.1 else f"{factor:.1f}"
+    return f"{factor:.2f}" if factor >= 0.1 else f"{factor:.2g}"

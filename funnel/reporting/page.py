@@ -13,7 +13,7 @@ from funnel.reporting import tables, words
 from funnel.reporting.canvas import WIDTH, Chart
 from funnel.reporting.curves import calibration, roc
 from funnel.reporting.diagram import diagram
-from funnel.reporting.figures import count, counted
+from funnel.reporting.figures import count, counted, plain_percent
 from funnel.reporting.ink import css_variables, inline
 from funnel.reporting.learning import learning_curves
 from funnel.reporting.parts import dots, lost
@@ -147,7 +147,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     if report:
         drawn = report["drawn"]
         unit = f"{count(drawn['count'])} {drawn['unit']} values" if report["group_by"] else f"{count(drawn['count'])} rows"
-        found.append(("intervals", f"{report['level']:.0%}, bootstrap over {unit}".replace("%", " %")))
+        found.append(("intervals", f"{plain_percent(report['level'])}, bootstrap over {unit}"))
     return found
 
 

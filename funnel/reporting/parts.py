@@ -8,14 +8,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from funnel.reporting.canvas import SMALL, Chart, Sheet, grid, gutter, labels, room
-from funnel.reporting.figures import cells, ratio, shorten
+from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, grid, gutter, labels, room
+from funnel.reporting.figures import cells, plain_percent, ratio, shorten
 from funnel.reporting.ink import LIGHT, STEPS
 from funnel.reporting.record import Probability
 
 MOST = 12  # slices in a chart: the largest
 ROW = 0.25  # inches
-FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10, 20, 50, 100)
+FACTORS = (1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1000)  # where an axis may have its ticks, and at the inverse of it
 
 
 def dots(
@@ -34,7 +34,7 @@ def dots(
     shown = slices[:MOST]
     left, names = gutter([one["value"] for one in shown], 0.95)
     title = f"{probability.formula} by {column}"
-    sheet = Sheet(0.78 + ROW * len(shown) + 0.42, title, f"{level:.0%} intervals{_of(slices)}; dashed: all rows")
+    sheet = Sheet(0.78 + ROW * len(shown) + 0.3, title, f"{plain_percent(level)} intervals{_of(slices)}; dashed: all rows")
     width = (sheet.width - left - 0.22) / 2
     for number, (what, measure) in enumerate((("AUC", "auc"), ("predicted / observed", "predicted_over_observed"))):
         start = left + number * (width + 0.14)
@@ -62,15 +62,16 @@ def _dots(panel: Axes, measure: str, figures: list[dict[str, Any]], whole: dict[
         if value is None:
             panel.text(
                 0.5, row, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center", fontsize=SMALL - 0.7,
-                color=LIGHT["muted"],
+                color=LIGHT["muted"], bbox={"facecolor": LIGHT["paper"], "linewidth": 0, "pad": 0.8},
             )  # fmt: skip
             continue
         colour = LIGHT[_judged(measure, value, interval, reference)]
         if interval is not None:
             ends = [max(interval[0], low), min(interval[1], high)]
             panel.plot(ends, [row, row], color=colour, linewidth=1.7, solid_capstyle="round", zorder=2)
-        panel.plot([min(max(value, low), high)], [row], "o", color=colour, markersize=4.6, markeredgecolor=LIGHT["paper"],
-                   markeredgewidth=0.7, zorder=3)  # fmt: skip
+        # An arrow where it lies beyond the axis.
+        panel.plot([min(value, high)], [row], "o" if value <= high else ">", color=colour, markersize=4.6, clip_on=False,
+                   markeredgecolor=LIGHT["paper"], markeredgewidth=0.7, zorder=3)  # fmt: skip
     panel.set_xlim(low, high)
     panel.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
@@ -117,7 +118,7 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
     lines = _lines(on_the_way, 3.3)
     top = 0.5 + 0.2 * len(lines)
     title = f"Where P({stage}) is lost, by {column}"
-    sheet = Sheet(top + ROW * len(shown) + 0.42, title, f"P({stage}) against all rows, step by step{_of(slices)}")
+    sheet = Sheet(top + ROW * len(shown) + 0.42, title, f"against all rows, step by step{_of(slices)}")
     _legend(sheet, lines, colours)
     panel = sheet.rows(left, top, sheet.width - left - 0.62, names, ROW)
     reach = max([0.1, *(_reach(one["lost"][stage]) for one in shown)]) * 1.06
@@ -130,11 +131,9 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
         )  # fmt: skip
     panel.axvline(0, color=LIGHT["muted"], linewidth=0.9, zorder=4)
     panel.set_xlim(-reach, reach)
-    far = [factor for factor in FACTORS if abs(math.log(factor)) <= reach]
-    while len(far) > 5:
-        far = far[1:-1:2] if len(far) % 4 == 3 else far[::2]
-    panel.xaxis.set_major_locator(FixedLocator([math.log(factor) for factor in far]))
-    panel.xaxis.set_major_formatter(lambda value, _: f"× {math.exp(value):.3g}")
+    far = max([FACTORS[0], *(factor for factor in FACTORS if math.log(factor) <= reach)])
+    panel.xaxis.set_major_locator(FixedLocator([-math.log(far), 0, math.log(far)]))
+    panel.xaxis.set_major_formatter(lambda value, _: f"× {math.exp(value):.2g}")
     grid(panel, "x")
     labels(panel, "lost  ←   times the rate of all rows, log scale   →  gained")
     told = f"By {column}: how many times P({stage}) is that of all rows, and how much of it comes from each step."
@@ -176,7 +175,7 @@ def _lines(names: list[str], width: float) -> list[list[str]]:
     used = 0
     for name in [*names, "| observed", "◇ predicted"]:
         fitting = shorten(name, 20)
-        wide = cells(fitting) + 4
+        wide = cells(fitting) + 5
         if lines[-1] and used + wide > room(width, SMALL):
             lines.append([])
             used = 0
@@ -195,4 +194,4 @@ def _legend(sheet: Sheet, lines: list[list[str]], colours: dict[str, str]) -> No
             if mark:
                 sheet.square(left + 0.05, top, mark)
             sheet.text(left + (0.13 if mark else 0), top, text, size=SMALL, colour="muted")
-            left += 0.13 + (cells(text) + 1.4) * SMALL * 0.6 / 72
+            left += (0.13 if mark else 0) + (cells(text) + 2.4) * SMALL * LETTER

@@ -79,6 +79,13 @@ class Record:
         """Whether the rows were drawn from a known truth."""
         return bool(self.manifest.get("simulated")) or any(report.get("truth") for report in self.splits.values())
 
+    @property
+    def path_in_words(self) -> str:
+        """The space and the stages: one after the other where each is given the one before."""
+        names = self.schema.stage_names
+        chain = all(place.parent == stage - 1 and not place.excluded for stage, place in enumerate(self.schema.topology))
+        return " → ".join((self.schema.space, *names)) if chain else f"{self.schema.space} → {', '.join(names)}"
+
     @cached_property
     def probabilities(self) -> tuple[Probability, ...]:
         """Every probability once: by stage its cumulative, then its conditional where that is another one."""

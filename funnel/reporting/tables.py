@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from funnel.reporting.figures import UNDEFINED, count, digits, percent, score, span, with_interval
+from funnel.reporting.figures import NBSP, UNDEFINED, below, count, digits, percent, score
 from funnel.reporting.record import Probability, Record
 
 # By figure: its title, and what it means in one line.
 FIGURES = {
     "auc": ("AUC", "the chance that a positive is ranked above a negative; 0.5 is chance, 1 perfect"),
-    "group_auc": ("group AUC", "the same within one {unit}, averaged: differences between them do not help"),
+    "group_auc": ("group AUC", "the same among the rows of one {unit}, averaged over those with both classes"),
     "pr_auc": ("PR AUC", "mean precision over all thresholds; chance is the rate of positives"),
     "log_loss": ("log loss", "mean cross-entropy in nats; lower is better"),
     "normalized_entropy": ("normalised entropy", "log loss over that of the plain rate; below 1 is better than knowing only the rate"),
     "predicted_over_observed": ("predicted / observed", "sum of the probabilities over the positives; 1 is calibrated"),
-    "calibration_error": ("calibration error", "mean distance of predicted and observed over the bins; beside it, what chance alone makes of it"),
+    "calibration_error": ("calibration error", "mean distance of predicted and observed over the bins, and what chance alone makes of it"),
 }  # fmt: skip
 
 
@@ -29,37 +29,36 @@ class Table:
         rows: Of cells; the first of each is the row's head.
         notes: By row: what stands under its head.
         marks: By row and column: a class for its looks.
+        groups: What stands above the heads, and over how many columns; empty where nothing does.
     """
 
     heads: list[str]
     rows: list[list[str]]
     notes: list[str]
     marks: dict[tuple[int, int], str]
+    groups: list[tuple[str, int]]
 
 
 def table(heads: list[str], rows: list[list[str]], notes: list[str] | None = None, **more: Any) -> Table:
-    """A table, without notes and marks where none are given."""
-    return Table(heads, rows, notes or [""] * len(rows), more.get("marks", {}))
+    """A table, without notes, marks and groups where none are given."""
+    return Table(heads, rows, notes or [""] * len(rows), more.get("marks", {}), more.get("groups", []))
 
 
 def passage_table(space: str, steps: list[dict[str, Any]], rows: float) -> Table:
-    """The funnel: how many reached each stage, and the rates."""
-    heads = ["", "observed", "predicted", f"of all {space}", "predicted", "of the step before", "predicted"]
-    found = [[space, count(rows), "", "", "", "", ""]]
+    """The funnel: how many reached each stage, and the rates; predicted ones stand below those observed."""
+    heads = ["", "rows", f"of all {space} rows", "of the stage before"]
+    found = [[space, count(rows), "", ""]]
     for step in steps:
-        found.append(
-            [
-                step["stage"], count(step["observed"]), count(step["predicted"]), percent(step["observed_rate"]),
-                percent(step["predicted_rate"]), percent(step["observed_step"]), percent(step["predicted_step"]),
-            ]
-        )  # fmt: skip
+        numbers = f"{count(step['observed'])}\n{count(step['predicted'])}"
+        rates = [f"{percent(step[f'observed_{of}'])}\n{percent(step[f'predicted_{of}'])}" for of in ("rate", "step")]
+        found.append([step["stage"], numbers, *rates])
     return table(heads, found)
 
 
 def figures_table(probabilities: list[Probability], scores: list[dict[str, Any]], unit: str) -> Table:
     """All figures of a stage: a row each, with a column for each of its probabilities."""
     rows = [
-        ["rows judged", *(f"{count(one['rows'])} {p.space}" for p, one in zip(probabilities, scores, strict=True))],
+        ["rows judged", *(f"{count(one['rows'])}\n{p.space}" for p, one in zip(probabilities, scores, strict=True))],
         ["positives", *(count(one["positives"]) for one in scores)],
     ]
     notes = ["those whose label is known", ""]
@@ -76,13 +75,13 @@ def _figure(scores: dict[str, Any], measure: str) -> str:
     if value is None:
         return UNDEFINED
     if measure == "calibration_error":
-        ends = f" ({percent(interval[0], 2)} to {percent(interval[1], 2)})" if interval is not None else ""
+        ends = f"\n{percent(interval[0], 2)} to {percent(interval[1], 2)}" if interval is not None else ""
         chance = scores.get("calibration_error_by_chance")
-        return percent(value, 2) + ends + (f"; by chance {percent(chance, 2)}" if chance is not None else "")
+        return percent(value, 2) + ends + (f"\n{percent(chance, 2)} by chance" if chance is not None else "")
     places = digits(interval, 5 if measure == "log_loss" else 3)
     if measure == "group_auc" and scores.get("groups") is not None:
-        return f"{with_interval(value, interval, places)}; {count(scores['groups'])} with both"
-    return with_interval(value, interval, places)
+        return f"{below(value, interval, places)}\n{count(scores['groups'])} with both"
+    return below(value, interval, places)
 
 
 def overview_table(record: Record, report: dict[str, Any]) -> Table:
@@ -95,8 +94,8 @@ def overview_table(record: Record, report: dict[str, Any]) -> Table:
         rows.append(
             [
                 probability.formula, count(one["rows"]), count(one["positives"]),
-                with_interval(one["auc"], ends.get("auc"), 3), score(one["log_loss"], 5), score(one["normalized_entropy"]),
-                with_interval(one["predicted_over_observed"], ends.get("predicted_over_observed"), 2),
+                below(one["auc"], ends.get("auc"), 3), score(one["log_loss"], 5), score(one["normalized_entropy"]),
+                below(one["predicted_over_observed"], ends.get("predicted_over_observed"), 2),
             ]
         )  # fmt: skip
     return table(heads, rows)
@@ -104,9 +103,8 @@ def overview_table(record: Record, report: dict[str, Any]) -> Table:
 
 def slices_table(column: str, probabilities: list[Probability], slices: list[dict[str, Any]]) -> Table:
     """The slices of a column: AUC, and predicted over observed, of each probability."""
-    heads = [column, "rows", "share"]
-    for probability in probabilities:
-        heads += [f"{probability.formula} positives", "AUC", "pred. / obs."]
+    heads = [column, "rows", "share", *(["positives", "AUC", "pred. / obs."] * len(probabilities))]
+    groups = [("", 3), *((probability.formula, 3) for probability in probabilities)]
     rows = []
     for one in slices:
         row = [one["value"], count(one["rows"]), percent(one["share"])]
@@ -115,17 +113,11 @@ def slices_table(column: str, probabilities: list[Probability], slices: list[dic
             ends = scores["intervals"]
             row += [
                 count(scores["positives"]),
-                _tight(scores["auc"], ends.get("auc")),
-                _tight(scores["predicted_over_observed"], ends.get("predicted_over_observed")),
+                below(scores["auc"], ends.get("auc"), 2),
+                below(scores["predicted_over_observed"], ends.get("predicted_over_observed"), 2),
             ]
         rows.append(row)
-    return table(heads, rows)
-
-
-def _tight(value: float | None, interval: list[float] | None) -> str:
-    if value is None:
-        return UNDEFINED
-    return f"{score(value, 2)} ({span(interval, 2)})" if interval is not None else score(value, 2)
+    return table(heads, rows, groups=groups)
 
 
 def truth_table(record: Record, truth: dict[str, Any]) -> Table:
@@ -138,8 +130,8 @@ def truth_table(record: Record, truth: dict[str, Any]) -> Table:
         formula = named[stage].formula if stage in named else one["name"]
         rows.append(
             [
-                formula, count(one["rows"]), with_interval(one["auc"], ends.get("auc"), 3), score(one["auc_of_truth"]),
-                with_interval(one["predicted_over_true"], ends.get("predicted_over_true"), 2),
+                formula, count(one["rows"]), below(one["auc"], ends.get("auc"), 3), score(one["auc_of_truth"]),
+                below(one["predicted_over_true"], ends.get("predicted_over_true"), 2),
                 percent(one["mean_absolute_error"], 2), score(one["correlation"], 2),
             ]
         )  # fmt: skip
@@ -152,7 +144,8 @@ DRIFTED = 0.1  # more of a feature that is missing, or unknown, than in the trai
 def health_table(features: dict[str, Any]) -> Table:
     """By feature: what share is missing, and unknown, in each split; marked where it is much more than in the training rows."""
     splits = list(features)
-    heads = ["feature", *(f"missing, {split}" for split in splits), *(f"unknown ids, {split}" for split in splits)]
+    heads = ["feature", *splits, *splits]
+    groups = [("", 1), ("missing", len(splits)), ("unknown ids", len(splits))]
     names = list(dict.fromkeys(name for split in splits for name in features[split]))
     rows, marks = [], {}
     for number, name in enumerate(names):
@@ -163,6 +156,6 @@ def health_table(features: dict[str, Any]) -> Table:
                 share = features[split].get(name, {}).get(key)
                 if share is not None and usual is not None and share - usual > DRIFTED:
                     marks[number, len(row)] = "drifted"
-                row.append("" if share is None else f"{100 * share:.1f} %")
+                row.append("" if share is None else f"{100 * share:.1f}{NBSP}%")
         rows.append(row)
-    return table(heads, rows, marks=marks)
+    return table(heads, rows, marks=marks, groups=groups)

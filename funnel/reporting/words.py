@@ -6,7 +6,7 @@ import inspect
 import math
 from typing import Any
 
-from funnel.reporting.figures import count, counted, digits, percent, ratio, score, span, with_interval
+from funnel.reporting.figures import NBSP, count, counted, digits, percent, ratio, score, span, with_interval
 from funnel.reporting.record import Probability, Record
 
 MEASURES = {
@@ -123,17 +123,17 @@ def apart(steps: list[dict[str, Any]]) -> str:
     verb = "gained" if total > 0 else "lost"
     if all((step["observed"] > 0) == (total > 0) for step in moved):
         shares = [(step["stage"], step["observed"] / total) for step in moved]
-        return f"of that, {_listed([f'{share:.0%} is {verb} at {name}'.replace('%', ' %') for name, share in shares], verb)}"
+        return f"of that, {_listed(shares, verb)}"
     ups = [f"{step['stage']} (× {ratio(math.exp(step['observed']))})" for step in moved if step["observed"] > 0]
     downs = [f"{step['stage']} (× {ratio(math.exp(step['observed']))})" for step in moved if step["observed"] < 0]
     gains, losses_ = f"gained at {_and(ups)}", f"lost at {_and(downs)}"
     return f"it is {losses_}, but {gains}" if total < 0 else f"it is {gains}, but {losses_}"
 
 
-def _listed(parts: list[str], verb: str) -> str:
+def _listed(shares: list[tuple[str, float]], verb: str) -> str:
     """Shares one after the other; what is said of the first is not said again."""
-    first, *others = parts
-    return ", ".join([first, *(part.replace(f" is {verb}", "") for part in others)])
+    said = [f"{100 * share:.0f}{NBSP}%{'' if number else f' is {verb}'} at {name}" for number, (name, share) in enumerate(shares)]
+    return ", ".join(said)
 
 
 def _and(parts: list[str]) -> str:

@@ -61,6 +61,7 @@ def draw(schema: FunnelSchema, rows: int, seed: int = 0, rate: float | None = No
         for other in place.excluded:
             reached &= labels[:, other] == 0
         labels[:, stage] = reached & (random.random(rows) < true[:, stage])
+    cumulate(schema, true)
     return labels, predicted, true, columns
 
 
@@ -72,7 +73,7 @@ def evaluation(
     true: NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """The entry of one split in `metrics.json`."""
-    cumulative = reached(schema, predicted)
+    cumulative = cumulate(schema, predicted)
     whole = _judged(schema, labels, predicted, cumulative, curves=True)
     slices = {
         name: [
@@ -109,7 +110,7 @@ def evaluation(
     }
 
 
-def reached(schema: FunnelSchema, conditional: NDArray[Any]) -> NDArray[Any]:
+def cumulate(schema: FunnelSchema, conditional: NDArray[Any]) -> NDArray[Any]:
     """Cumulatives, from conditionals: [rows, stages]."""
     found = np.zeros_like(conditional)
     for stage, place in enumerate(schema.topology):
