@@ -1,4 +1,4 @@
-"""The health of the rows that a run was fitted on: what the doctor found, and how much of each feature is missing or unknown."""
+"""The health of the rows that a run was fitted on: what the doctor found, and what is missing or unknown in each feature."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from funnel.reporting.ink import LIGHT
 
 WIDTH = 3.4  # inches: on a phone of 360 pixels its letters of 8 points are 11 pixels high
 SMALL, USUAL, LARGE = 7.2, 8.0, 9.2  # points
+BOLD = 1.13  # how much wider bold letters are
 LETTER = 0.6 / 72  # inches for each point of its size: the width of a letter in the widest of the fonts that it may be shown in
 
 
@@ -51,7 +52,7 @@ class Sheet:
         self.figure = Figure(figsize=(width, height), facecolor=LIGHT["paper"])
         FigureCanvasAgg(self.figure)
         if title:
-            most = room(width - 0.1, LARGE)
+            most = int(room(width - 0.1, LARGE) / BOLD)
             self.text(0.04, 0.14, shorten(title, most), size=LARGE, weight="bold")
         if below:
             self.text(0.04, 0.32, shorten(below, room(width - 0.1, SMALL)), size=SMALL, colour="muted")
@@ -129,12 +130,3 @@ def labels(panel: Axes, x: str = "", y: str = "") -> None:
     panel.set_xlabel(x, fontsize=SMALL, color=LIGHT["muted"], labelpad=3)
     if y:
         panel.set_ylabel(y, fontsize=SMALL, color=LIGHT["muted"], labelpad=3)
-
-
-def key(panel: Axes, where: str = "upper left", **more: Any) -> None:
-    """The legend."""
-    legend = panel.legend(
-        loc=where, fontsize=SMALL, frameon=False, handlelength=1.4, handletextpad=0.5, labelspacing=0.3, borderpad=0.2,
-        labelcolor=LIGHT["muted"], **more,
-    )  # fmt: skip
-    legend.set_zorder(5)

@@ -28,7 +28,7 @@ def roc(probability: Probability, scores: dict[str, Any], points: list[list[floa
     """
     rows, positives = scores["rows"], scores["positives"]
     below = f"{counted(positives, 'positive')} of {count(rows)} {probability.space} rows"
-    sheet = Sheet(TOP + SIDE + 0.5, f"{probability.formula}: ROC", below)
+    sheet = Sheet(TOP + SIDE + 0.5, f"ROC of {probability.formula}", below)
     panel = sheet.axes(LEFT, TOP, SIDE, SIDE)
     grid(panel)
     panel.plot([0, 1], [0, 1], color=LIGHT["line"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
@@ -62,7 +62,7 @@ def calibration(probability: Probability, bins: list[dict[str, Any]], level: flo
     sizes = sorted(one["rows"] for one in bins)
     about = f" of about {count(sizes[len(sizes) // 2])} rows" if sizes else ""
     below = f"{counted(len(bins), 'bin')}{about}, {plain_percent(level)} intervals"
-    sheet = Sheet(TOP + SIDE + 0.5, f"{probability.formula}: calibration", below)
+    sheet = Sheet(TOP + SIDE + 0.5, f"Calibration of {probability.formula}", below)
     panel = sheet.axes(LEFT, TOP, SIDE, SIDE)
     low, high, logarithmic = _scale(bins)
     if logarithmic:
@@ -77,7 +77,9 @@ def calibration(probability: Probability, bins: list[dict[str, Any]], level: flo
     for axis in (panel.xaxis, panel.yaxis):
         if logarithmic:
             decades = math.log10(high / low)
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.3 else (1.0,) if decades > 3.5 else (1.0, 3.0)))
+            axis.set_major_locator(
+                LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.5 else (1.0,) if decades > 2.4 else (1.0, 3.0))
+            )
             axis.set_minor_locator(NullLocator())
         else:
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.patches import FancyBboxPatch
 
-from funnel.reporting.canvas import SMALL, USUAL, WIDTH, Chart, Sheet, room
+from funnel.reporting.canvas import BOLD, USUAL, WIDTH, Chart, Sheet, room
 from funnel.reporting.figures import cells, percent, shorten
 from funnel.reporting.ink import LIGHT
 from funnel.schema.funnel_schema import FunnelSchema
@@ -48,7 +48,7 @@ def diagram(schema: FunnelSchema, learnt: Learnt) -> Chart:
             unless = f"not {', '.join(schema.stage_names[other] for other in place.excluded)}" if place.excluded else ""
             _arrow(sheet, where, dashed=place.is_join, label=unless)
     given = [schema.space, *schema.conditional_spaces]
-    _box(sheet, middles[0], tops[0], box, schema.space, "one row", space=True)
+    _box(sheet, (middles[0], tops[0], box), schema.space, "one row", space=True)
     for stage, place in enumerate(schema.topology):
         if place.is_join:
             long, short = "any of " + ", ".join(schema.stage_names[branch] for branch in place.branches), "any of those above"
@@ -56,7 +56,8 @@ def diagram(schema: FunnelSchema, learnt: Learnt) -> Chart:
             rate = percent(learnt.priors[stage])
             long, short = f"{rate} of {given[stage + 1]}", f"{rate} of these"
         below = long if cells(long) <= room(box - 0.04, TINY) else short
-        _box(sheet, middles[stage + 1], tops[stage + 1], box, schema.stage_names[stage], below, dashed=place.is_join)
+        spot = (middles[stage + 1], tops[stage + 1], box)
+        _box(sheet, spot, schema.stage_names[stage], below, dashed=place.is_join)
     return Chart("funnel-declared", _told(schema), sheet.figure, wide=width > WIDTH)
 
 
@@ -126,8 +127,10 @@ def _apart(spots: list[Spot]) -> list[Spot]:
 
 
 def _box(
-    sheet: Sheet, middle: float, top: float, width: float, name: str, below: str, *, space: bool = False, dashed: bool = False
+    sheet: Sheet, where: tuple[float, float, float], name: str, below: str, *, space: bool = False, dashed: bool = False
 ) -> None:
+    """Two lines in a frame; where its middle, its top, and its width are given."""
+    middle, top, width = where
     x, y = (middle - width / 2) / sheet.width, 1 - (top + HEIGHT) / sheet.height
     patch = FancyBboxPatch(
         (x * sheet.width, y * sheet.height), width, HEIGHT, boxstyle="round,pad=0,rounding_size=0.06",
@@ -136,7 +139,14 @@ def _box(
     )  # fmt: skip
     sheet.figure.add_artist(patch)
     name_size = USUAL + 0.6
-    sheet.text(middle, top + 0.155, shorten(name, room(width - 0.06, name_size)), size=name_size, weight="bold", ha="center")
+    sheet.text(
+        middle,
+        top + 0.155,
+        shorten(name, int(room(width - 0.08, name_size) / BOLD)),
+        size=name_size,
+        weight="bold",
+        ha="center",
+    )
     sheet.text(middle, top + 0.325, shorten(below, room(width - 0.04, TINY)), size=TINY, colour="muted", ha="center")
 
 

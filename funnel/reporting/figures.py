@@ -6,9 +6,11 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-UNDEFINED = "–"
+UNDEFINED = "\u2013"  # a dash
+TIMES = "\u00d7"
 NBSP = "\u00a0"  # a number and its unit stay on one line
 JOINERS = "\u200c\u200d"  # format characters that letters of many scripts, and emoji, are made with
+WIDE = "mwMW@%�…"
 Interval = Sequence[float] | None
 
 
@@ -17,11 +19,15 @@ def shown(text: str) -> str:
     return "".join("�" if unicodedata.category(letter)[0] == "C" and letter not in JOINERS else letter for letter in text)
 
 
-def cells(text: str) -> int:
-    """How wide a text is, in letters: Chinese and its like take the room of two."""
+def cells(text: str) -> float:
+    """How wide a text is, in small letters: capitals are wider, and Chinese and its like nearly take the room of two."""
     return sum(
-        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text
-    )
+        0 if unicodedata.combining(letter)
+        else 1.7 if unicodedata.east_asian_width(letter) in "WF" or letter in WIDE
+        else 1.25 if letter.isupper()
+        else 1
+        for letter in text
+    )  # fmt: skip
 
 
 def shorten(text: str, most: int) -> str:
@@ -30,7 +36,7 @@ def shorten(text: str, most: int) -> str:
         return text
     kept = ""
     for letter in text:
-        if cells(kept + letter) > most - 1:
+        if cells(kept + letter) > most - 1.7:
             break
         kept += letter
     return f"{kept.rstrip()}…"
@@ -48,6 +54,11 @@ def counted(number: float, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def small(number: float | None) -> str:
+    """A figure that may be far below 1, with three significant digits."""
+    return UNDEFINED if number is None else score(number, max(3, 2 - math.floor(math.log10(number))) if number > 0 else 3)
+
+
 def score(number: float | None, digits: int = 3) -> str:
     """A figure around 1."""
     return UNDEFINED if number is None else f"{number:.{digits}f}"
@@ -56,7 +67,7 @@ def score(number: float | None, digits: int = 3) -> str:
 def digits(interval: Interval, usual: int = 3) -> int:
     """How many digits after the point an interval bears."""
     width = interval[1] - interval[0] if interval else 0.0
-    return usual if width <= 0 else max(2, min(5, 1 - math.floor(math.log10(width / 2))))
+    return usual if width <= 0 else max(2, min(5, 1 - math.floor(math.log10(2 * width))))
 
 
 def below(number: float | None, interval: Interval, places: int | None = None) -> str:

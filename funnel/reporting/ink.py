@@ -7,8 +7,8 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET  # noqa: S405  # what is parsed is matplotlib's own output
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 
@@ -39,7 +39,7 @@ PALETTE = {
 }
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 STEPS = tuple(LIGHT[f"step{number}"] for number in range(1, 8))
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "funnel",  # the same chart gives the same bytes
     "svg.fonttype": "none",  # text is text: it can be searched, read aloud, and is in the reader's font
     "text.parse_math": False,  # a dollar in a name is a dollar
@@ -50,7 +50,7 @@ SETTINGS = {
     "path.simplify": True,
 }
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
-_HEX, _REFERENCE = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"url\(#([^)]+)\)")
+_HEX, _REFERENCE = re.compile(r"#[0-9a-fA-F]{6}\b"), re.compile(r"url\(#([^)]+)\)")
 _FONT = re.compile(r"\s*font-family:[^;]*;?")
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -82,8 +82,6 @@ def inline(figure: Figure, key: str, label: str) -> str:
     for gone in ("width", "height", "version"):
         root.attrib.pop(gone, None)
     root.attrib |= {"viewBox": box, "role": "img", "aria-label": label}
-    for element in root.iter():
-        element.tag = element.tag.removeprefix(_SVG)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -91,8 +89,7 @@ def alone(figure: Figure, label: str) -> bytes:
     """A chart as an SVG file, on light paper."""
     root = _parsed(figure)
     _tidy(root, "chart", {})
-    root.attrib |= {"role": "img", "aria-label": label, "font-family": FONTS}
-    ET.register_namespace("", _SVG[1:-1])
+    root.attrib |= {"xmlns": _SVG[1:-1], "role": "img", "aria-label": label, "font-family": FONTS}
     return ET.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
@@ -106,11 +103,11 @@ def png(figure: Figure) -> bytes:
 def _parsed(figure: Figure) -> ET.Element:
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return ET.fromstring(out.getvalue())  # noqa: S314  # as above
+    return ET.fromstring(out.getvalue())  # noqa: S314  # matplotlib's own output
 
 
 def _tidy(root: ET.Element, key: str, colours: dict[str, str]) -> None:
-    """Keep what is drawn: only ids that are referred to, under names of this chart's own, no fonts, and colours as they are to be."""
+    """Keep what is drawn: ids that are referred to, named after the chart alone, no fonts, and colours as they are to be."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
@@ -118,27 +115,31 @@ def _tidy(root: ET.Element, key: str, colours: dict[str, str]) -> None:
     used: dict[str, str] = {}
     for element in root.iter():
         names = _REFERENCE.findall(" ".join(element.attrib.values()))
-        names += [element.attrib[f"{_XLINK}href"].removeprefix("#")] if f"{_XLINK}href" in element.attrib else []
-        for name in names:
-            used.setdefault(name, f"{key}-{len(used) + 1}")
+        for name in [*names, element.get(f"{_XLINK}href", "").removeprefix("#")]:
+            if name:
+                used.setdefault(name, f"{key}-{len(used) + 1}")
     for element in root.iter():
-        attributes = {}
-        for name, value in element.attrib.items():
-            if name == "id":
-                if value in used:
-                    attributes["id"] = used[value]
-            elif name == f"{_XLINK}href":
-                attributes["href"] = f"#{used[value.removeprefix('#')]}"
-            else:
-                changed = _HEX.sub(lambda found: colours.get(found[0].lower(), found[0]), _FONT.sub("", value))
-                attributes[name] = _REFERENCE.sub(lambda found: f"url(#{used[found[1]]})", changed)
+        attributes = {name.removeprefix(_XLINK): value for name, value in element.attrib.items()}
+        if attributes.get("id") not in used:
+            attributes.pop("id", None)
         element.attrib.clear()
-        element.attrib |= attributes
-        if element.tag != f"{_SVG}text" and element.tag != f"{_SVG}tspan":
+        element.attrib |= {name: _tidied(name, value, used, colours) for name, value in attributes.items()}
+        element.tag = element.tag.removeprefix(_SVG)
+        if element.tag not in ("text", "tspan"):
             element.text = None
         element.tail = None
     # What its own style sheet said of all elements, which on a page would be of the whole page.
     root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
+
+
+def _tidied(name: str, value: str, used: dict[str, str], colours: dict[str, str]) -> str:
+    """An attribute, with other names for what it refers to, other colours, and no fonts."""
+    if name == "id":
+        return used[value]
+    if name == "href":
+        return f"#{used[value.removeprefix('#')]}"
+    coloured = _HEX.sub(lambda found: colours.get(found[0].lower(), found[0]), _FONT.sub("", value))
+    return _REFERENCE.sub(lambda found: f"url(#{used[found[1]]})", coloured)
 
 
 def css_variables() -> tuple[str, str]:

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from funnel.reporting import tables, words
-from funnel.reporting.canvas import WIDTH, Chart
+from funnel.reporting.canvas import Chart
 from funnel.reporting.curves import calibration, roc
 from funnel.reporting.diagram import diagram
 from funnel.reporting.figures import count, counted, plain_percent
@@ -190,7 +190,9 @@ def _column(record: Record, place: int, name: str) -> Column:
     judged = list(record.steps())
     judged += [p for p in record.probabilities if p.stage in ends and p.kind == "cumulative" and p not in judged]
     whole = {step["stage"]: step for step in report["funnel"]}
-    charts = [dots(place, name, p, slices, report[p.kind][p.stage], report["level"]) for p in judged] if slices else []
+    charts = (
+        [dots(place, name, p, slices, whole=report[p.kind][p.stage], level=report["level"]) for p in judged] if slices else []
+    )
     drawn = [lost(place, name, stage, slices) for stage in ends]
     return Column(
         name=name,
@@ -217,6 +219,5 @@ def html(found: Content) -> str:
     light, dark = css_variables()
     template = environment.get_template("page.html.j2")
     return template.render(
-        content=found, record=found.record, svg=svg, light=Markup(light), dark=Markup(dark), phone=WIDTH, counted=counted,
-        report=found.record.report,
-    )  # fmt: skip
+        content=found, record=found.record, report=found.record.report, svg=svg, light=light, dark=dark, counted=counted
+    )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, grid, gutter, labels, room
-from funnel.reporting.figures import cells, plain_percent, ratio, shorten
+from funnel.reporting.figures import TIMES, cells, plain_percent, ratio, shorten
 from funnel.reporting.ink import LIGHT, STEPS
 from funnel.reporting.record import Probability
 
@@ -19,7 +19,7 @@ FACTORS = (1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1000)  # where an ax
 
 
 def dots(
-    place: int, column: str, probability: Probability, slices: list[dict[str, Any]], whole: dict[str, Any], level: float
+    place: int, column: str, probability: Probability, slices: list[dict[str, Any]], *, whole: dict[str, Any], level: float
 ) -> Chart:
     """AUC, and predicted over observed, of each slice, with their intervals.
 
@@ -47,7 +47,7 @@ def dots(
 
 
 def _of(slices: list[dict[str, Any]]) -> str:
-    return f", the {MOST} largest of {len(slices)}" if len(slices) > MOST else ""
+    return f", {MOST} largest of {len(slices)}" if len(slices) > MOST else ""
 
 
 def _dots(panel: Axes, measure: str, figures: list[dict[str, Any]], whole: dict[str, Any]) -> None:
@@ -126,14 +126,14 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
         _bar(panel, row, one["lost"][stage], colours)
         total = _total(one["lost"][stage], "observed")
         sheet.text(
-            sheet.width - 0.04, top + ROW * (row + 0.5), "none" if total is None else f"× {ratio(math.exp(total))}",
+            sheet.width - 0.04, top + ROW * (row + 0.5), "none" if total is None else f"{TIMES} {ratio(math.exp(total))}",
             ha="right", size=SMALL,
         )  # fmt: skip
     panel.axvline(0, color=LIGHT["muted"], linewidth=0.9, zorder=4)
     panel.set_xlim(-reach, reach)
     far = max([FACTORS[0], *(factor for factor in FACTORS if math.log(factor) <= reach)])
     panel.xaxis.set_major_locator(FixedLocator([-math.log(far), 0, math.log(far)]))
-    panel.xaxis.set_major_formatter(lambda value, _: f"× {math.exp(value):.2g}")
+    panel.xaxis.set_major_formatter(lambda value, _: f"{TIMES} {math.exp(value):.2g}")
     grid(panel, "x")
     labels(panel, "lost  ←   times the rate of all rows, log scale   →  gained")
     told = f"By {column}: how many times P({stage}) is that of all rows, and how much of it comes from each step."
@@ -172,7 +172,7 @@ def _reach(steps: list[dict[str, Any]]) -> float:
 def _lines(names: list[str], width: float) -> list[list[str]]:
     """The legend's entries, as they fit into lines; what the marks mean comes last."""
     lines: list[list[str]] = [[]]
-    used = 0
+    used = 0.0
     for name in [*names, "| observed", "◇ predicted"]:
         fitting = shorten(name, 20)
         wide = cells(fitting) + 5

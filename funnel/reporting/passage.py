@@ -92,11 +92,11 @@ def _legend(sheet: Sheet, observed: str, predicted: str) -> None:
     panel.set_axis_off()
     panel.set_xlim(0, sheet.width - 0.08)
     panel.set_ylim(0, 1)
-    face = LIGHT["paper"] if predicted == "D" else LIGHT["predicted"]
+    hollow = predicted == "D"
     panel.plot([0.07], [0.5], observed, color=LIGHT["observed"], markersize=5.5)
     panel.plot(
-        [1.0], [0.5], predicted, markerfacecolor=face, markeredgecolor=LIGHT["predicted"], markersize=4.5 if face != LIGHT["predicted"] else 8,
-        markeredgewidth=1.5 if face != LIGHT["predicted"] else 2.2,
+        [1.0], [0.5], predicted, markerfacecolor=LIGHT["paper" if hollow else "predicted"],
+        markeredgecolor=LIGHT["predicted"], markersize=4.5 if hollow else 8, markeredgewidth=1.5 if hollow else 2.2,
     )  # fmt: skip
     for x, text in ((0.17, "observed"), (1.1, "predicted")):
         panel.text(x, 0.47, text, va="center", fontsize=SMALL, color=LIGHT["muted"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from funnel.reporting.page import Content, content, html
 from funnel.reporting.record import read_record
 
 PAGE = "report.html"
+LONGEST = 120  # letters of a file's name
 
 
 def report(run: str | Path, out: str | Path | None = None, *, plots: str | Path | None = None) -> Path:
@@ -57,10 +59,15 @@ def _write_plots(found: Content, folder: Path) -> list[Path]:
     written = []
     for chart in found.charts():
         for ending, made in (("svg", alone(chart.figure, chart.label)), ("png", png(chart.figure))):
-            path = folder / f"{chart.name}.{ending}"
+            path = folder / f"{_file_name(chart.name)}.{ending}"
             _write(path, made)
             written.append(path)
     return written
+
+
+def _file_name(name: str) -> str:
+    """The chart's name, where a file's may be so long."""
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _write(path: Path, content_: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from funnel.reporting.figures import NBSP, UNDEFINED, below, count, digits, percent, score
+from funnel.reporting.figures import NBSP, UNDEFINED, below, count, digits, percent, score, small
 from funnel.reporting.record import Probability, Record
 
 # By figure: its title, and what it means in one line.
@@ -14,10 +14,10 @@ FIGURES = {
     "group_auc": ("group AUC", "the same among the rows of one {unit}, averaged over those with both classes"),
     "pr_auc": ("PR AUC", "mean precision over all thresholds; chance is the rate of positives"),
     "log_loss": ("log loss", "mean cross-entropy in nats; lower is better"),
-    "normalized_entropy": ("normalised entropy", "log loss over that of the plain rate; below 1 is better than knowing only the rate"),
+    "normalized_entropy": ("normalised entropy", "log loss over that of the plain rate; 1 is no better than knowing the rate"),
     "predicted_over_observed": ("predicted / observed", "sum of the probabilities over the positives; 1 is calibrated"),
-    "calibration_error": ("calibration error", "mean distance of predicted and observed over the bins, and what chance alone makes of it"),
-}  # fmt: skip
+    "calibration_error": ("calibration error", "mean distance of predicted and observed over the bins, and by chance alone"),
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def _figure(scores: dict[str, Any], measure: str) -> str:
     places = digits(interval, 5 if measure == "log_loss" else 3)
     if measure == "group_auc" and scores.get("groups") is not None:
         return f"{below(value, interval, places)}\n{count(scores['groups'])} with both"
+    if measure == "pr_auc" and interval is None:
+        return small(value)
     return below(value, interval, places)
 
 

@@ -6,7 +6,7 @@ import inspect
 import math
 from typing import Any
 
-from funnel.reporting.figures import NBSP, count, counted, digits, percent, ratio, score, span, with_interval
+from funnel.reporting.figures import NBSP, TIMES, count, counted, digits, percent, ratio, score, span, with_interval
 from funnel.reporting.record import Probability, Record
 
 MEASURES = {
@@ -58,7 +58,9 @@ def calibrated(scores: dict[str, Any]) -> str:
     error, chance = scores.get("calibration_error"), scores.get("calibration_error_by_chance")
     ends = scores["intervals"].get("calibration_error")
     if None not in (error, chance) and ends is not None and ends[0] > chance:
-        return f"calibrated on the whole, but not evenly (off by {percent(error, 2)} on average, {percent(chance, 2)} by chance)"
+        return (
+            f"calibrated on the whole, but not evenly (off by {percent(error, 2)} on average, {percent(chance, 2)} by chance)"
+        )
     return "calibrated, as far as so many positives can tell"
 
 
@@ -124,15 +126,17 @@ def apart(steps: list[dict[str, Any]]) -> str:
     if all((step["observed"] > 0) == (total > 0) for step in moved):
         shares = [(step["stage"], step["observed"] / total) for step in moved]
         return f"of that, {_listed(shares, verb)}"
-    ups = [f"{step['stage']} (× {ratio(math.exp(step['observed']))})" for step in moved if step["observed"] > 0]
-    downs = [f"{step['stage']} (× {ratio(math.exp(step['observed']))})" for step in moved if step["observed"] < 0]
+    ups = [f"{step['stage']} ({TIMES} {ratio(math.exp(step['observed']))})" for step in moved if step["observed"] > 0]
+    downs = [f"{step['stage']} ({TIMES} {ratio(math.exp(step['observed']))})" for step in moved if step["observed"] < 0]
     gains, losses_ = f"gained at {_and(ups)}", f"lost at {_and(downs)}"
     return f"it is {losses_}, but {gains}" if total < 0 else f"it is {gains}, but {losses_}"
 
 
 def _listed(shares: list[tuple[str, float]], verb: str) -> str:
     """Shares one after the other; what is said of the first is not said again."""
-    said = [f"{100 * share:.0f}{NBSP}%{'' if number else f' is {verb}'} at {name}" for number, (name, share) in enumerate(shares)]
+    said = [
+        f"{100 * share:.0f}{NBSP}%{'' if number else f' is {verb}'} at {name}" for number, (name, share) in enumerate(shares)
+    ]
     return ", ".join(said)
 
 

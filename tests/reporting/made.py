@@ -77,7 +77,7 @@ def evaluation(
     whole = _judged(schema, labels, predicted, cumulative, curves=True)
     slices = {
         name: [
-            _slice(schema, value, values == value, labels, predicted, cumulative, whole["funnel"])
+            _slice(schema, value, values == value, (labels, predicted, cumulative), whole["funnel"])
             for value in sorted(set(values), key=lambda value: -int((values == value).sum()))
         ]
         for name, values in columns.items()
@@ -205,12 +205,14 @@ def _curves(labels: Any, chances: Any) -> dict[str, Any]:
         p, z = k / n, 1.96
         middle, half = (p + z * z / 2 / n) / (1 + z * z / n), z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n) / (1 + z * z / n)
         low, high = max(0.0, middle - half), middle + half
-        bins.append({"rows": n, "predicted": float(chances[part].mean()), "observed": p, "low": float(low), "high": float(high)})
+        bins.append(
+            {"rows": n, "predicted": float(chances[part].mean()), "observed": p, "low": float(low), "high": float(high)}
+        )
     return {"roc": [[0.0, 0.0], *([float(x), float(y)] for x, y in zip(false, true, strict=True))], "calibration": bins}
 
 
-def _slice(schema: FunnelSchema, value: str, rows: Any, labels: Any, conditional: Any, cumulative: Any, whole: Any) -> Any:
-    found = _judged(schema, labels[rows], conditional[rows], cumulative[rows])
+def _slice(schema: FunnelSchema, value: str, rows: Any, arrays: Any, whole: Any) -> Any:
+    found = _judged(schema, *(array[rows] for array in arrays))
     at = {name: number for number, name in enumerate(schema.stage_names)}
     lost = {}
     for name in schema.stage_names:
@@ -235,7 +237,8 @@ def _log(here: float | None, all_: float | None) -> float | None:
 def _truth(schema: FunnelSchema, stage: int, predicted: Any, true: Any) -> dict[str, Any]:
     ratio = float(predicted[:, stage].sum() / max(1e-9, true[:, stage].sum()))
     return {
-        "name": schema.conditional_names[stage], "rows": len(true), "auc": 0.61, "auc_of_truth": 0.66, "predicted_over_true": ratio,
+        "name": schema.conditional_names[stage], "rows": len(true), "auc": 0.61, "auc_of_truth": 0.66,
+        "predicted_over_true": ratio,
         "mean_absolute_error": float(np.abs(predicted - true)[:, stage].mean()), "correlation": 0.8,
         "intervals": {"auc": [0.6, 0.62], "predicted_over_true": [ratio - 0.01, ratio + 0.01]},
     }  # fmt: skip
@@ -290,9 +293,12 @@ def write(folder: Path, schema: FunnelSchema, splits: Mapping[str, Any], **parts
     learnt = Learnt(rows={}, scales={}, priors=priors)
     (folder / "learnt.json").write_text(learnt.model_dump_json(), encoding="utf-8")
     usual = {"history": history(schema), "manifest": manifest(), "health": health(schema)}
-    content = usual | parts | {"metrics": {"format": 1, "splits": dict(splits)}} | {
-        key: parts[key] for key in ("metrics",) if key in parts
-    }
+    content = (
+        usual
+        | parts
+        | {"metrics": {"format": 1, "splits": dict(splits)}}
+        | {key: parts[key] for key in ("metrics",) if key in parts}
+    )
     for name, value in content.items():
         if value is not None:
             (folder / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
@@ -300,8 +306,9 @@ def write(folder: Path, schema: FunnelSchema, splits: Mapping[str, Any], **parts
 
 
 def run(folder: Path, schema: FunnelSchema, rows: int = 3000, *, truth: bool = True, **parts: Any) -> Path:
-    """A whole run folder of a schema."""
+    """A whole run folder of a schema, sliced `by` all columns or by some; `rate` is that of stages without a prior."""
     labels, predicted, true, columns = draw(schema, rows, rate=parts.pop("rate", None))
-    test = evaluation(schema, labels, predicted, columns, true if truth else None)
+    sliced = {name: columns[name] for name in parts.pop("by", columns)}
+    test = evaluation(schema, labels, predicted, sliced, true if truth else None)
     held = evaluation(schema, labels[: rows // 3], predicted[: rows // 3], {})
     return write(folder, schema, {"validation": held, "test": test}, **parts)
