@@ -42,7 +42,7 @@ class Column:
 
     name: str
     slices: int
-    table: Table
+    tables: list[Table]
     charts: list[Chart]
     losses: list[str]
     loss_charts: list[Chart]
@@ -197,7 +197,7 @@ def _column(record: Record, place: int, name: str) -> Column:
     return Column(
         name=name,
         slices=len(slices),
-        table=tables.slices_table(name, judged, slices),
+        tables=[tables.slices_table(name, probability, slices) for probability in judged],
         charts=charts,
         losses=[said for stage in ends for said in words.losses(name, stage, slices, whole[stage])],
         loss_charts=[chart for chart in drawn if chart is not None],

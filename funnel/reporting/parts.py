@@ -61,7 +61,7 @@ def _dots(panel: Axes, measure: str, figures: list[dict[str, Any]], whole: dict[
         value, interval = scores[measure], scores["intervals"].get(measure)
         if value is None:
             panel.text(
-                0.5, row, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center", fontsize=SMALL - 0.7,
+                0.5, row, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center", fontsize=SMALL,
                 color=LIGHT["muted"], bbox={"facecolor": LIGHT["paper"], "linewidth": 0, "pad": 0.8},
             )  # fmt: skip
             continue

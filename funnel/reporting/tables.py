@@ -103,23 +103,20 @@ def overview_table(record: Record, report: dict[str, Any]) -> Table:
     return table(heads, rows)
 
 
-def slices_table(column: str, probabilities: list[Probability], slices: list[dict[str, Any]]) -> Table:
-    """The slices of a column: AUC, and predicted over observed, of each probability."""
-    heads = [column, "rows", "share", *(["positives", "AUC", "pred. / obs."] * len(probabilities))]
-    groups = [("", 3), *((probability.formula, 3) for probability in probabilities)]
+def slices_table(column: str, probability: Probability, slices: list[dict[str, Any]]) -> Table:
+    """The slices of a column: AUC, and predicted over observed, of a probability."""
     rows = []
     for one in slices:
-        row = [one["value"], count(one["rows"]), percent(one["share"])]
-        for probability in probabilities:
-            scores = one[probability.kind][probability.stage]
-            ends = scores["intervals"]
-            row += [
-                count(scores["positives"]),
+        scores = one[probability.kind][probability.stage]
+        ends = scores["intervals"]
+        rows.append(
+            [
+                one["value"], f"{count(one['rows'])}\n{percent(one['share'])}", count(scores["positives"]),
                 below(scores["auc"], ends.get("auc"), 2),
                 below(scores["predicted_over_observed"], ends.get("predicted_over_observed"), 2),
             ]
-        rows.append(row)
-    return table(heads, rows, groups=groups)
+        )  # fmt: skip
+    return table([column, "rows", "positives", "AUC", "pred. / obs."], rows, groups=[("", 1), (probability.formula, 4)])
 
 
 def truth_table(record: Record, truth: dict[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""The page in a browser, on a phone and on a desk, by day and by night: nothing fails, nothing is fetched, nothing sticks out."""
+"""The page in a browser, on a phone and on a desk, by day and by night: nothing fails, is fetched, or sticks out."""
 
 import json
 import shutil
@@ -116,7 +116,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_paper_is_light_in_print_even_at_night(browser: Any, pages: dict[str, Path]) -> None:
-    show(browser, pages["two stages"], 794, "dark", "print")
+    show(browser, pages["seven"], 794, "dark", "print")
     assert luminance(browser.execute_script("return getComputedStyle(document.body).backgroundColor")) > 0.9
     inner, outer = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     assert inner <= outer

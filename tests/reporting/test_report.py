@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made.run(tmp_path_factory.mktemp("runs") / "run", made.shipped("aliccp"), 2000, rate=0.15)
+    return made.run(tmp_path_factory.mktemp("runs") / "run", made.shipped("aliccp"), 2000, rate=0.15, by=("tab",))
 
 
 def page_of(folder: Path) -> Page:
@@ -175,7 +175,8 @@ def test_without_slices_truth_and_test_rows(tmp_path: Path) -> None:
     held = made.evaluation(schema, labels, predicted, {}) | {"weighted": True, "constant": ["click"]}
     page = page_of(made.write(tmp_path / "run", schema, {"validation": held}))
     for text in (
-        "No columns to slice by were asked for", "Not known: the true probabilities", "validation rows, held out", "was sampled"[4:],
+        "No columns to slice by were asked for", "Not known: the true probabilities",
+        "validation rows, held out", "rows were sampled",
         "click has collapsed",
     ):  # fmt: skip
         assert text in page.text
@@ -184,9 +185,8 @@ def test_without_slices_truth_and_test_rows(tmp_path: Path) -> None:
 def test_where_no_figure_is_defined(tmp_path: Path) -> None:
     schema = made.shipped("aliccp")
     labels, predicted, true, columns = made.draw(schema, 300, rate=0.2)
-    page = page_of(
-        made.write(tmp_path / "run", schema, {"test": made.evaluation(schema, labels * 0, predicted, columns, true)})
-    )
+    test = made.evaluation(schema, labels * 0, predicted, {"tab": columns["tab"]}, true)
+    page = page_of(made.write(tmp_path / "run", schema, {"test": test}))
     assert "no AUC is defined" in page.text
     assert "No curves: they need rows with the stage and rows without." in page.text
     assert "nan" not in page.text.lower().replace("finance", "")
@@ -196,7 +196,7 @@ def test_where_no_figure_is_defined(tmp_path: Path) -> None:
 def test_long_names_of_charts_are_cut_to_what_a_disk_takes(tmp_path: Path) -> None:
     stages = [{"name": "a" * 99 + "1", "label": "a"}, {"name": "b" * 100, "label": "b"}]
     stages += [{"name": "c" * 100, "label": "c", "unless": "b" * 100}]
-    written = plots(made.run(tmp_path / "run", made.small(stages), 600, rate=0.3), tmp_path / "plots")
+    written = plots(made.run(tmp_path / "run", made.small(stages), 600, rate=0.3, by=()), tmp_path / "plots")
     assert all(path.is_file() for path in written)
     assert len(set(written)) == len(written)
 
@@ -248,7 +248,7 @@ def test_a_fit_leaves_what_a_report_is_made_of(tmp_path: Path) -> None:
     fitted = funnel.fit(folder / "schema.yaml", folder, out=tmp_path / "run", overrides=["train.epochs=1"])
     health = json.loads((tmp_path / "run" / "health.json").read_text())
     assert health == fitted.health
-    assert set(health["features"]) == {"train", "test"}
+    assert set(health["features"]) == {"train", "validation", "test"}
     assert health["features"]["train"]["item"]["missing"] == pytest.approx(0.05, abs=0.03)
     assert "oov" not in health["features"]["train"]["price"]
     assert fitted.manifest["simulated"] is False
