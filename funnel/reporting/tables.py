@@ -30,6 +30,7 @@ class Table:
         notes: By row: what stands under its head.
         marks: By row and column: a class for its looks.
         groups: What stands above the heads, and over how many columns; empty where nothing does.
+        title: Above all; empty where the page says it.
     """
 
     heads: list[str]
@@ -37,11 +38,12 @@ class Table:
     notes: list[str]
     marks: dict[tuple[int, int], str]
     groups: list[tuple[str, int]]
+    title: str
 
 
 def table(heads: list[str], rows: list[list[str]], notes: list[str] | None = None, **more: Any) -> Table:
-    """A table, without notes, marks and groups where none are given."""
-    return Table(heads, rows, notes or [""] * len(rows), more.get("marks", {}), more.get("groups", []))
+    """A table, without notes, marks, groups and a title where none are given."""
+    return Table(heads, rows, notes or [""] * len(rows), more.get("marks", {}), more.get("groups", []), more.get("title", ""))
 
 
 def passage_table(space: str, steps: list[dict[str, Any]], rows: float) -> Table:
@@ -104,19 +106,16 @@ def overview_table(record: Record, report: dict[str, Any]) -> Table:
 
 
 def slices_table(column: str, probability: Probability, slices: list[dict[str, Any]]) -> Table:
-    """The slices of a column: AUC, and predicted over observed, of a probability."""
-    rows = []
+    """The slices of a column: AUC, and predicted over observed, of a probability; positives stand below rows."""
+    rows, notes = [], []
     for one in slices:
         scores = one[probability.kind][probability.stage]
-        ends = scores["intervals"]
-        rows.append(
-            [
-                one["value"], f"{count(one['rows'])}\n{percent(one['share'])}", count(scores["positives"]),
-                below(scores["auc"], ends.get("auc"), 2),
-                below(scores["predicted_over_observed"], ends.get("predicted_over_observed"), 2),
-            ]
-        )  # fmt: skip
-    return table([column, "rows", "positives", "AUC", "pred. / obs."], rows, groups=[("", 1), (probability.formula, 4)])
+        area, over = (
+            below(scores[measure], scores["intervals"].get(measure), 2) for measure in ("auc", "predicted_over_observed")
+        )
+        rows.append([one["value"], f"{count(scores['rows'])}\n{count(scores['positives'])}", area, over])
+        notes.append(percent(one["share"]))
+    return table([column, "rows, positives", "AUC", "pred. / obs."], rows, notes, title=probability.formula)
 
 
 def truth_table(record: Record, truth: dict[str, Any]) -> Table:
