@@ -252,6 +252,22 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The HTML file [RUN/report.html].")] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", metavar="DIR", help="Also write each chart, as PNG and SVG, into this folder.")
+    ] = None,
+) -> None:
+    """Write one HTML page that says all about a run: scores, calibration, slices, learning curves, the data's health."""
+    from funnel.reporting.report import report as report_
+
+    print(f"report: {report_(run, out, plots=plots)}")
+    if plots is not None:
+        print(f"charts: {plots}")
+
+
+@app.command()
 def predict(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],

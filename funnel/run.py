@@ -43,7 +43,7 @@ from funnel.training.checkpoint import VARIABLES, read_variables, write_variable
 from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
-HISTORY, METRICS, MANIFEST = "history.json", "metrics.json", "manifest.json"
+HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Run:
         metrics: By split: the report. Empty where nothing was evaluated.
         manifest: Versions, seed, data, counts.
         path: The folder; None before it is saved.
+        health: What the doctor says about the rows, to be saved; None where it was not asked.
     """
 
     schema: FunnelSchema
@@ -69,6 +70,7 @@ class Run:
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     path: Path | None = None
+    health: dict[str, Any] | None = None
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -93,6 +95,8 @@ class Run:
             metrics = {"format": FORMAT, "splits": self.metrics}
             for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            if self.health is not None:
+                (folder / HEALTH).write_text(json.dumps(self.health, indent=1) + "\n", encoding="utf-8")
             if workspace is not None:
                 workspace.put_into(folder)
         self.path = path
