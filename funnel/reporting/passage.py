@@ -30,7 +30,7 @@ def passages(space: str, steps: list[dict[str, Any]], probabilities: tuple[Proba
 def _of_all(space: str, steps: list[dict[str, Any]]) -> Chart:
     pairs = [(step["observed_rate"], step["predicted_rate"]) for step in steps]
     left, names = gutter([step["stage"] for step in steps])
-    sheet = Sheet(0.72 + ROW * len(steps) + 0.42, f"How far they get, of all {space} rows")
+    sheet = Sheet(0.72 + ROW * len(steps) + 0.42, "How far they get")
     panel = sheet.rows(left, 0.72, sheet.width - left - NUMBERS, names, ROW)
     known = [rate for pair in pairs for rate in pair if rate]
     logarithmic = bool(known) and max(known) / min(known) > SPREAD
@@ -63,7 +63,7 @@ def _of_all(space: str, steps: list[dict[str, Any]]) -> Chart:
 
 def _of_parents(steps: list[dict[str, Any]], probabilities: tuple[Probability, ...]) -> Chart:
     left, names = gutter([step["stage"] for step in steps])
-    sheet = Sheet(0.72 + ROW * len(steps) + 0.42, "Who goes on, of those of the step before")
+    sheet = Sheet(0.72 + ROW * len(steps) + 0.42, "Who goes on")
     panel = sheet.rows(left, 0.72, sheet.width - left - NUMBERS, names, ROW)
     pairs = [(step["observed_step"], step["predicted_step"]) for step in steps]
     panel.set_xlim(0, min(1.0, 1.08 * max((rate for pair in pairs for rate in pair if rate), default=0.5)))
