@@ -21,6 +21,7 @@ _WHERE = {
     "load": "funnel.api",
     "predict": "funnel.api",
     "prepare": "funnel.data.prepare",
+    "report": "funnel.reporting.report",
     "load_schema": "funnel.schema.reader",
     "simulate": "funnel.simulation",
     "tune_allocator": "funnel.training.process",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ import polars as pl
 from funnel.data.batches import dataset as star_dataset
 from funnel.data.origin import origin_of
 from funnel.data.prepare import SchemaLike, prepare, schema_file
+from funnel.data.store import Store
+from funnel.doctor.health import health
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
@@ -139,12 +142,22 @@ def fit(
             if isinstance(event, Run):
                 run = event
                 if out is not None:
+                    run.manifest |= _occasion(rows)
+                    run.health = health(declared, rows, watch or (lambda _: None))
                     run.save(out, workspace)
     if run is None:
         raise FunnelError("fit: ended without a model.")
     if workspace is not None:
         workspace.remove()
     return run
+
+
+def _occasion(store: Store) -> dict[str, Any]:
+    """When a fit ended, and whether its rows were simulated: a report says so, wherever the run has got to."""
+    return {
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "simulated": (Path(store.manifest["data"]) / "truth").is_dir(),
+    }
 
 
 def load(run: str | Path) -> Run:
@@ -156,9 +169,16 @@ def load(run: str | Path) -> Run:
     return Run.load(run)
 
 
-def evaluate(run: str | Path, data: Any = None, split: Literal["train", "test"] = "test") -> Report:
-    """Judge a saved run on a split of a folder, or on frames."""
-    return load(run).evaluate(data, split)
+def evaluate(
+    run: str | Path,
+    data: Any = None,
+    split: Literal["train", "test"] = "test",
+    *,
+    slices: Sequence[str] = (),
+    truth: str | Path | None = None,
+) -> Report:
+    """Judge a saved run on a split of a folder, or on frames; see `Run.evaluate`."""
+    return load(run).evaluate(data, split, slices=slices, truth=truth)
 
 
 def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test", *, logits: bool = False) -> Any:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funnel.errors import FunnelError
-from funnel.terminal import Screen, show_checkup, show_store, show_table
+from funnel.report_screen import show_report
+from funnel.terminal import Screen, show_checkup, show_store
 
 if TYPE_CHECKING:
     from funnel.evaluation.report import Report
@@ -170,7 +171,7 @@ def fit(
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return
     for split, metrics in run.metrics.items():
-        show_table(metrics, f"{split} rows")
+        show_report(metrics, f"{split} rows")
     print(f"run: {folder}")
 
 
@@ -223,20 +224,47 @@ def ablate(
 
 
 @app.command()
-def evaluate(run: RunFolder, data: DataFolder = None, split: SplitName = "test", as_json: AsJson = False) -> None:
+def evaluate(
+    run: RunFolder,
+    data: DataFolder = None,
+    split: SplitName = "test",
+    slices: Annotated[
+        list[str] | None, typer.Option("--slice", metavar="FEATURE", help="Judge the rows of each of its values, too; repeat.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Judge a run on rows with labels."""
     rows = _split(split)
     _load_tensorflow()
     from funnel.api import load
 
     loaded = load(run)
-    report: Report = loaded.evaluate(data, rows)
+    report: Report = loaded.evaluate(data, rows, slices=slices or (), truth=truth)
     if as_json:
         print(json.dumps(report.as_dict(), indent=1))
     else:
         root = data or Path(loaded.schema.data.root)
         print(f"data: {root}{_simulated(root)}")
-        show_table(report.as_dict(), f"{split} rows")
+        show_report(report.as_dict(), f"{split} rows")
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The HTML file [RUN/report.html].")] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", metavar="DIR", help="Also write each chart, as PNG and SVG, into this folder.")
+    ] = None,
+) -> None:
+    """Write one HTML page that says all about a run: scores, calibration, slices, learning curves, the data's health."""
+    from funnel.reporting.report import report as report_
+
+    print(f"report: {report_(run, out, plots=plots)}")
+    if plots is not None:
+        print(f"charts: {plots}")
 
 
 @app.command()

@@ -87,11 +87,13 @@ class Start:
         workspace: Where it keeps what it goes on from when it is stopped; None keeps nothing.
         resume: Whether it goes on from there.
         warm: A run whose weights it takes over.
+        brief: Whether it is judged by the figures alone: no intervals, curves or slices.
     """
 
     workspace: Workspace | None = None
     resume: bool = False
     warm: Run | None = None
+    brief: bool = False
 
 
 def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Generator[Any, None, None]:
@@ -139,7 +141,9 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
         others: tuple[tuple[Split, Shards], ...] = (("validation", held), ("test", store.shards("test")))
         for split, rows in others:
             if rows.rows:
-                run.metrics[split] = run.judge(rows, sampled=is_sampled(schema, split)).as_dict()
+                run.metrics[split] = run.judge(
+                    rows, sampled=is_sampled(schema, split), slices=schema.evaluate.slices, brief=start.brief
+                ).as_dict()
         yield run
 
 
@@ -188,7 +192,7 @@ def _scores(run: Run, held: Shards) -> dict[str, float]:
     metric = stopping.metric if stopping is not None else "log_loss"
     return {
         name: getattr(scores, metric)
-        for name, scores in run.judge(held, sampled=is_sampled(run.schema, "validation")).cumulative.items()
+        for name, scores in run.judge(held, sampled=is_sampled(run.schema, "validation"), brief=True).cumulative.items()
     }
 
 

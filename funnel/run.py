@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,13 @@ from funnel.data.star import Star
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RunError
+from funnel.evaluation.bootstrap import clusters_of
+from funnel.evaluation.metrics import numbered
+from funnel.evaluation.outcomes import Outcomes, names_of
 from funnel.evaluation.predict import Predictor, columns, cumulative, logit_columns
-from funnel.evaluation.report import Report, judge
+from funnel.evaluation.report import FORMAT, Report, judge
+from funnel.evaluation.slices import column_of, cut, require_sliceable
+from funnel.evaluation.truth import read_truth
 from funnel.folders import whole_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
@@ -37,7 +43,7 @@ from funnel.training.checkpoint import VARIABLES, read_variables, write_variable
 from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
-HISTORY, METRICS, MANIFEST = "history.json", "metrics.json", "manifest.json"
+HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Run:
         metrics: By split: the report. Empty where nothing was evaluated.
         manifest: Versions, seed, data, counts.
         path: The folder; None before it is saved.
+        health: What the doctor says about the rows, to be saved; None where it was not asked.
     """
 
     schema: FunnelSchema
@@ -63,6 +70,7 @@ class Run:
     metrics: dict[str, Any]
     manifest: dict[str, Any]
     path: Path | None = None
+    health: dict[str, Any] | None = None
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -84,8 +92,11 @@ class Run:
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
             write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
-            for name, content in ((HISTORY, self.history), (METRICS, self.metrics), (MANIFEST, self.manifest)):
+            metrics = {"format": FORMAT, "splits": self.metrics}
+            for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            if self.health is not None:
+                (folder / HEALTH).write_text(json.dumps(self.health, indent=1) + "\n", encoding="utf-8")
             if workspace is not None:
                 workspace.put_into(folder)
         self.path = path
@@ -109,13 +120,15 @@ class Run:
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.") from None
+        if metrics.get("format") != FORMAT:
+            metrics = {}  # of another version: the run can be evaluated again
         vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
         model = build_model(schema, learnt, files)
         model.network(blank_batch(schema), twins=True)
         if (reason := read_variables(tf.train.Checkpoint(network=model.network), path / WEIGHTS)) is not None:
             raise RunError(f"{path / WEIGHTS}: do not fit the schema: {reason}. The run is not whole: fit again.")
-        return cls(schema, learnt, vocabulary, model, history, metrics, manifest, path)
+        return cls(schema, learnt, vocabulary, model, history, metrics.get("splits", {}), manifest, path)
 
     def read_optimizer_state(self) -> bool:
         """Read what the optimisers kept, for another fit to start from; whether the run has kept it."""
@@ -146,44 +159,85 @@ class Run:
         known = Known(self.learnt, self.vocabulary)
         return make_store(self.schema, {split: origin}, folder.path / "store", labels=labels, known=known, owner=folder)
 
-    def evaluate(self, data: Any = None, split: Split = "test") -> Report:
+    def evaluate(
+        self, data: Any = None, split: Split = "test", *, slices: Sequence[str] = (), truth: str | Path | None = None
+    ) -> Report:
         """Judge every stage on a split of the schema's data, of another folder, or on frames.
 
-        Raises:
-            DataError: The data are not what the schema says.
-        """
-        return self.judge(self.store(data, split, labels=True).shards(split), sampled=is_sampled(self.schema, split))
+        Args:
+            data: A folder, or frames; None for the schema's own folder.
+            split: Which rows of a folder.
+            slices: Features by whose values the rows are parted, and judged part by part, beside those of `evaluate.slices`.
+            truth: A Parquet file with the true probability of every conditional for every row, as `funnel simulate` writes it.
 
-    def judge(self, shards: Shards, *, sampled: bool = False) -> Report:
+        Raises:
+            DataError: The data are not what the schema says, a slice is no categorical or numeric feature, or the truth is of
+                other rows.
+        """
+        columns = require_sliceable(self.schema, [*self.schema.evaluate.slices, *slices])
+        store = self.store(data, split, labels=True)
+        shards, sampled = store.shards(split), is_sampled(self.schema, split)
+        true = None
+        if truth is not None:
+            position = np.concatenate([star.position for star in shards])
+            true = read_truth(Path(truth), self.schema.conditional_names, position, store.manifest["splits"][split]["read"])
+        return self.judge(shards, sampled=sampled, slices=columns, truth=true)
+
+    def judge(
+        self,
+        shards: Shards,
+        *,
+        sampled: bool = False,
+        slices: Sequence[str] = (),
+        truth: np.ndarray | None = None,
+        brief: bool = False,
+    ) -> Report:
         """Judge every stage on rows with labels.
 
         Args:
             shards: The rows.
             sampled: Whether they were sampled as the schema says: each then counts for all that it stands for.
+            slices: Features by whose values the rows are parted.
+            truth: The true probability of each conditional: float64 [rows, stages].
+            brief: Figures only: no intervals, no curves, no slices.
 
         Raises:
             DataError: They have no labels.
         """
-        conditional, labels, groups = [], [], []
+        logits, labels, groups = [], [], []
+        chances: dict[str, list[Any]] = {}
+        parted: dict[str, list[Any]] = {name: [] for name in (() if brief else slices)}
         for star in shards:
             if star.labels is None:
                 raise DataError("got rows without labels, expected some. Read them with their labels.")
-            conditional.append(self.logits(star))
+            logits.append(self.logits(star))
             labels.append(star.labels)
             groups.append(star.fact_groups)
-        logits, label = np.concatenate(conditional), np.concatenate(labels)
-        return judge(
-            names=self.schema.stage_names,
-            conditional_names=self.schema.conditional_names,
-            topology=self.schema.topology,
-            conditional_spaces=self.schema.conditional_spaces,
-            space=self.schema.space,
+            for name, values in columns(self.model, logits[-1]).items():
+                chances.setdefault(name, []).append(values)
+            for name, parts in parted.items():
+                parts.append(column_of(self.schema, star, name))
+        label = np.concatenate(labels)
+        given = [one for one in groups if one is not None]
+        group = numbered(np.concatenate(given)) if given else None
+        conditional = np.concatenate(logits)
+        outcomes = Outcomes(
+            names=names_of(self.schema),
             labels=label,
-            conditional_logits=logits,
-            cumulative_logits=cumulative(self.model, logits),
-            constant=constant_stages(self.schema.stage_names, logits),
-            groups=np.concatenate([one for one in groups if one is not None]) if self.schema.evaluate.group_by else None,
+            logits=conditional,
+            to_cumulative=partial(cumulative, self.model),
+            chances={name: np.concatenate(parts) for name, parts in chances.items()},
             weights=1 / keep_rates(self.schema, label) if sampled else None,
+            groups=group,
+            clusters=None if brief else clusters_of(len(label), group),
+        )
+        return judge(
+            outcomes,
+            constant=constant_stages(self.schema.stage_names, conditional),
+            cuts=[cut(self.schema, self.vocabulary, name, np.concatenate(values)) for name, values in parted.items()],
+            truth=truth,
+            group_by=self.schema.evaluate.group_by,
+            brief=brief,
         )
 
     def logits(self, star: Star) -> np.ndarray:

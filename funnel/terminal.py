@@ -130,7 +130,7 @@ class Screen:
         rate = event.rows / max(event.seconds, 1e-9)
         self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s, {_peak()}")
         for stage in event.constant:
-            self.say(f"  warning: {_collapsed(stage)}")
+            self.say(f"  warning: {collapsed(stage)}")
 
 
 def _peak() -> str:
@@ -139,7 +139,8 @@ def _peak() -> str:
     return f"peak {peak_memory() / 1e9:.2f} GB"
 
 
-def _collapsed(stage: str) -> str:
+def collapsed(stage: str) -> str:
+    """What there is to say of a stage that predicts the same for every row."""
     return (
         f"{stage}: its conditional predictions are the same for every row: it has collapsed. Lower the learning rates, or look "
         "at its labels with `funnel check`."
@@ -209,37 +210,3 @@ def show_checkup(found: Checkup) -> None:
         console.print(findings)
     counts = [(found.count(level), level) for level in ("error", "warning", "note")]
     print(", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in counts if count or level != "note"))
-
-
-def show_table(metrics: dict[str, Any], title: str) -> None:
-    """A report, from its `as_dict`: each cumulative, and under it the conditional where that is another probability."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
-    grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())
-    heads = ["AUC", "± s.e.", *(["group AUC"] if grouped else []), "log loss", "NE", "pred/obs"]
-    table.add_column("probability", no_wrap=True)
-    table.add_column("on rows of", no_wrap=True)
-    for head in ("rows", "positives", *heads):
-        table.add_column(head, justify="right", no_wrap=True)
-    for stage, cumulative in metrics["cumulative"].items():
-        table.add_row(*_cells(cumulative, grouped=grouped))
-        conditional = metrics["conditional"][stage]
-        if conditional["name"] != cumulative["name"]:
-            table.add_row(*_cells(conditional, grouped=grouped))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    for stage in metrics.get("constant", ()):
-        print(f"warning: {_collapsed(stage)}")
-
-
-def _cells(scores: dict[str, Any], *, grouped: bool) -> list[str]:
-    def number(key: str, digits: int) -> str:
-        value = scores[key]
-        return "undefined" if value is None else f"{value:.{digits}f}"
-
-    middle = [number("auc", 4), number("auc_error", 4), *([number("group_auc", 4)] if grouped else [])]
-    end = [number("log_loss", 5), number("normalized_entropy", 4), number("predicted_over_observed", 3)]
-    counts = [f"{scores['rows']:,}", f"{scores['positives']:,}"]
-    return [scores["name"], scores["space"], *counts, *middle, *end]

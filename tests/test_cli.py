@@ -96,7 +96,7 @@ def test_a_fit_is_judged_predicts_and_exports(folder: Path, funnel: Callable[...
     assert f"run: {run}" in out
     assert len(json.loads((run / "history.json").read_text())) == 1
     code, out, _ = funnel("evaluate", run, "--data", folder, "--json")
-    assert json.loads(out) == json.loads((run / "metrics.json").read_text())["test"]
+    assert json.loads(out) == json.loads((run / "metrics.json").read_text())["splits"]["test"]
     for ending, read in ((".parquet", pl.read_parquet), (".csv", pl.read_csv)):
         code, out, _ = funnel("predict", run, "--data", folder, "--out", folder / f"p{ending}")
         assert code == 0

@@ -44,7 +44,7 @@ def test_a_saved_run_predicts_the_same_elsewhere(run: Run, folder: Path) -> None
 
 def test_evaluate_and_the_fit_report_the_same(run: Run, folder: Path) -> None:
     assert run.evaluate(folder).as_dict() == run.metrics["test"]
-    assert json.loads((folder / "runs" / "one" / "metrics.json").read_text())["test"] == run.metrics["test"]
+    assert json.loads((folder / "runs" / "one" / "metrics.json").read_text())["splits"]["test"] == run.metrics["test"]
     report = run.evaluate(folder)
     assert report.conditional["buy"].rows == report.cumulative["click"].positives
     assert report.cumulative["buy"].rows == 300

@@ -107,7 +107,7 @@ def _made(
     """Make one fit: what it came to, and its logits. No model outlives this call."""
     found: dict[str, Any] = {}
     logits: NDArray[np.float32] | None = None
-    with closing(fit_events(schema, store, Start(workspace, resume=True))) as events:
+    with closing(fit_events(schema, store, Start(workspace, resume=True, brief=True))) as events:
         for event in events:
             if not isinstance(event, Run):
                 yield event

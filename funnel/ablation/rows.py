@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from funnel.data.sampling import is_sampled, keep_rates
 from funnel.data.store import Store
 from funnel.errors import DataError
 from funnel.evaluation.bootstrap import clusters_of
+from funnel.evaluation.metrics import numbered
+from funnel.evaluation.truth import read_truth
 from funnel.schema.funnel_schema import FunnelSchema
 
 TRUTH = Path("truth") / "test.parquet"  # what `funnel simulate` writes beside its rows
@@ -68,7 +69,7 @@ def read_rows(schema: FunnelSchema, store: Store, root: Path | None) -> Rows:
     ordered = np.concatenate(labels)[order]
     of_group = np.concatenate(groups)[order] if groups else None
     truth, remarks = _truth(schema, root, position[order], store.manifest["splits"]["test"]["read"])
-    clusters = clusters_of(len(order), of_group)
+    clusters = clusters_of(len(order), None if of_group is None else numbered(of_group))
     return Rows(ordered, clusters, of_group is not None, _weights(schema, ordered), truth, remarks)
 
 
@@ -84,11 +85,6 @@ def _truth(
         return None, ()
     path = root / TRUTH
     try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        return None, (f"{path}: cannot be read: {str(error).splitlines()[0]}. The columns about the truth are left out.",)
-    lacking = [name for name in schema.conditional_names if name not in frame.columns]
-    if lacking or frame.height != read:
-        got = f"no column {lacking[0]!r}" if lacking else f"{frame.height:,} rows for {read:,} test rows"
-        return None, (f"{path}: has {got}: it is of other rows. The columns about the truth are left out.",)
-    return frame[position].select(schema.conditional_names).to_numpy().astype(np.float64, copy=False), ()
+        return read_truth(path, schema.conditional_names, position, read), ()
+    except DataError as error:
+        return None, (f"{str(error).rpartition(' Give ')[0]} The columns about the truth are left out.",)

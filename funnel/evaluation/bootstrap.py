@@ -20,7 +20,7 @@ BLOCK = 1 << 22  # counts that are in memory at a time
 
 
 def clusters_of(
-    rows: int, groups: NDArray[np.int64] | None = None, *, most: int = CLUSTERS, seed: int = 0
+    rows: int, groups: NDArray[np.int32] | None = None, *, most: int = CLUSTERS, seed: int = 0
 ) -> NDArray[np.int32]:
     """What is drawn together: each row alone, or the rows of each group; pooled at random where these are more than `most`.
 
@@ -29,14 +29,14 @@ def clusters_of(
 
     Args:
         rows: How many.
-        groups: Rows that belong together, such as those of a user: any integers, [rows]. Default: none do.
+        groups: Rows that belong together, such as those of a user, numbered from 0: int32 [rows]. Default: none do.
         most: Clusters, at most.
         seed: Of the pooling.
 
     Returns:
         The cluster of each row, from 0: int32 [rows]. Numbers that no row has do not occur below the greatest.
     """
-    own = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    own = np.arange(rows) if groups is None else groups
     count = rows if groups is None else int(own.max(initial=-1)) + 1
     pooled = np.random.default_rng([seed, count]).permutation(count) % most if count > most else np.arange(count)
     return pooled.astype(np.int32)[own]

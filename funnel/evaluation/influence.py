@@ -1,7 +1,8 @@
-"""How much each row moves a score: what the score changes by, to first order, for each time more that the row is counted.
+"""How much each row moves a figure: what the figure changes by, to first order, for each time more that the row is counted.
 
-Where row i is counted c_i times, a score S becomes about S + sum_i (c_i - 1) influence_i: a bootstrap over many rows, variants
-and seeds is then a product of two matrices. The influences of all rows add up to 0.
+Where row i is counted c_i times, a figure S becomes about S + sum_i (c_i - 1) influence_i: a bootstrap over many rows, variants
+and seeds is then a product of two matrices. The influences of all rows add up to 0. They are given along the rows as they came,
+or, by the functions of a `Ranked`, along its order.
 
 Labels may be soft: a row of label q is a positive of weight q and a negative of weight 1 - q, as it is on average where its
 label is drawn with the chance q.
@@ -10,9 +11,12 @@ label is drawn with the chance q.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from funnel.evaluation.ranked import Ranked
 
 Floats = NDArray[np.float64]
 
@@ -37,20 +41,15 @@ def auc_influence(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | Non
         ValueError: Shapes differ, or values are not as described.
     """
     label, score, weight = _checked(labels, scores, weights)
-    order = np.argsort(score, kind="stable")
-    sorted_scores = score[order]
-    starts = np.flatnonzero(np.concatenate((np.ones(min(1, score.size), bool), sorted_scores[1:] != sorted_scores[:-1])))
-    positive, negative = (weight * label)[order], (weight * (1 - label))[order]
-    positives, negatives = positive.sum(), negative.sum()
+    ranked = Ranked.of(label, score, weight)
     influence = np.zeros(score.size)
-    if not (positives > 0 and negatives > 0):
+    if not ranked.two_classes:
         return math.nan, influence
-    lengths = np.diff(np.append(starts, score.size))
-    beaten = np.repeat(_middle(np.add.reduceat(negative, starts)), lengths) / negatives
-    lost_to = 1 - np.repeat(_middle(np.add.reduceat(positive, starts)), lengths) / positives
-    area = float(np.clip(np.dot(positive, beaten) / positives, 0.0, 1.0))
-    influence[order] = positive / positives * (beaten - area) + negative / negatives * (lost_to - area)
-    return area, influence
+    of_positive, of_negative = area_influence(ranked)
+    of_label = label[ranked.order]
+    mixed = of_label * ranked.by_row(of_positive) + (1 - of_label) * ranked.by_row(of_negative)
+    influence[ranked.order] = weight[ranked.order] * mixed
+    return ranked.area, influence
 
 
 def calibration_influence(
@@ -77,9 +76,46 @@ def calibration_influence(
     return ratio, weight * (probability - ratio * label) / observed
 
 
-def _middle(masses: Floats) -> Floats:
-    """What is below the middle of each run."""
-    return np.cumsum(masses) - masses / 2
+# Of a positive and of a negative row of weight 1 in each run: float64 [runs] both. There are two classes.
+
+
+def area_influence(ranked: Ranked) -> tuple[Floats, Floats]:
+    """On the AUC: what the row's share of its own class wins, less what is won on average."""
+    return (ranked.beaten - ranked.area) / ranked.positives, (ranked.lost_to - ranked.area) / ranked.negatives
+
+
+def precision_influence(ranked: Ranked) -> tuple[Floats, Floats]:
+    """On the average precision: a row moves its own share, if it is a positive, and the precision at every lower score."""
+    positive, rows = ranked.above
+    precision = np.divide(positive, rows, out=np.zeros_like(rows), where=rows > 0)
+    per_row = np.divide(ranked.positive, rows, out=np.zeros_like(rows), where=rows > 0)
+    total = ranked.positives
+    lifted = np.cumsum(per_row * (1 - precision))
+    lowered = np.cumsum(per_row * precision)
+    return (precision - ranked.average_precision + lifted) / total, -lowered / total
+
+
+def gap_influence(ranked: Ranked, gaps: Floats, bins: int) -> tuple[Floats, Floats]:
+    """On the expected calibration error, the bins being what they are.
+
+    Args:
+        ranked: The rows, by probability.
+        gaps: By bin: predicted less observed positives.
+        bins: How many.
+    """
+    total = ranked.positives + ranked.negatives
+    error = float(np.abs(gaps).sum() / total)
+    side = np.sign(gaps)[ranked.bins(bins)]
+    chance = ranked.scores.astype(np.float64)
+    return (side * (chance - 1) - error) / total, (side * chance - error) / total
+
+
+def mean_influence(values: NDArray[Any], weights: Floats | None, mean: float) -> Floats:
+    """On a weighted mean, of each row: float64 [n]."""
+    gaps = values - mean
+    if weights is None:
+        return gaps / len(values)
+    return np.where(weights > 0, weights * gaps, 0.0) / weights.sum()
 
 
 def _checked(labels: ArrayLike, values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

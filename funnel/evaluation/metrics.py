@@ -7,10 +7,12 @@ Weights say how many rows a row stands for: 1 where there are none given, while 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from funnel.evaluation.ranked import Ranked, group_areas
 
 Floats = NDArray[np.float64]
 
@@ -31,8 +33,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
     Raises:
         ValueError: Shapes, dtypes or values are not as described, or some are NaN.
     """
-    areas, _ = _auc_by_group(_runs(*_rows(labels, scores, "scores", weights)))
-    return float(areas[0]) if areas.size else math.nan
+    return _ranked(labels, scores, "scores", weights).area
 
 
 def group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: ArrayLike | None = None) -> tuple[float, int]:
@@ -55,9 +56,15 @@ def group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: 
         raise ValueError(f"got groups of dtype {keys.dtype}, expected integers.")
     positive, score, weight = _rows(labels, scores, "scores", weights)
     _require_shape(keys, "groups", score.shape)
-    areas, impressions = _auc_by_group(_runs(positive, score, weight, keys))
-    counted = ~np.isnan(areas)
-    return _mean(areas[counted], impressions[counted]), int(np.count_nonzero(counted))
+    given = None if weights is None else weight
+    numbers = numbered(keys)
+    _, areas, impressions = group_areas(Ranked.of(positive, score, given), positive, numbers, given)
+    return weighted_mean(areas, impressions), len(areas)
+
+
+def numbered(groups: NDArray[np.generic]) -> NDArray[np.int32]:
+    """Groups by their rank, from 0: int32 [n]."""
+    return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int32)
 
 
 def auc_standard_error(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -80,19 +87,35 @@ def auc_standard_error(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike 
     """
     rows, score, weight = _rows(labels, scores, "scores", weights)
     weight = weight / weight.max() if weight.any() else weight  # squares neither vanish nor overflow
-    runs = _runs(rows, score, weight)
-    squares = runs if weights is None else _runs(rows, score, weight**2)
-    positive, negative = runs.positive, runs.negative
     counts = [int(np.count_nonzero(weight[of_class])) for of_class in (rows, ~rows)]
     if min(counts) < 2:
         return math.nan
-    beaten = (np.cumsum(negative) - negative / 2) / negative.sum()  # by a positive row: the share of negative ones
-    lost_to = 1 - (np.cumsum(positive) - positive / 2) / positive.sum()  # by a negative row: the share of positive ones
+    ranked = Ranked.of(rows, score, weight)
+    squares = Ranked.of(rows, score, weight**2)
     variances = (
-        _variance_of_mean(beaten, positive, squares.positive, counts[0]),
-        _variance_of_mean(lost_to, negative, squares.negative, counts[1]),
+        _variance_of_mean(ranked.beaten, ranked.positive, squares.positive, counts[0]),
+        _variance_of_mean(ranked.lost_to, ranked.negative, squares.negative, counts[1]),
     )
     return math.sqrt(sum(variances))
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """The area under the precision-recall curve (PR-AUC), as the mean of the precision at each positive's score.
+
+    The curve is a step function: nothing is interpolated, which would be too good (Davis & Goadrich, 2006).
+
+    Args:
+        labels: 0 or 1, shape [n].
+        scores: Logits, probabilities, or anything else in the same order, shape [n]; may be infinite.
+        weights: Finite, at least 0, shape [n].
+
+    Returns:
+        Between the share of the positives, where the order is random, and 1; NaN where a class has no rows with a weight.
+
+    Raises:
+        ValueError: Shapes, dtypes or values are not as described, or some are NaN.
+    """
+    return _ranked(labels, scores, "scores", weights).average_precision
 
 
 def log_loss_from_logits(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -112,7 +135,12 @@ def log_loss_from_logits(labels: ArrayLike, logits: ArrayLike, weights: ArrayLik
         ValueError: Shapes, dtypes or values are not as described, or some are NaN.
     """
     positive, logit, weight = _rows(labels, logits, "logits", weights)
-    return _mean(np.logaddexp(0.0, np.where(positive, -logit, logit)), weight)
+    return weighted_mean(surprise(positive, logit.astype(np.float64, copy=False)), weight)
+
+
+def surprise(positive: NDArray[np.bool_], logits: Floats) -> Floats:
+    """-log P(label) of each row, in nats: float64 [n]."""
+    return np.logaddexp(0.0, np.where(positive, -logits, logits))
 
 
 def normalized_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -130,7 +158,7 @@ def normalized_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike 
         ValueError: Shapes, dtypes or values are not as described, or some are NaN.
     """
     positive, _, weight = _rows(labels, logits, "logits", weights)
-    rate = _mean(positive.astype(np.float64), weight)
+    rate = weighted_mean(positive.astype(np.float64), weight)
     entropy = -rate * math.log(rate) - (1 - rate) * math.log1p(-rate) if 0 < rate < 1 else math.nan
     return log_loss_from_logits(labels, logits, weights) / entropy
 
@@ -175,47 +203,46 @@ def expected_calibration_error(
     """
     if bins < 1:
         raise ValueError(f"got {bins} bins, expected at least 1.")
-    probability, positive, negative, _ = _runs(*_rows(labels, probabilities, "probabilities", weights))
-    mass = positive + negative
-    total = mass.sum()
-    if not total > 0:
-        return math.nan
-    # Multiplied before divided: whole weights then meet the edges between bins exactly.
-    which = np.floor(bins * (np.cumsum(mass) - mass / 2) / total).astype(np.intp)
-    gaps = np.bincount(which, weights=negative * probability - positive * (1 - probability))
-    return float(np.abs(gaps).sum() / total)
+    ranked = _ranked(labels, probabilities, "probabilities", weights)
+    total = ranked.positives + ranked.negatives
+    return float(np.abs(calibration_gaps(ranked, bins)).sum() / total) if total > 0 else math.nan
 
 
-class _Runs(NamedTuple):
-    """Rows of one group and one value together, in this order: value and weights, shape [runs]."""
+def calibration_gaps(ranked: Ranked, bins: int) -> Floats:
+    """By bin of equal mass: predicted less observed positives: float64 [bins]."""
+    chances = ranked.scores.astype(np.float64)
+    return np.bincount(
+        ranked.bins(bins), weights=ranked.negative * chances - ranked.positive * (1 - chances), minlength=bins
+    ).astype(np.float64, copy=False)
 
-    value: Floats
-    positive: Floats
-    negative: Floats
-    group_start: NDArray[np.intp]  # each group's first run, shape [groups]
+
+def _ranked(labels: ArrayLike, values: ArrayLike, name: str, weights: ArrayLike | None) -> Ranked:
+    positive, value, weight = _rows(labels, values, name, weights)
+    return Ranked.of(positive, value, None if weights is None else weight)
 
 
 def _rows(
     labels: ArrayLike, values: ArrayLike, name: str, weights: ArrayLike | None
 ) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    label, value = _floats(labels, "labels"), _floats(values, name)
+    label, value = _floats(labels, "labels"), _floats(values, name, single=True)
     if label.ndim != 1:
         raise ValueError(f"got labels of shape {label.shape}, expected one dimension, [n].")
     _require_shape(value, name, label.shape)
     _require((label == 0) | (label == 1), label, "labels", "only 0 and 1")
     low, high = (0, 1) if name == "probabilities" else (-math.inf, math.inf)
     _require((value >= low) & (value <= high), value, name, f"numbers between {low} and {high}")
-    weight = np.ones_like(value) if weights is None else _floats(weights, "weights")
+    weight = np.ones(value.shape) if weights is None else _floats(weights, "weights")
     _require_shape(weight, "weights", label.shape)
     _require(np.isfinite(weight) & (weight >= 0), weight, "weights", "finite numbers of at least 0")
     return label == 1, value, weight
 
 
-def _floats(given: ArrayLike, name: str) -> Floats:
+def _floats(given: ArrayLike, name: str, *, single: bool = False) -> Floats:
+    """As float64; float32 stays where it may: it is sorted faster."""
     array = np.asarray(given)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"got {name} of dtype {array.dtype}, expected booleans, integers or floats.")
-    return array.astype(np.float64, copy=False)
+    return array if single and array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
 def _require_shape(array: NDArray[np.generic], name: str, shape: tuple[int, ...]) -> None:
@@ -229,39 +256,15 @@ def _require(valid: NDArray[np.bool_], array: Floats, name: str, expected: str) 
         raise ValueError(f"got {array[row]} among the {name}, at row {row}, expected {expected}.")
 
 
-def _runs(positive: NDArray[np.bool_], value: Floats, weight: Floats, groups: NDArray[np.generic] | None = None) -> _Runs:
-    keys = np.zeros(value.size, dtype=np.int8) if groups is None else groups
-    order = np.lexsort((value, keys))
-    positive, value, weight = positive[order], value[order], weight[order]
-    new_group = _changes(keys[order])
-    start = np.flatnonzero(new_group | _changes(value))
-    positives = np.add.reduceat(np.where(positive, weight, 0.0), start)
-    negatives = np.add.reduceat(np.where(positive, 0.0, weight), start)
-    return _Runs(value[start], positives, negatives, np.flatnonzero(new_group[start]))
-
-
-def _changes(ordered: NDArray[np.generic]) -> NDArray[np.bool_]:
-    return np.concatenate((np.ones(min(ordered.size, 1), dtype=np.bool_), ordered[1:] != ordered[:-1]))
-
-
-def _auc_by_group(runs: _Runs) -> tuple[Floats, Floats]:
-    positives = np.add.reduceat(runs.positive, runs.group_start)
-    negatives = np.add.reduceat(runs.negative, runs.group_start)
-    # Back to 0 at every group: the running sum stays as small, and so as precise, as the group's own.
-    steps = runs.negative.copy()
-    steps[runs.group_start[1:]] -= negatives[:-1]
-    below = np.cumsum(steps) - runs.negative / 2
-    won, pairs = np.add.reduceat(runs.positive * below, runs.group_start), positives * negatives
-    areas = np.divide(won, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0)
-    return np.clip(areas, 0.0, 1.0), positives + negatives
-
-
-def _mean(values: Floats, weights: Floats) -> float:
+def weighted_mean(values: NDArray[Any], weights: Floats | None) -> float:
+    """The mean of the rows that have a weight, of which None is 1 each; NaN where none has."""
+    if weights is None:
+        return float(np.mean(values, dtype=np.float64)) if len(values) else math.nan
     used = weights > 0  # 0 times infinity is not 0
     return float(np.sum(values[used] * weights[used]) / np.sum(weights[used])) if used.any() else math.nan
 
 
 def _variance_of_mean(values: Floats, weights: Floats, squares: Floats, rows: int) -> float:
     """The variance of a weighted mean of independent rows, by run: its value, weight and the sum of its squared weights."""
-    gaps = (values - _mean(values, weights)) ** 2
+    gaps = (values - weighted_mean(values, weights)) ** 2
     return float(np.sum(squares * gaps) / weights.sum() ** 2 * rows / (rows - 1))

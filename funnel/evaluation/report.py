@@ -3,53 +3,85 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.labels import UNKNOWN, in_space
-from funnel.data.stand_ins import is_answered, stand_ins
-from funnel.evaluation.metrics import (
-    auc,
-    auc_standard_error,
-    group_auc,
-    log_loss_from_logits,
-    normalized_entropy,
-    predicted_over_observed,
-)
-from funnel.schema.topology import Topology
+from funnel.evaluation.curves import Curves, curves_of
+from funnel.evaluation.intervals import LEVEL
+from funnel.evaluation.outcomes import Outcomes
+from funnel.evaluation.scores import BINS, Measured, Scores, measure, with_intervals
+from funnel.evaluation.slices import Cut
+from funnel.evaluation.steps import Loss, Step, losses, steps
+from funnel.evaluation.truth import Truth, against_truth
+
+Floats = NDArray[np.float64]
+
+FORMAT = 1  # of metrics.json
+SURE = 3.3 / 1.96  # half widths: one in a thousand by chance, since parts are many
+
+Kind = Literal["cumulative", "conditional"]
+KINDS: tuple[Kind, Kind] = ("cumulative", "conditional")
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How good one probability is over one sample space; NaN where a score is undefined.
+class Slice:
+    """The scores of a part of the rows.
 
     Attributes:
-        name: The probability: `buy`, `buy_given_click`.
-        space: The rows it is judged on: the space, or the parent stage.
-        rows: How many were judged: those whose label is known.
-        positives: How many of them reached the stage.
-        auc: Exact rank AUC.
-        auc_error: Its standard error (DeLong).
-        log_loss: Mean cross-entropy, in nats.
-        normalized_entropy: log_loss over that of the observed rate; below 1 is better than a constant.
-        predicted_over_observed: Sum of the probabilities over the positives; 1 is calibrated.
-        group_auc: Mean AUC within groups, weighted by their rows; None where no groups are declared.
+        value: What the column says of them.
+        rows: How many.
+        share: Of all rows.
+        cumulative: By stage.
+        conditional: By stage.
+        funnel: By stage: how many rows reach it.
+        lost: By stage: at which steps its rate differs from that of all rows.
     """
 
-    name: str
-    space: str
+    value: str
+    rows: int
+    share: float
+    cumulative: dict[str, Scores]
+    conditional: dict[str, Scores]
+    funnel: tuple[Step, ...]
+    lost: dict[str, tuple[Loss, ...]]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A part of the rows in which a figure is surely worse than over all of them.
+
+    Attributes:
+        column: What the rows are parted by.
+        value: What it says of these.
+        probability: Which is judged.
+        stage: Whose it is.
+        kind: `cumulative` or `conditional`.
+        measure: The figure: `auc`, or `predicted_over_observed`.
+        score: Here.
+        whole: Over all rows.
+        low: Lower end of the interval here.
+        high: Upper end.
+        rows: How many.
+        positives: How many of them reached the stage.
+    """
+
+    column: str
+    value: str
+    probability: str
+    stage: str
+    kind: Kind
+    measure: str
+    score: float
+    whole: float
+    low: float
+    high: float
     rows: int
     positives: int
-    auc: float
-    auc_error: float
-    log_loss: float
-    normalized_entropy: float
-    predicted_over_observed: float
-    group_auc: float | None
 
 
 @dataclass(frozen=True)
@@ -57,95 +89,203 @@ class Report:
     """The scores of all stages.
 
     Attributes:
+        space: What one row is.
+        rows: How many.
         conditional: By stage: P(stage | parent, x), on the parent's rows.
         cumulative: By stage: P(stage | x), on all rows.
         constant: Stages whose conditional predictions are the same for all rows: they have collapsed.
+        funnel: By stage: how many rows reach it, observed and predicted.
+        curves: `cumulative` and `conditional`, each by stage: ROC and calibration.
+        slices: By column: the same for parts of the rows.
+        truth: By stage: its conditional against the true probabilities, where these are known.
+        group_by: What the rows are grouped by; None where no groups are declared.
+        drawn: How many groups, or rows, the intervals' bootstrap draws from.
+        weighted: Whether rows count for several.
+        level: Of the intervals.
     """
 
+    space: str
+    rows: int
     conditional: dict[str, Scores]
     cumulative: dict[str, Scores]
     constant: tuple[str, ...] = ()
+    funnel: tuple[Step, ...] = ()
+    curves: dict[str, dict[str, Curves]] = field(default_factory=dict)
+    slices: dict[str, tuple[Slice, ...]] = field(default_factory=dict)
+    truth: dict[str, Truth] | None = None
+    group_by: str | None = None
+    drawn: int = 0
+    weighted: bool = False
+    level: float = LEVEL
+
+    @property
+    def worst(self) -> tuple[Worst, ...]:
+        """The parts of the rows whose figures are surely worse than those of all rows, the worst first."""
+        found = [(by, one) for column, parts in self.slices.items() for part in parts for by, one in self._worse(column, part)]
+        return tuple(one for _, one in sorted(found, key=lambda pair: -pair[0]))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: undefined scores are null."""
-        return without_nan(asdict(self) | {"constant": list(self.constant)})
+        tree = asdict(self)
+        drawn = {"unit": self.group_by or self.space, "count": self.drawn}
+        return without_nan(tree | {"drawn": drawn, "worst": [asdict(one) for one in self.worst]})
+
+    def _worse(self, column: str, part: Slice) -> Iterator[tuple[float, Worst]]:
+        """The figures that are worse in a part, each with how many half widths of its interval it is away."""
+        for kind in KINDS:
+            for stage, scores in getattr(part, kind).items():
+                whole = getattr(self, kind)[stage]
+                if kind == "conditional" and scores.name == part.cumulative[stage].name:
+                    continue
+                for figure in ("auc", "predicted_over_observed"):
+                    away = _away(figure, scores, getattr(whole, figure))
+                    if away > SURE:
+                        low, high = scores.intervals[figure]
+                        yield (
+                            away,
+                            Worst(
+                                column=column,
+                                value=part.value,
+                                probability=scores.name,
+                                stage=stage,
+                                kind=kind,
+                                measure=figure,
+                                score=getattr(scores, figure),
+                                whole=getattr(whole, figure),
+                                low=low,
+                                high=high,
+                                rows=scores.rows,
+                                positives=scores.positives,
+                            ),
+                        )
+
+
+def _away(figure: str, scores: Scores, whole: float) -> float:
+    """How many half widths of its interval a figure is on the wrong side of the whole's; at most 0 on the right one."""
+    if figure not in scores.intervals or not math.isfinite(whole):
+        return 0.0
+    low, high = scores.intervals[figure]
+    score = getattr(scores, figure)
+    if figure == "auc":
+        return (whole - score) / (high - score) if high > score else 0.0
+    # Worse is what is further from 1, on either side, than the whole is.
+    if score <= 0 or low <= 0 or abs(math.log(score)) <= abs(math.log(whole)):
+        return 0.0
+    nearest, target = (low, max(whole, 1.0)) if score > 1 else (high, min(whole, 1.0))
+    width = abs(math.log(score / nearest))
+    return abs(math.log(score / target)) / width if width > 0 else 0.0
 
 
 def without_nan(value: Any) -> Any:
     """A tree as JSON can have it: undefined numbers are null."""
     if isinstance(value, dict):
         return {key: without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def judge(
+    outcomes: Outcomes,
     *,
-    names: Sequence[str],
-    conditional_names: Sequence[str],
-    topology: Topology,
-    conditional_spaces: Sequence[str],
-    space: str,
-    labels: NDArray[np.uint8],
-    conditional_logits: NDArray[Any],
-    cumulative_logits: NDArray[Any],
-    groups: NDArray[np.int64] | None = None,
     constant: Sequence[str] = (),
-    weights: NDArray[Any] | None = None,
+    cuts: Sequence[Cut] = (),
+    truth: Floats | None = None,
+    group_by: str | None = None,
+    brief: bool = False,
 ) -> Report:
     """Score every stage twice, each time on the rows of which it is known; for cumulatives these stand for the others, too.
 
     Args:
-        names: The stages.
-        conditional_names: What their conditionals are called.
-        topology: Where each stage stands.
-        conditional_spaces: What the rows are called that each conditional is about.
-        space: What the space is called.
-        labels: 0, 1, or UNKNOWN: uint8 [rows, stages].
-        conditional_logits: [rows, stages].
-        cumulative_logits: [rows, stages].
-        groups: int64 [rows], or None.
+        outcomes: What was predicted and what happened. Rows and positives are not weighed.
         constant: Stages that have collapsed.
-        weights: How many rows each stands for: float [rows]; None counts each once. Rows and positives are not weighed.
+        cuts: Columns whose parts are judged, too.
+        truth: The true probability of each conditional: [rows, stages].
+        group_by: What `outcomes.groups` are.
+        brief: Figures only: no intervals, no curves.
     """
-    conditional, cumulative = {}, {}
-    for stage, (name, place) in enumerate(zip(names, topology, strict=True)):
-        rows = (labels[:, stage] != UNKNOWN) & in_space(labels, place)
-        of_given = _Rows(labels[:, stage], conditional_logits[:, stage], groups, weights)
-        of_all = _Rows(labels[:, stage], cumulative_logits[:, stage], groups, stand_ins(labels, stage, topology, weights))
-        conditional[name] = _scores(conditional_names[stage], conditional_spaces[stage], of_given.only(rows))
-        cumulative[name] = _scores(name, space, of_all.only(is_answered(labels, stage, place)))
-    return Report(conditional, cumulative, tuple(constant))
+    clusters = 0 if outcomes.clusters is None else int(outcomes.clusters.max(initial=-1)) + 1
+    names = outcomes.names
+    whole, curves = _measured(outcomes, clusters, curves=not brief)
+    funnel = _funnel(outcomes)
+    parts = [(one.column, _part(value, outcomes, rows, clusters)) for one in cuts for value, rows in one]
+    everything = [whole, *(part.measured for _, part in parts)]
+    flat = list(chain.from_iterable(by_kind[kind].values() for by_kind in everything for kind in KINDS))
+    scored = iter(with_intervals(flat, clusters) if outcomes.clusters is not None else (one.scores for one in flat))
+    (cumulative, conditional), *of_parts = (
+        tuple({stage: next(scored) for stage in by_kind[kind]} for kind in KINDS) for by_kind in everything
+    )
+    slices: dict[str, tuple[Slice, ...]] = {one.column: () for one in cuts}
+    for (column, part), (above, given) in zip(parts, of_parts, strict=True):
+        share = part.rows / outcomes.rows
+        lost = losses(part.funnel, funnel)
+        slices[column] += (Slice(part.value, part.rows, share, above, given, part.funnel, lost),)
+    near = None
+    if truth is not None and outcomes.clusters is not None:
+        near = against_truth(outcomes, truth)
+    return Report(
+        space=names.space,
+        rows=outcomes.rows,
+        conditional=conditional,
+        cumulative=cumulative,
+        constant=tuple(constant),
+        funnel=funnel,
+        curves=curves,
+        slices=slices,
+        truth=near,
+        group_by=group_by,
+        drawn=_count(outcomes),
+        weighted=outcomes.weights is not None,
+    )
+
+
+ByKind = dict[Kind, dict[str, Measured]]
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """What one probability is judged on, each [rows]."""
-
-    labels: NDArray[np.uint8]
-    logits: NDArray[Any]
-    groups: NDArray[np.int64] | None
-    weights: NDArray[Any] | None
-
-    def only(self, rows: NDArray[np.bool_]) -> _Rows:
-        groups, weights = (None if one is None else one[rows] for one in (self.groups, self.weights))
-        return _Rows(self.labels[rows], self.logits[rows], groups, weights)
+class _Part:
+    value: str
+    rows: int
+    measured: ByKind
+    funnel: tuple[Step, ...]
 
 
-def _scores(name: str, space: str, rows: _Rows) -> Scores:
-    labels, logits = rows.labels, rows.logits.astype(np.float64)
-    weighted: tuple[NDArray[Any], ...] = () if rows.weights is None else (rows.weights,)
-    chances = np.exp(-np.logaddexp(0, -logits))
-    return Scores(
-        name=name,
-        space=space,
-        rows=len(labels),
-        positives=int(labels.sum()),
-        auc=auc(labels, logits, *weighted),
-        auc_error=auc_standard_error(labels, logits, *weighted),
-        log_loss=log_loss_from_logits(labels, logits, *weighted),
-        normalized_entropy=normalized_entropy(labels, logits, *weighted),
-        predicted_over_observed=predicted_over_observed(labels, chances, *weighted),
-        group_auc=None if rows.groups is None else group_auc(labels, logits, rows.groups, *weighted)[0],
-    )
+def _part(value: str, outcomes: Outcomes, rows: NDArray[np.int64], clusters: int) -> _Part:
+    here = outcomes.only(rows)
+    return _Part(value, here.rows, _measured(here, clusters, curves=False)[0], _funnel(here))
+
+
+def _measured(outcomes: Outcomes, clusters: int, *, curves: bool) -> tuple[ByKind, dict[str, dict[str, Curves]]]:
+    """Both probabilities of each stage; those of a stage that nothing precedes are one."""
+    names = outcomes.names
+    found: ByKind = {"cumulative": {}, "conditional": {}}
+    drawn: dict[str, dict[str, Curves]] = {"cumulative": {}, "conditional": {}} if curves else {}
+    for stage, name in enumerate(names.stages):
+        for kind in KINDS:
+            if kind == "conditional" and names.conditionals[stage] == name:
+                found[kind][name] = found["cumulative"][name]
+                if curves:
+                    drawn[kind][name] = drawn["cumulative"][name]
+                continue
+            title, space = (
+                (name, names.space) if kind == "cumulative" else (names.conditionals[stage], names.conditional_spaces[stage])
+            )
+            rows = outcomes.all(stage) if kind == "cumulative" else outcomes.given(stage)
+            one = measure(title, space, rows, clusters)
+            if curves and one.ranked is not None:
+                drawn[kind][name] = curves_of(one.ranked, rows.weights, BINS)
+            found[kind][name] = one.without_order()
+    return found, drawn
+
+
+def _funnel(outcomes: Outcomes) -> tuple[Step, ...]:
+    names = outcomes.names
+    observed, predicted = zip(*(outcomes.rates(stage) for stage in range(len(names.stages))), strict=True)
+    return steps(names.stages, names.topology, observed, predicted, outcomes.mass)
+
+
+def _count(outcomes: Outcomes) -> int:
+    """How many groups, or rows, there are."""
+    if outcomes.groups is None:
+        return outcomes.rows
+    return int(np.count_nonzero(np.bincount(outcomes.groups)))

@@ -249,3 +249,6 @@ def _check_training(schema: FunnelSchema) -> None:
     if (group := schema.evaluate.group_by) is not None:
         plain = [feature.name for feature in schema.features if isinstance(feature, Categorical)]
         require_known(("evaluate", "group_by"), group, plain, "a categorical feature")
+    able = [feature.name for feature in schema.features if isinstance(feature, Categorical | Numeric)]
+    for place, name in enumerate(schema.evaluate.slices):
+        require_known(("evaluate", "slices", place), name, able, "a categorical or numeric feature")

@@ -158,5 +158,7 @@ class Evaluate(Declared):
 
     group_by: Name | None = None
     """A categorical feature (say the user id): adds the mean AUC within its groups, weighted by their rows."""
+    slices: tuple[Name, ...] = ()
+    """Categorical or numeric features (say the scenario) by whose values the rows are parted: the report judges each part."""
     batch_size: Positive = 16_384
     """Impressions predicted at a time; changes nothing but memory and speed."""

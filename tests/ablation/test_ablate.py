@@ -45,7 +45,9 @@ def test_the_fits_are_those_of_funnel_fit(folder: Path) -> None:
         overrides = [f"objective={kind}", f"model.share_embeddings={'false' if name != kind else 'true'}", "train.seed=1"]
         run = funnel.fit(folder / "schema.yaml", folder, store=folder / "store", overrides=overrides)
         kept = json.loads((folder / "whole" / "fits" / name / "seed-1" / "metrics.json").read_text())
-        assert kept["test"] == run.metrics["test"]
+        for kind in ("cumulative", "conditional"):
+            for stage, scores in run.metrics["test"][kind].items():
+                assert kept["test"][kind][stage] == scores | {"intervals": {}}
         assert (kept["variant"], kept["seed"], kept["steps"], kept["epochs"]) == (name, 1, run.manifest["steps"], 2)
         # In the order of the files' rows, as predictions are.
         logits = np.load(folder / "whole" / "fits" / name / "seed-1" / "logits.npy")
@@ -290,7 +292,7 @@ def test_a_truth_of_other_rows_is_left_aside_with_a_word(simulated: Path, tmp_pa
         assert remark in (tmp_path / "out" / "ablation.md").read_text()
         return remark
 
-    assert "199 rows for 200 test rows" in remarks(lambda: truth.head(199).write_parquet(path))
+    assert "199 rows for 200 rows of data" in remarks(lambda: truth.head(199).write_parquet(path))
     assert "no column 'buy_given_click'" in remarks(lambda: truth.drop("buy_given_click").write_parquet(path))
     assert "cannot be read" in remarks(lambda: path.write_bytes(b"no"))
 

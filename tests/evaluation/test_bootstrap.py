@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from funnel.evaluation.bootstrap import clusters_of, paired_intervals, pooled, widening
 from funnel.evaluation.influence import auc_influence, calibration_influence
-from funnel.evaluation.metrics import auc
+from funnel.evaluation.metrics import auc, numbered
 
 
 def fits(random, rows, repeats, gain=0.3):
@@ -47,7 +47,7 @@ def brute_force(labels, scores, resamples, clusters, seed):
 def test_it_is_the_bootstrap_that_computes_each_score_anew(repeats, grouped) -> None:
     random = np.random.default_rng(repeats)
     labels, scores = fits(random, 600, repeats)
-    clusters = clusters_of(600, random.integers(0, 90, 600) if grouped else None)
+    clusters = clusters_of(600, random.integers(0, 90, 600).astype(np.int32) if grouped else None)
     low, high = paired_intervals(*linear(labels, scores, clusters))[0]
     slow_low, slow_high = brute_force(labels, scores, 1500, clusters, 5)
     width = slow_high - slow_low
@@ -161,7 +161,7 @@ def test_a_variant_compared_to_itself_differs_by_nothing() -> None:
 
 @given(st.lists(st.integers(-5, 5), max_size=60), st.integers(1, 9), st.booleans())
 def test_clusters_hold_whole_groups_and_no_sum_is_lost(groups, most, own) -> None:
-    given_groups = None if own else np.array(groups, np.int64)
+    given_groups = None if own else numbered(np.array(groups, np.int64))
     clusters = clusters_of(len(groups), given_groups, most=most)
     assert clusters.shape == (len(groups),)
     distinct = len(groups) if own else len(set(groups))

@@ -7,30 +7,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.stand_ins import stand_ins
-from funnel.evaluation import report as report_module
-from funnel.evaluation.metrics import auc, auc_standard_error, log_loss_from_logits
+from funnel.evaluation.metrics import auc, log_loss_from_logits, numbered
+from funnel.evaluation.outcomes import Names, Outcomes
 from funnel.evaluation.report import judge
 from funnel.schema.topology import Place
 
 X = 255
 NAMES = ("click", "cart", "wish")
+CONDITIONALS = ("click", "cart_given_click", "wish_given_click_not_cart")
 PLACES = (Place(-1), Place(0), Place(0, excluded=(1,)))
-SCORES = ("auc", "log_loss", "normalized_entropy", "predicted_over_observed", "group_auc")
+SCORES = (
+    "auc",
+    "group_auc",
+    "pr_auc",
+    "log_loss",
+    "normalized_entropy",
+    "predicted_over_observed",
+    "calibration_error",
+)
 
 
-def judged(labels, conditional, cumulative=None, **others):
-    return judge(
-        names=["click", "cart", "wish"],
-        conditional_names=["click", "cart_given_click", "wish_given_click_not_cart"],
-        topology=PLACES,
-        conditional_spaces=["impression", "click", "click without cart"],
-        space="impression",
-        labels=np.array(labels, np.uint8).reshape(-1, 3),
-        conditional_logits=np.array(conditional, np.float32).reshape(-1, 3),
-        cumulative_logits=np.array(conditional if cumulative is None else cumulative, np.float64).reshape(-1, 3),
-        **others,
-    )
+def outcomes(labels, logits, *, groups=None, weights=None, clusters=None):
+    """Rows whose cumulatives are taken for their conditionals: the report does not ask where logits are from."""
+    logits = np.array(logits, np.float32).reshape(-1, 3)
+    chances = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    names = Names("impression", NAMES, CONDITIONALS, ("impression", "click", "click without cart"), PLACES)
+    by_name = dict(zip([*NAMES, *CONDITIONALS], np.concatenate([chances, chances], axis=1).T, strict=True))
+    label = np.array(labels, np.uint8).reshape(-1, 3)
+    given = None if groups is None else numbered(np.asarray(groups))
+    return Outcomes(names, label, logits, lambda block: block, by_name, weights, given, clusters)
+
+
+def judged(labels, logits, **others):
+    return judge(outcomes(labels, logits, **others), brief=True)
 
 
 #         click, cart, wish
@@ -50,7 +59,6 @@ def test_a_probability_is_judged_where_its_label_is_known():
     rows = [0, 1, 2, 3, 5, 6]
     clicks = [LABELS[row][0] for row in rows]
     assert found.cumulative["click"].auc == auc(clicks, LOGITS[rows, 0])
-    assert found.cumulative["click"].auc_error == auc_standard_error(clicks, LOGITS[rows, 0])
     given = np.float32(LOGITS[[1, 2, 5], 1])
     assert found.conditional["cart"].log_loss == log_loss_from_logits([0, 1, 0], given)
     assert (found.conditional["cart"].space, found.conditional["wish"].space) == ("click", "click without cart")
@@ -66,7 +74,7 @@ def test_by_hand():
 def test_a_stage_of_which_nothing_is_known_has_no_scores():
     found = judged([[1, X, 0], [0, X, 0]], np.zeros([2, 3]), groups=np.array([0, 0])).as_dict()["cumulative"]["cart"]
     assert (found["rows"], found["positives"]) == (0, 0)
-    assert all(found[name] is None for name in (*SCORES, "auc_error"))
+    assert all(found[name] is None for name in SCORES)
 
 
 def test_groups_are_those_of_the_rows_that_are_judged():
@@ -74,10 +82,6 @@ def test_groups_are_those_of_the_rows_that_are_judged():
     logits = [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
     found = judged(labels, logits, groups=np.array([7, 7, 7, 8, 8])).cumulative["click"]
     assert found.group_auc == (1 * 2 + 0 * 2) / 4
-
-
-def error(labels, logits, weights=None):
-    return float(np.sum(weights)) if weights is not None else auc_standard_error(labels, logits)
 
 
 label = st.sampled_from([0, 1, X])
@@ -88,24 +92,14 @@ rows = st.tuples(label, label, label, st.sampled_from([-2.0, 0.0, 0.5, 3.0]), st
 def test_a_row_that_stands_for_many_counts_as_many(drawn):
     table = np.array(drawn)
     labels, logits, groups, weights = table[:, :3], np.repeat(table[:, 3:4], 3, axis=1), table[:, 4].astype(int), table[:, 5]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_module, "auc_standard_error", error)
-        found = judged(labels, logits, groups=groups, weights=weights)
+    found = judged(labels, logits, groups=groups, weights=weights)
     many = np.repeat(np.arange(len(table)), weights.astype(int))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_module, "auc_standard_error", lambda *_: math.nan)  # of weighted rows, as where some are unknown
-        whole = judged(labels[many], logits[many], groups=groups[many])
+    whole = judged(labels[many], logits[many], groups=groups[many])
     for kind in ("conditional", "cumulative"):
         for name, scores in getattr(found, kind).items():
             for score in SCORES:
                 expected = getattr(getattr(whole, kind)[name], score)
                 assert getattr(scores, score) == pytest.approx(expected, rel=1e-9, nan_ok=True), (kind, name, score)
-            # The error is of rows, not of what they stand for, and so has an oracle of its own; here it says with which weights
-            # it was asked: only the rows that were judged come with their weights, and each is one row.
-            known = _judged(kind, name, labels)
-            stage = NAMES.index(name)
-            weighed = stand_ins(labels, stage, PLACES, weights) if kind == "cumulative" else weights
-            assert scores.auc_error == pytest.approx(sum(weighed[known]))
             assert scores.rows == _judged(kind, name, labels).sum()
 
 

@@ -1,0 +1,115 @@
+"""True probabilities, where rows were simulated: what no label can show, since rows without the parent have no outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from funnel.errors import DataError
+from funnel.evaluation.bootstrap import pooled
+from funnel.evaluation.influence import auc_influence, calibration_influence
+from funnel.evaluation.intervals import Estimate, Interval, intervals
+from funnel.evaluation.outcomes import Outcomes
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A conditional against its true values, over all rows of the space, also those without the parent.
+
+    Attributes:
+        name: The probability.
+        rows: How many.
+        auc: How well it ranks outcomes that were drawn with the true probabilities, in the mean over the draws.
+        auc_of_truth: How well the true probabilities themselves do: no model does better.
+        predicted_over_true: Sum of the predictions over that of the true probabilities.
+        mean_absolute_error: Of the predictions, from the true probabilities.
+        correlation: Of both (Pearson's); NaN where one of them is constant.
+        intervals: Of `auc` and `predicted_over_true`.
+    """
+
+    name: str
+    rows: int
+    auc: float
+    auc_of_truth: float
+    predicted_over_true: float
+    mean_absolute_error: float
+    correlation: float
+    intervals: dict[str, Interval]
+
+
+def read_truth(path: Path, names: Sequence[str], positions: NDArray[np.int64], read: int) -> Floats:
+    """True probabilities of rows, as `funnel simulate` writes them: Parquet, a row for each of the data's, a column for each.
+
+    Args:
+        path: The file.
+        names: The columns: the conditionals.
+        positions: Where each wanted row stood among those that were read.
+        read: How many were read.
+
+    Returns:
+        float64 [rows, names].
+
+    Raises:
+        DataError: It cannot be read, or is of other rows.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}. Give the Parquet file of the truth.") from None
+    lacking = [name for name in names if name not in frame.columns]
+    if lacking or frame.height != read:
+        got = f"no column {lacking[0]!r}" if lacking else f"{frame.height:,} rows for {read:,} rows of data"
+        raise DataError(f"{path}: has {got}: it is of other rows. Give the truth of these.")
+    found = frame[positions].select(names).to_numpy().astype(np.float64, copy=False)
+    if not ((found >= 0) & (found <= 1)).all():
+        raise DataError(
+            f"{path}: has values that are not between 0 and 1, expected probabilities. Give the truth of these rows."
+        )
+    return found
+
+
+def against_truth(outcomes: Outcomes, truth: Floats) -> dict[str, Truth]:
+    """By stage: how near its conditional is to the truth.
+
+    Args:
+        outcomes: The rows, with clusters.
+        truth: The true probability of each stage's conditional: [rows, stages].
+    """
+    clusters, weights = outcomes.clusters, outcomes.weights
+    if clusters is None:
+        raise ValueError("got rows without clusters, expected some.")
+    found = {}
+    count = int(clusters.max(initial=-1)) + 1
+    mass = np.ones(len(truth)) if weights is None else weights
+    for place, (stage, name) in enumerate(zip(outcomes.names.stages, outcomes.names.conditionals, strict=True)):
+        true, predicted = truth[:, place], outcomes.chances[name].astype(np.float64)
+        area, of_area = auc_influence(true, predicted, weights)
+        ratio, of_ratio = calibration_influence(true, predicted, weights)
+        estimates = [Estimate(area, pooled(of_area, clusters), "share"), Estimate(ratio, pooled(of_ratio, clusters), "ratio")]
+        ends = dict(zip(("auc", "predicted_over_true"), intervals(estimates, count), strict=True))
+        found[stage] = Truth(
+            name=name,
+            rows=len(true),
+            auc=area,
+            auc_of_truth=auc_influence(true, true, weights)[0],
+            predicted_over_true=ratio,
+            mean_absolute_error=float(np.average(np.abs(predicted - true), weights=mass)) if len(true) else float("nan"),
+            correlation=_correlation(true, predicted, mass),
+            intervals={figure: pair for figure, pair in ends.items() if pair is not None},
+        )
+    return found
+
+
+def _correlation(one: Floats, other: Floats, mass: Floats) -> float:
+    if not mass.sum() > 0:
+        return float("nan")
+    first, second = (values - np.average(values, weights=mass) for values in (one, other))
+    spread = float((mass * first**2).sum() * (mass * second**2).sum())
+    return float((mass * first * second).sum() / spread**0.5) if spread > 0 else float("nan")
