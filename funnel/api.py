@@ -13,13 +13,14 @@ import pandas as pd
 import polars as pl
 
 from funnel.data.batches import dataset as star_dataset
-from funnel.data.origin import origin_of
+from funnel.data.origin import is_simulated, origin_of
 from funnel.data.prepare import SchemaLike, prepare, schema_file
 from funnel.data.store import Store
 from funnel.doctor.health import health
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
+from funnel.folders import whole_file
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run
 from funnel.schema.funnel_schema import FunnelSchema
@@ -156,7 +157,7 @@ def _occasion(store: Store) -> dict[str, Any]:
     """When a fit ended, and whether its rows were simulated: a report says so, wherever the run has got to."""
     return {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "simulated": (Path(store.manifest["data"]) / "truth").is_dir(),
+        "simulated": is_simulated(Path(store.manifest["data"])),
     }
 
 
@@ -210,15 +211,10 @@ def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Pat
     path = Path(out)
     if path.suffix not in (".parquet", ".csv"):
         raise DataError(f"{path}: got the ending {path.suffix!r}, expected .parquet or .csv. Rename it.")
-    part = path.with_name(f".{path.name}.part")
     frame = pl.DataFrame(dict(columns))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, DataError, "Nothing was left behind.") as part:
+        part.parent.mkdir(parents=True, exist_ok=True)
         frame.write_parquet(part) if path.suffix == ".parquet" else frame.write_csv(part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written: {error.strerror}. Nothing was left behind.") from None
     return path
 
 

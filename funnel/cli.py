@@ -362,7 +362,9 @@ def _headline(path: Path, schema: FunnelSchema) -> str:
 
 
 def _simulated(root: Path | None) -> str:
-    return " (simulated)" if root is not None and (root / "truth").is_dir() else ""
+    from funnel.data.origin import is_simulated
+
+    return " (simulated)" if root is not None and is_simulated(root) else ""
 
 
 def _split(split: str) -> Any:

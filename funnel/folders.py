@@ -1,4 +1,4 @@
-"""Folders that appear when they are whole: written beside their place, then renamed; what a killed process left is removed."""
+"""Folders and files that appear when they are whole: written beside their place, then renamed; what a kill left goes."""
 
 from __future__ import annotations
 
@@ -65,6 +65,29 @@ def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) 
         remove()
         if not folder.exists():
             atexit.unregister(remove)
+
+
+@contextmanager
+def whole_file(path: Path, kind: type[FunnelError], advice: str) -> Iterator[Path]:
+    """A file to write that becomes `path` at the end, in place of what is there, or is removed where it cannot be written.
+
+    Args:
+        path: Where it will be.
+        kind: Of error, where it cannot be, also its folder where that is made while writing.
+        advice: What the message says last.
+
+    Raises:
+        FunnelError: The disk is full, say.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        # Where its folder could not be made, or is a file, there is nothing to remove.
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
+        raise kind(f"{path}: cannot be written: {error.strerror or error}. {advice}") from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ SAID = 5  # of the worst parts
 
 def show_report(report: dict[str, Any], title: str) -> None:
     """A report, from its `as_dict`: every probability, its parts where there are some, and the truth where it is known."""
-    show_table(report, title)
+    _show_table(report, title)
     for column, parts in report["slices"].items():
         _show_parts(column, parts)
     for worst in report["worst"][:SAID]:
@@ -24,7 +24,7 @@ def show_report(report: dict[str, Any], title: str) -> None:
         _show_truth(report["truth"], report["space"])
 
 
-def show_table(metrics: dict[str, Any], title: str) -> None:
+def _show_table(metrics: dict[str, Any], title: str) -> None:
     """Each cumulative, and under it the conditional where that is another probability."""
     table = _table(title)
     grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())

@@ -27,7 +27,7 @@ from funnel.evaluation.bootstrap import clusters_of
 from funnel.evaluation.metrics import numbered
 from funnel.evaluation.outcomes import Outcomes, names_of
 from funnel.evaluation.predict import Predictor, columns, cumulative, logit_columns
-from funnel.evaluation.report import FORMAT, Report, judge
+from funnel.evaluation.report import Report, judge
 from funnel.evaluation.slices import column_of, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
 from funnel.folders import whole_folder
@@ -35,15 +35,25 @@ from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.likelihood import constant_stages
 from funnel.model.network import blank_batch
+from funnel.run_files import (
+    HEALTH,
+    HISTORY,
+    LEARNT,
+    MANIFEST,
+    METRICS,
+    METRICS_FORMAT,
+    SCHEMA,
+    VOCABULARY,
+    WEIGHTS,
+    require_files,
+    unreadable,
+)
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.export import export
 from funnel.training.checkpoint import VARIABLES, read_variables, write_variables
 from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
-
-SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
-HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
 
 
 @dataclass
@@ -92,7 +102,7 @@ class Run:
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
             write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
-            metrics = {"format": FORMAT, "splits": self.metrics}
+            metrics = {"format": METRICS_FORMAT, "splits": self.metrics}
             for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             if self.health is not None:
@@ -110,17 +120,14 @@ class Run:
             RunError: The folder is missing or not whole.
         """
         path = Path(path)
-        lacking = [name for name in (SCHEMA, LEARNT, f"{WEIGHTS}.index", MANIFEST) if not (path / name).is_file()]
-        if lacking:
-            what = f"lacks {lacking[0]}" if path.is_dir() else "is no folder"
-            raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote. Correct the path, or fit again.")
+        require_files(path, (SCHEMA, LEARNT, f"{WEIGHTS}.index", MANIFEST))
         schema = load_schema(path / SCHEMA)
         try:
             learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
-            raise RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.") from None
-        if metrics.get("format") != FORMAT:
+            raise unreadable(path, error) from None
+        if metrics.get("format") != METRICS_FORMAT:
             metrics = {}  # of another version: the run can be evaluated again
         vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
@@ -253,7 +260,7 @@ class Run:
         Args:
             data: A folder, or frames; None for the schema's own.
             split: Which rows of the folder.
-            logits: Adds what the scores of `evaluate` are computed from: `buy_logit`, cumulative, float64 [rows], and
+            logits: Adds what the log losses of `evaluate` are computed from: `buy_logit`, cumulative, float64 [rows], and
                 `buy_given_click_logit`, conditional, float32 [rows]. A probability rounds to 1 where a logit still tells.
 
         Raises:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.ablation.rows import Rows
-from funnel.data.labels import UNKNOWN, in_space
-from funnel.data.stand_ins import is_answered, stand_ins
+from funnel.data.stand_ins import is_answered, is_answered_inside, stand_ins
 from funnel.evaluation.bootstrap import pooled
 from funnel.evaluation.influence import auc_influence, calibration_influence
 from funnel.model.likelihood import cumulative_logits
@@ -85,10 +84,7 @@ def outcomes_of(
             raise ValueError("got rows without a truth, expected one.")
         return rows.truth[:, stage], np.ones(rows.shape[0], np.bool_)
     place = schema.topology[stage]
-    if conditional:
-        judged = (rows.labels[:, stage] != UNKNOWN) & in_space(rows.labels, place)
-    else:
-        judged = is_answered(rows.labels, stage, place)
+    judged = is_answered_inside(rows.labels, stage, place) if conditional else is_answered(rows.labels, stage, place)
     return rows.labels[judged, stage].astype(np.float64), judged
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from funnel.ablation.columns import Column
 from funnel.ablation.table import Ablation, Cell
 from funnel.errors import RunError
+from funnel.folders import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,13 +38,9 @@ def draw(ablation: Ablation, folder: Path) -> list[Path]:
     # The same table gives the same bytes.
     with mpl.rc_context({"svg.hashsalt": "funnel", "svg.fonttype": "path"}):
         for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            path, part = folder / f"ablation.{ending}", folder / f".ablation.{ending}.part"
-            try:
+            path = folder / f"ablation.{ending}"
+            with whole_file(path, RunError, "Make room: the same command goes on.") as part:
                 figure.savefig(part, format=ending, dpi=200, metadata=metadata)
-                part.replace(path)
-            except OSError as error:
-                part.unlink(missing_ok=True)
-                raise RunError(f"{path}: cannot be written: {error.strerror}. Make room: the same command goes on.") from None
             written.append(path)
     return written
 

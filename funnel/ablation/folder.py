@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from funnel.data.store import Store
 from funnel.errors import RunError
-from funnel.folders import LOCK, whole_folder
+from funnel.folders import LOCK, whole_file, whole_folder
 from funnel.run import versions
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.training.workspace import Workspace, differences
@@ -63,13 +63,9 @@ class Folder:
         Raises:
             RunError: The disk is full, say.
         """
-        path, part = self.path / name, self.path / f".{name}.part"
-        try:
+        path = self.path / name
+        with whole_file(path, RunError, "Make room: the same command goes on.") as part:
             part.write_text(content, encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise RunError(f"{path}: cannot be written: {error.strerror}. Make room: the same command goes on.") from None
         return path
 
     def workspace(self, variant: str, seed: int) -> Workspace:

@@ -65,6 +65,11 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: Path | None =
     raise DataError(f"data.root: no folder {schema.data.root!r} from here, expected one with the data. Give `--data DIR`.")
 
 
+def is_simulated(root: Path) -> bool:
+    """Whether `funnel simulate` drew the rows of a folder: it writes the truth beside them."""
+    return (root / "truth").is_dir()
+
+
 def splits_of(schema: FunnelSchema, origin: Origin) -> dict[Split, Origin]:
     """The splits that an origin has: frames are training rows."""
     found: dict[Split, Origin] = {"train": origin}

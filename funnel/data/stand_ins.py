@@ -56,6 +56,11 @@ def is_answered(labels: Labels, stage: int, place: Place) -> NDArray[np.bool_]:
     return known & ~kinds(labels, place)[1] if place.shares_label else known
 
 
+def is_answered_inside(labels: Labels, stage: int, place: Place) -> NDArray[np.bool_]:
+    """The rows that a stage's conditional is judged on: those known to be its own, whose label is known."""
+    return (labels[:, stage] != UNKNOWN) & in_space(labels, place)
+
+
 def kinds(labels: Labels, place: Place) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The rows known to be those of a stage's conditional, and those of which that is not known: bool [rows] each."""
     inside = in_space(labels, place)

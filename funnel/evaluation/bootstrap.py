@@ -42,9 +42,9 @@ def clusters_of(
     return pooled.astype(np.int32)[own]
 
 
-def pooled(influence: Floats, clusters: NDArray[np.int32]) -> Floats:
-    """Influences added up by cluster: float64 [clusters]."""
-    sums = np.bincount(clusters, weights=influence, minlength=int(clusters.max(initial=-1)) + 1)
+def pooled(influence: Floats, clusters: NDArray[np.int32], count: int | None = None) -> Floats:
+    """Influences added up by cluster: float64 [clusters], of which there are `count`, or up to the greatest."""
+    sums = np.bincount(clusters, weights=influence, minlength=int(clusters.max(initial=-1)) + 1 if count is None else count)
     return sums.astype(np.float64, copy=False)
 
 

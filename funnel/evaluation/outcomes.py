@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.labels import UNKNOWN, in_space
-from funnel.data.stand_ins import is_answered, stand_ins
+from funnel.data.stand_ins import is_answered, is_answered_inside, stand_ins
 from funnel.evaluation.metrics import weighted_mean
 from funnel.evaluation.scores import Rows
 from funnel.schema.funnel_schema import FunnelSchema
@@ -93,7 +92,7 @@ class Outcomes:
 
     def given(self, stage: int) -> Rows:
         """What a conditional is judged on: the rows known to be its own whose label is known."""
-        own = (self.labels[:, stage] != UNKNOWN) & in_space(self.labels, self.names.topology[stage])
+        own = is_answered_inside(self.labels, stage, self.names.topology[stage])
         chances = self.chances[self.names.conditionals[stage]]
         return self._rows(stage, own, self.logits[:, stage], chances, self.weights)
 

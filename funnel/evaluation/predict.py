@@ -66,7 +66,7 @@ def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
 
 
 def logit_columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
-    """What the report's scores are of: float64 `buy_logit`, cumulative, and float32 `buy_given_click_logit`; each [rows].
+    """What the report's log losses are of: float64 `buy_logit`, cumulative, and float32 `buy_given_click_logit`; each [rows].
 
     Raises:
         SchemaError: A probability is called so already.

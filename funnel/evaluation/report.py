@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +20,6 @@ from funnel.evaluation.truth import Truth, against_truth
 
 Floats = NDArray[np.float64]
 
-FORMAT = 1  # of metrics.json
 SURE = 3.3 / 1.96  # half widths: one in a thousand by chance, since parts are many
 
 Kind = Literal["cumulative", "conditional"]
@@ -210,10 +208,14 @@ def judge(
     funnel = _funnel(outcomes)
     parts = [(one.column, _part(value, outcomes, rows, clusters)) for one in cuts for value, rows in one]
     everything = [whole, *(part.measured for _, part in parts)]
-    flat = list(chain.from_iterable(by_kind[kind].values() for by_kind in everything for kind in KINDS))
-    scored = iter(with_intervals(flat, clusters) if outcomes.clusters is not None else (one.scores for one in flat))
+    # A stage that nothing precedes has one probability under both kinds.
+    once = {id(one): one for by_kind in everything for kind in KINDS for one in by_kind[kind].values()}
+    scores = (
+        with_intervals(list(once.values()), clusters) if outcomes.clusters is not None else (m.scores for m in once.values())
+    )
+    scored = dict(zip(once, scores, strict=True))
     (cumulative, conditional), *of_parts = (
-        tuple({stage: next(scored) for stage in by_kind[kind]} for kind in KINDS) for by_kind in everything
+        tuple({stage: scored[id(one)] for stage, one in by_kind[kind].items()} for kind in KINDS) for by_kind in everything
     )
     slices: dict[str, tuple[Slice, ...]] = {one.column: () for one in cuts}
     for (column, part), (above, given) in zip(parts, of_parts, strict=True):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.evaluation.bootstrap import widening
+from funnel.evaluation.bootstrap import pooled, widening
 from funnel.evaluation.influence import area_influence, gap_influence, mean_influence, precision_influence
 from funnel.evaluation.intervals import LEVEL, Estimate, Interval, intervals
 from funnel.evaluation.metrics import calibration_gaps, surprise, weighted_mean
@@ -165,14 +164,14 @@ class _Pool:
 
     def by_row(self, influence: Floats) -> Floats:
         """Of influences along the rows: float64 [clusters]."""
-        return _floats(np.bincount(self._clusters, weights=influence, minlength=self._count))
+        return pooled(influence, self._clusters, self._count)
 
     def by_class(self, of_positive: Floats, of_negative: Floats) -> Floats:
         """Of influences of a positive and a negative row of each run: float64 [clusters]."""
         influence = np.where(self._labels, self._ranked.by_row(of_positive), self._ranked.by_row(of_negative))
         if self._weights is not None:
             influence *= self._weights
-        return _floats(np.bincount(self._ordered, weights=influence, minlength=self._count))
+        return pooled(influence, self._ordered, self._count)
 
     def widening(self, rows: NDArray[np.bool_]) -> float:
         """By how much a spread over the clusters of some rows is widened, since it comes out too small where these are few.
@@ -186,11 +185,7 @@ class _Pool:
         """Of the influence of some groups, each of which lies in one cluster."""
         cluster = np.zeros(int(groups.max(initial=-1)) + 1, np.int32)
         cluster[groups] = self._clusters
-        return _floats(np.bincount(cluster[names], weights=influence, minlength=self._count))
-
-
-def _floats(sums: NDArray[Any]) -> Floats:
-    return sums.astype(np.float64, copy=False)  # of no rows, they are whole numbers
+        return pooled(influence, cluster[names], self._count)
 
 
 def _group_auc(

@@ -7,7 +7,7 @@ rows, nothing is left at an end but what is thrown away.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ from funnel.data.columns import OFFSETS, WEIGHTS
 TILE = 64  # rows: four times the widest registers' float32, whatever the columns
 
 
-def tiled(array: NDArray[Any], *, more: int = 0, mode: str = "constant") -> NDArray[Any]:
+def tiled(array: NDArray[Any], *, more: int = 0, mode: Literal["constant", "edge"] = "constant") -> NDArray[Any]:
     """An array [rows, ...] made up to whole tiles and `more`, by zeros or as `np.pad` says; the same one where it has these."""
     lacking = (more - len(array)) % TILE
-    return np.pad(array, [(0, lacking), *[(0, 0)] * (array.ndim - 1)], mode=mode) if lacking else array  # type: ignore[call-overload]
+    return np.pad(array, [(0, lacking), *[(0, 0)] * (array.ndim - 1)], mode=mode) if lacking else array
 
 
 def tiled_batch(batch: Batch) -> Batch:

@@ -13,6 +13,17 @@ JOINERS = "\u200c\u200d"  # format characters that letters of many scripts, and 
 WIDE = "mwMW@%�…"
 Interval = Sequence[float] | None
 
+# By figure: its title, and what it means in one line.
+FIGURES = {
+    "auc": ("AUC", "the chance that a positive is ranked above a negative; 0.5 is chance, 1 perfect"),
+    "group_auc": ("group AUC", "the same among the rows of one {unit}, averaged over those with both classes"),
+    "pr_auc": ("PR AUC", "mean precision over all thresholds; chance is the rate of positives"),
+    "log_loss": ("log loss", "mean cross-entropy in nats; lower is better"),
+    "normalized_entropy": ("normalised entropy", "log loss over that of the plain rate; 1 is no better than knowing the rate"),
+    "predicted_over_observed": ("predicted / observed", "sum of the probabilities over the positives; 1 is calibrated"),
+    "calibration_error": ("calibration error", "mean distance of predicted and observed over the bins, and by chance alone"),
+}
+
 
 def shown(text: str) -> str:
     """A text without characters that cannot be seen, which would break a file, or turn the order of what follows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -82,7 +82,7 @@ class Content:
     others: list[tuple[str, Table]] = field(default_factory=list)
     learning: list[Chart] = field(default_factory=list)
     columns: list[Column] = field(default_factory=list)
-    worst: tuple[list[str], int] = ((), 0)  # type: ignore[assignment]
+    worst: tuple[list[str], int] = field(default_factory=lambda: ([], 0))
     truth: Table | None = None
     health: Table | None = None
 
@@ -117,18 +117,16 @@ def content(record: Record) -> Content:
         return found
     entries = [words.worst(record, entry) for entry in report["worst"]]
     others = [(HELD.get(split, f"{split} rows"), other) for split, other in record.splits.items() if split != record.split]
-    return Content(
-        **{
-            **vars(found),
-            "split": HELD.get(record.split or "", f"{record.split} rows"),
-            "passages": passages(report["space"], report["funnel"], record.steps()),
-            "passage": tables.passage_table(report["space"], report["funnel"], report["rows"]),
-            "stages": [_stage(record, name) for name in record.schema.stage_names],
-            "others": [(title, tables.overview_table(record, other)) for title, other in others],
-            "columns": [_column(record, place, name) for place, name in enumerate(report["slices"], start=1)],
-            "worst": (entries[: words.MOST], max(0, len(entries) - words.MOST)),
-            "truth": tables.truth_table(record, report["truth"]) if report.get("truth") else None,
-        }
+    return replace(
+        found,
+        split=HELD.get(record.split or "", f"{record.split} rows"),
+        passages=passages(report["space"], report["funnel"], record.steps()),
+        passage=tables.passage_table(report["space"], report["funnel"], report["rows"]),
+        stages=[_stage(record, name) for name in record.schema.stage_names],
+        others=[(title, tables.overview_table(record, other)) for title, other in others],
+        columns=[_column(record, place, name) for place, name in enumerate(report["slices"], start=1)],
+        worst=(entries[: words.MOST], max(0, len(entries) - words.MOST)),
+        truth=tables.truth_table(record, report["truth"]) if report.get("truth") else None,
     )
 
 

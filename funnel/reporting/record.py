@@ -10,13 +10,10 @@ from typing import Any
 
 from funnel.errors import RunError
 from funnel.reporting.figures import shown
+from funnel.run_files import HEALTH, HISTORY, LEARNT, MANIFEST, METRICS, METRICS_FORMAT, SCHEMA, require_files, unreadable
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
 from funnel.schema.reader import load_schema
-
-SCHEMA, LEARNT, HISTORY, METRICS = "schema.yaml", "learnt.json", "history.json", "metrics.json"
-MANIFEST, HEALTH = "manifest.json", "health.json"
-FORMAT = 1  # of the metrics
 
 
 @dataclass(frozen=True)
@@ -118,16 +115,13 @@ def read_record(path: str | Path) -> Record:
         RunError: It is missing, not whole, or its figures are of another format.
     """
     path = Path(path)
-    lacking = [name for name in (SCHEMA, LEARNT, HISTORY, METRICS, MANIFEST) if not (path / name).is_file()]
-    if lacking:
-        what = f"lacks {lacking[0]}" if path.is_dir() else "is no folder"
-        raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote. Correct the path, or fit again.")
+    require_files(path, (SCHEMA, LEARNT, HISTORY, METRICS, MANIFEST))
     schema = load_schema(path / SCHEMA)
     try:
         yaml = (path / SCHEMA).read_text(encoding="utf-8")
         learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _unreadable(path / LEARNT, error) from None
+        raise unreadable(path / LEARNT, error) from None
     history, metrics, manifest = (_read(path / name) for name in (HISTORY, METRICS, MANIFEST))
     health = _read(path / HEALTH) if (path / HEALTH).is_file() else None
     splits = _splits(path / METRICS, metrics)
@@ -137,11 +131,11 @@ def read_record(path: str | Path) -> Record:
 def _splits(where: Path, metrics: dict[str, Any]) -> dict[str, Any]:
     if not metrics:
         return {}
-    if metrics.get("format") != FORMAT or not isinstance(metrics.get("splits"), dict):
+    if metrics.get("format") != METRICS_FORMAT or not isinstance(metrics.get("splits"), dict):
         got = repr(metrics["format"]) if "format" in metrics else "none"
         raise RunError(
-            f"{where}: format: got {got}, expected {FORMAT}: it was written by another version of funnel. Fit again with "
-            "this one, or make the report with that one."
+            f"{where}: format: got {got}, expected {METRICS_FORMAT}: it was written by another version of funnel. Fit again "
+            "with this one, or make the report with that one."
         )
     return dict(metrics["splits"])
 
@@ -150,11 +144,7 @@ def _read(path: Path) -> Any:
     try:
         return _fit_to_show(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.")
+        raise unreadable(path, error) from None
 
 
 def _fit_to_show(value: Any) -> Any:

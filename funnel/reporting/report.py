@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from funnel.errors import RunError
+from funnel.folders import whole_file
 from funnel.reporting.ink import alone, drawing, png
 from funnel.reporting.page import Content, content, html
 from funnel.reporting.record import read_record
@@ -71,20 +70,6 @@ def _file_name(name: str) -> str:
 
 
 def _write(path: Path, content_: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with _or_run_error(path, part):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, RunError, "Make room, or choose another --out or --plots.") as part:
+        part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content_)
-        part.replace(path)
-
-
-@contextmanager
-def _or_run_error(path: Path, part: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # Where its folder could not be made, or is a file, there is nothing to remove.
-        if part.parent.is_dir():
-            part.unlink(missing_ok=True)
-        what = error.strerror or str(error)
-        raise RunError(f"{path}: cannot be written: {what}. Make room, or choose another --out or --plots.") from None

@@ -6,18 +6,9 @@ import inspect
 import math
 from typing import Any
 
-from funnel.reporting.figures import NBSP, TIMES, count, counted, digits, percent, ratio, score, span, with_interval
+from funnel.reporting.figures import FIGURES, NBSP, TIMES, count, counted, digits, percent, ratio, score, span, with_interval
 from funnel.reporting.record import Probability, Record
 
-MEASURES = {
-    "auc": "AUC",
-    "group_auc": "group AUC",
-    "pr_auc": "PR AUC",
-    "log_loss": "log loss",
-    "normalized_entropy": "normalised entropy",
-    "predicted_over_observed": "predicted / observed",
-    "calibration_error": "calibration error",
-}
 MOST = 8  # sentences about slices
 EACH = 3  # sentences about losses, and about gains, of one stage by one column
 SURE = 2.0  # standard errors of a count of positives that a loss must come to
@@ -70,7 +61,7 @@ def worst(record: Record, entry: dict[str, Any]) -> str:
     interval = None if entry["low"] is None or entry["high"] is None else [entry["low"], entry["high"]]
     places = digits(interval)
     about = f" ({span(interval, places)})" if interval is not None else ""
-    measure = MEASURES.get(entry["measure"], entry["measure"])
+    measure = FIGURES[entry["measure"]][0]
     return (
         f"{entry['column']} = {entry['value']}: {measure} of {probability.words} {score(entry['score'], places)}{about}, "
         f"{score(entry['whole'], places)} over all rows; {counted(entry['rows'], 'row')}, "

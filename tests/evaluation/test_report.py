@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_scores import FIGURES
 
 from funnel.evaluation.metrics import auc, log_loss_from_logits, numbered
 from funnel.evaluation.outcomes import Names, Outcomes
@@ -16,15 +17,6 @@ X = 255
 NAMES = ("click", "cart", "wish")
 CONDITIONALS = ("click", "cart_given_click", "wish_given_click_not_cart")
 PLACES = (Place(-1), Place(0), Place(0, excluded=(1,)))
-SCORES = (
-    "auc",
-    "group_auc",
-    "pr_auc",
-    "log_loss",
-    "normalized_entropy",
-    "predicted_over_observed",
-    "calibration_error",
-)
 
 
 def outcomes(labels, logits, *, groups=None, weights=None, clusters=None):
@@ -74,7 +66,7 @@ def test_by_hand():
 def test_a_stage_of_which_nothing_is_known_has_no_scores():
     found = judged([[1, X, 0], [0, X, 0]], np.zeros([2, 3]), groups=np.array([0, 0])).as_dict()["cumulative"]["cart"]
     assert (found["rows"], found["positives"]) == (0, 0)
-    assert all(found[name] is None for name in SCORES)
+    assert all(found[name] is None for name in FIGURES)
 
 
 def test_groups_are_those_of_the_rows_that_are_judged():
@@ -97,7 +89,7 @@ def test_a_row_that_stands_for_many_counts_as_many(drawn):
     whole = judged(labels[many], logits[many], groups=groups[many])
     for kind in ("conditional", "cumulative"):
         for name, scores in getattr(found, kind).items():
-            for score in SCORES:
+            for score in FIGURES:
                 expected = getattr(getattr(whole, kind)[name], score)
                 assert getattr(scores, score) == pytest.approx(expected, rel=1e-9, nan_ok=True), (kind, name, score)
             assert scores.rows == _judged(kind, name, labels).sum()

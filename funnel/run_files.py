@@ -1,0 +1,29 @@
+"""The files of a run folder: what they are called, and whether all that a reader needs is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from funnel.errors import RunError
+
+SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
+HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
+METRICS_FORMAT = 1  # the number that metrics.json says its layout has
+
+
+def require_files(path: Path, names: Iterable[str]) -> None:
+    """Refuse a folder that is no run.
+
+    Raises:
+        RunError: It is missing, or lacks one of the files.
+    """
+    lacking = [name for name in names if not (path / name).is_file()]
+    if lacking:
+        what = f"lacks {lacking[0]}" if path.is_dir() else "is no folder"
+        raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote. Correct the path, or fit again.")
+
+
+def unreadable(path: Path, error: Exception) -> RunError:
+    """What to raise where a file of a run cannot be read."""
+    return RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.")
