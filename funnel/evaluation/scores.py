@@ -121,7 +121,7 @@ def measure(name: str, space: str, rows: Rows, clusters: int = 0) -> Measured:
     gaps = calibration_gaps(ranked, BINS) if total > 0 else np.zeros(BINS)
     error = float(np.abs(gaps).sum() / total) if total > 0 else math.nan
     if pool is not None and total > 0:
-        estimates["calibration_error"] = Estimate(error, pool.by_class(*gap_influence(ranked, gaps, BINS)), "difference")
+        estimates["calibration_error"] = Estimate(error, pool.by_class(*gap_influence(ranked, gaps, BINS)), "size")
     loss, entropy = _losses(rows, pool, estimates)
     scores = Scores(
         name=name,
