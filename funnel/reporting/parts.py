@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, grid, gutter, labels, room
+from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, dot, grid, gutter, labels, room, undefined
 from funnel.reporting.figures import TIMES, cells, plain_percent, ratio, shorten
 from funnel.reporting.ink import LIGHT, STEPS
 from funnel.reporting.record import Probability
@@ -60,18 +60,9 @@ def _dots(panel: Axes, measure: str, figures: list[dict[str, Any]], whole: dict[
     for row, scores in enumerate(figures):
         value, interval = scores[measure], scores["intervals"].get(measure)
         if value is None:
-            panel.text(
-                0.5, row, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center", fontsize=SMALL,
-                color=LIGHT["muted"], bbox={"facecolor": LIGHT["paper"], "linewidth": 0, "pad": 0.8},
-            )  # fmt: skip
+            undefined(panel, row)
             continue
-        colour = LIGHT[_judged(measure, value, interval, reference)]
-        if interval is not None:
-            ends = [max(interval[0], low), min(interval[1], high)]
-            panel.plot(ends, [row, row], color=colour, linewidth=1.7, solid_capstyle="round", zorder=2)
-        # An arrow where it lies beyond the axis.
-        panel.plot([min(value, high)], [row], "o" if value <= high else ">", color=colour, markersize=4.6, clip_on=False,
-                   markeredgecolor=LIGHT["paper"], markeredgewidth=0.7, zorder=3)  # fmt: skip
+        dot(panel, row, value, interval, colour=_judged(measure, value, interval, reference), ends=(low, high))
     panel.set_xlim(low, high)
     panel.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
