@@ -108,8 +108,8 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
     left, names = gutter([one["value"] for one in shown], 0.95)
     lines = _lines(on_the_way, 3.3)
     top = 0.5 + 0.2 * len(lines)
-    title = f"Where P({stage}) is lost, by {column}"
-    sheet = Sheet(top + ROW * len(shown) + 0.42, title, f"against all rows, step by step{_of(slices)}")
+    below = f"by {shorten(column, 18)}, against all rows, step by step{_of(slices)}"
+    sheet = Sheet(top + ROW * len(shown) + 0.42, f"Where P({stage}) is lost", below)
     _legend(sheet, lines, colours)
     panel = sheet.rows(left, top, sheet.width - left - 0.62, names, ROW)
     reach = max([0.1, *(_reach(one["lost"][stage]) for one in shown)]) * 1.06
@@ -124,7 +124,7 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
     panel.set_xlim(-reach, reach)
     far = max([FACTORS[0], *(factor for factor in FACTORS if math.log(factor) <= reach)])
     panel.xaxis.set_major_locator(FixedLocator([-math.log(far), 0, math.log(far)]))
-    panel.xaxis.set_major_formatter(lambda value, _: f"{TIMES} {math.exp(value):.2g}")
+    panel.xaxis.set_major_formatter(lambda value, _: f"{TIMES} {round(math.exp(value), 4):g}")
     grid(panel, "x")
     labels(panel, "lost  ←   times the rate of all rows, log scale   →  gained")
     told = f"By {column}: how many times P({stage}) is that of all rows, and how much of it comes from each step."
