@@ -255,7 +255,7 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run; or several, to be compared to the first.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="A run; or several, to be compared to the first.")],
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option("--split", metavar="train|test", help="Which rows of the folder [test].")] = None,
     slices: Slices = None,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from funnel.data.origin import Origin, Split, files_of, origin_of
 from funnel.data.sampling import is_sampled
-from funnel.errors import RunError, listed
+from funnel.errors import DataError, RunError, listed
 from funnel.evaluation.comparison import Comparison, compare_probabilities, compare_slices, compare_truth
 from funnel.evaluation.gather import Gathered
 from funnel.evaluation.outcomes import Floats, Outcomes
@@ -99,11 +99,7 @@ def _require_same_files(names: Sequence[str], schemas: Sequence[FunnelSchema], o
     """Runs whose schemas name other files would predict other rows, in silence where these are as many."""
     if origin.root is None:
         return
-    head = f"{split} {FACTS} "
-    first, *others = (
-        {name: file["path"] for name, file in files_of(schema, {split: origin}).items() if name.startswith(head)}
-        for schema in schemas
-    )
+    first, *others = (_fact_files(name, schema, origin, split) for name, schema in zip(names, schemas, strict=True))
     for name, files in zip(names[1:], others, strict=True):
         if files != first:
             got, expected = (", ".join(sorted(Path(path).name for path in one.values())[:3]) for one in (files, first))
@@ -111,6 +107,15 @@ def _require_same_files(names: Sequence[str], schemas: Sequence[FunnelSchema], o
                 f"{name}: reads {got} in {origin}, expected {expected} as {names[0]} does: they would be of other rows. "
                 "Compare runs whose schemas name the same files of facts."
             )
+
+
+def _fact_files(name: str, schema: FunnelSchema, origin: Origin, split: Split) -> dict[str, str]:
+    head = f"{split} {FACTS} "
+    try:
+        files = files_of(schema, {split: origin})
+    except DataError as error:
+        raise RunError(f"{name}: {error}") from None
+    return {file: found["path"] for file, found in files.items() if file.startswith(head)}
 
 
 def _shared(schemas: Sequence[FunnelSchema]) -> set[str]:
