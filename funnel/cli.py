@@ -277,7 +277,7 @@ def predict(
         bool, typer.Option("--logits", help="Add the logits, which tell more: buy_logit, buy_given_click_logit.")
     ] = False,
 ) -> None:
-    """Write every probability, conditional and cumulative, for every row."""
+    """Write every probability, conditional and cumulative, and every declared score, for every row."""
     rows_of = _split(split)
     _load_tensorflow()
     from funnel.api import load, write_predictions
