@@ -7,6 +7,7 @@ models, and of a user's own `tf.data`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from funnel.model._keras import tf
@@ -149,7 +150,10 @@ def raw_names(schema: FunnelSchema) -> list[str]:
 
 
 def _lookup(terms: Sequence[str] | str) -> tf.lookup.StaticHashTable:
-    if isinstance(terms, str):
+    if not (Path(terms).stat().st_size if isinstance(terms, str) else len(terms)):
+        # All ids are rare. TensorFlow has no empty tables: this one says of a line break, too, that it is unknown.
+        initializer = tf.lookup.KeyValueTensorInitializer(["\n"], tf.constant([OOV - FIRST], tf.int64))
+    elif isinstance(terms, str):
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
         initializer = tf.lookup.TextFileInitializer(terms, tf.string, whole, tf.int64, line)
     else:

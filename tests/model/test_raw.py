@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,13 @@ def test_no_facts_are_no_rows(encoder: RawEncoder) -> None:
     for found in (encoder(none), encoder(none | users | {"seen": none["seen"], "seen_weights": none["seen_weights"]}, once)):
         assert found["facts/hour"].shape == found["index/user"].shape == found["facts/city_hour"].shape == (0,)
     assert found["user/city"].shape == (1,)
+
+
+def test_a_vocabulary_may_have_no_ids(tmp_path: Path) -> None:
+    (tmp_path / "none.txt").touch()
+    for none in ((), str(tmp_path / "none.txt")):
+        found = RawEncoder(load_schema(TREE), TERMS | {"city": none})(joined() | {"city": ["rome", "", "\n", "x", "y"]})
+        assert found["user/city"].numpy().tolist() == [1, 0, 1, 1, 1]
 
 
 def test_a_batch_without_a_feature_is_refused(encoder: RawEncoder) -> None:
