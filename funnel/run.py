@@ -24,7 +24,7 @@ from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import RunError
 from funnel.evaluation.gather import Gathered, gather
-from funnel.evaluation.predict import Predictor, columns, logit_columns
+from funnel.evaluation.predict import Predictor, columns, logit_columns, score_columns
 from funnel.evaluation.report import Report, judge
 from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
@@ -50,6 +50,8 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.export import export
+from funnel.serving.inputs import SHOWN, fields_of
+from funnel.serving.versions import version_folder
 from funnel.training.checkpoint import VARIABLES, read_variables, write_variables
 from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
 
@@ -153,7 +155,12 @@ class Run:
 
     def base_for(self, schema: FunnelSchema) -> Known:
         """What a schema's rows are encoded with where its fit starts from this run: tables and scales that mean the same."""
-        same = {feature.name for feature in self.schema.features if feature in schema.features}
+        # A default of serving is no part of how rows are read.
+        own, theirs = (
+            {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features}
+            for one in (self.schema, schema)
+        )
+        same = {name for name, feature in own.items() if theirs.get(name) == feature}
         tables = {name: terms for name, terms in self.vocabulary.terms.items() if name in vocabulary_tables(schema)}
         scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
         return Known(self.learnt.model_copy(update={"scales": scales}), Vocabulary(tables))
@@ -232,7 +239,7 @@ class Run:
         return self._predictor.logits(star, self.schema.evaluate.batch_size)
 
     def predict(self, data: Any = None, split: Split = "test", *, logits: bool = False) -> dict[str, np.ndarray]:
-        """Every probability by name for every row, in the order of the rows: float32 [rows]. Needs no labels.
+        """Every probability and declared score by name for every row, in their order: float32 [rows]. Needs no labels.
 
         A row's numbers are the same bits, whatever other rows there are. A row that could not be used, where the schema skips
         these, has NaN.
@@ -250,7 +257,8 @@ class Run:
         found: dict[str, np.ndarray] = {}
         for star in store.shards(split).once():
             conditional = self.logits(star)
-            made = columns(self.model, conditional) | (logit_columns(self.model, conditional) if logits else {})
+            made = columns(self.model, conditional)
+            made |= score_columns(self.schema, star, made) | (logit_columns(self.model, conditional) if logits else {})
             for name, values in made.items():
                 if name not in found:
                     found[name] = np.full(store.manifest["splits"][split]["read"], np.nan, values.dtype)
@@ -260,13 +268,19 @@ class Run:
     def export(self, path: str | Path) -> Path:
         """Write a SavedModel that takes raw values.
 
+        Args:
+            path: A version, `DIR/3`, or the folder of the versions, which gets the next one: `DIR/1` at first.
+
+        Returns:
+            The version's folder.
+
         Raises:
-            RunError: Something is already there.
+            RunError: The version is already there, or it cannot be written.
         """
-        path = Path(path)
-        with whole_folder(path, RunError) as folder, tempfile.TemporaryDirectory() as vocabulary:
+        with whole_folder(path := version_folder(Path(path)), RunError) as folder, tempfile.TemporaryDirectory() as vocabulary:
             self.vocabulary.save(Path(vocabulary))
-            export(self.model, Path(vocabulary), folder)
+            terms = {table: ids.head(SHOWN).to_list() for table, ids in self.vocabulary.terms.items()}
+            export(self.model, Path(vocabulary), folder, fields_of(self.schema, self.learnt, terms))
         return path
 
 

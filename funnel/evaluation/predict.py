@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from funnel.errors import DivergedError, SchemaError
 from funnel.evaluation.tiles import tiled, tiled_batch
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import cumulative_logits, probabilities
+from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.scores import Functions
 
 Floats = NDArray[Any]
 
@@ -63,6 +65,37 @@ def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
     """Every probability by name, from conditional logits [rows, stages]: float32 [rows]."""
     given, reached = (array.numpy()[: len(conditional)] for array in probabilities(tiled(conditional), model.schema.topology))
     return named(model.schema, given, reached)
+
+
+NUMPY = Functions(np.float32, {"log": np.log, "exp": np.exp, "sqrt": np.sqrt}, {"min": np.minimum, "max": np.maximum})
+
+
+def score_columns(schema: FunnelSchema, star: Star, probability: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The declared scores of all facts of a star, in their order: float32 [rows]; NaN where a number they need is missing.
+
+    Args:
+        schema: The declaration.
+        star: The facts, and their numbers.
+        probability: Every probability by name: float32 [rows].
+    """
+    values = dict(probability)
+    found: dict[str, Floats] = {}
+    for score, expression in schema.expressions.items():
+        lacking = np.zeros(star.rows, bool)
+        for name in expression.names:
+            if name not in probability:
+                values[name] = _numbers(schema, star, name)
+                lacking |= np.isnan(values[name])
+        with np.errstate(all="ignore"):
+            found[score] = np.where(lacking, np.float32(np.nan), expression(values, NUMPY)).astype(np.float32)
+    return found
+
+
+def _numbers(schema: FunnelSchema, star: Star, name: str) -> Floats:
+    """A numeric feature of each fact, in its unit: float32 [rows]."""
+    source = schema.source_of(schema.feature(name))
+    numbers = np.asarray(star.sources[source][name], np.float32)
+    return numbers if source == FACTS else numbers[star.index[source]]
 
 
 def logit_columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:

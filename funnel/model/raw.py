@@ -1,4 +1,4 @@
-"""Raw values inside the graph: a joined batch of texts and numbers becomes a star batch of one dimension row per fact.
+"""Raw values inside the graph: a joined batch of texts and numbers becomes a star batch.
 
 What training did to ids with frames is done here to tensors, with the same vocabularies: this is the encoder of exported
 models, and of a user's own `tf.data`.
@@ -6,13 +6,14 @@ models, and of a user's own `tf.data`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from funnel.model._keras import tf
-from funnel.model.packing import source_rows
-from funnel.schema.features import Bag, Categorical, Cross, Fill, Numeric
+from funnel.schema.features import Bag, Categorical, Cross, Fill, Input, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.layout import ONCE
 from funnel.schema.learnt import CROSS_SEPARATOR, FIRST, MISSING, OOV, buckets_of, vocabulary_tables
 
 Terms = Mapping[str, Sequence[str] | str]  # by table: the ids in order, or the path of a file with one a line
@@ -36,8 +37,13 @@ class RawEncoder(tf.Module):
         self._tables = {table: _lookup(terms[table]) for table in vocabulary_tables(schema)}
 
     @tf.autograph.experimental.do_not_convert  # plain Python that unrolls over features
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    def __call__(self, batch: Mapping[str, Any], once: Collection[str] = ()) -> dict[str, tf.Tensor]:
         """A star batch.
+
+        Args:
+            batch: As above.
+            once: Features that have one row, which is that of all facts; not all features. A dimension that has no others is
+                one row; of the rest the row is repeated, but for lists, which the network repeats once they are pooled.
 
         Raises:
             ValueError: A feature is missing from the batch.
@@ -45,28 +51,33 @@ class RawEncoder(tf.Module):
         missing = [name for name in raw_names(self._declared) if name not in batch]
         if missing:
             raise ValueError(f"batch: has no {missing} (have: {sorted(batch)}). Give every feature by its name.")
-        encoded: dict[str, tf.Tensor] = {}
+        rows = _Rows(self._declared, once)
         texts = {
             feature.name: _text(feature, batch[feature.name])
             for feature in self._declared.features
             if isinstance(feature, Categorical)
         }
-        for feature in self._declared.features:
+        encoded: dict[str, tf.Tensor] = {}
+        # Those that tell how many facts there are come first.
+        for feature in sorted(self._declared.inputs, key=lambda feature: feature.name in once):
             key = f"{self._declared.source_of(feature)}/{feature.name}"
             match feature:
                 case Categorical():
-                    rows = self._rows(feature.table_name, texts[feature.name])
-                    encoded[key] = tf.where(rows == MISSING, OOV, rows) if feature.missing == "oov" else rows
-                case Cross():
-                    crossed = tf.strings.join([texts[name] for name in feature.of], separator=CROSS_SEPARATOR)
-                    encoded[key] = _hashed(crossed, feature.buckets)
+                    ids = self._rows(feature.table_name, texts[feature.name])
+                    found = {key: tf.where(ids == MISSING, OOV, ids) if feature.missing == "oov" else ids}
                 case Bag():
-                    encoded |= self._bag(feature, key, batch)
+                    found = self._bag(feature, key, batch)
                 case Numeric():
-                    encoded[key] = _number(feature, batch[feature.name])
-        # Joined: every source has as many rows.
-        rows_B = tf.range(source_rows(self._declared, self._declared.source_of(self._declared.features[0]), encoded))
-        return encoded | {f"index/{source}": rows_B for source in self._declared.sources if source != FACTS}
+                    found = {key: _number(feature, batch[feature.name])}
+            if feature.name not in once and rows.facts is None:
+                rows.facts = tf.shape(found.get(f"{key}/offsets", found[key]))[0] - int(isinstance(feature, Bag))
+            encoded |= rows.repeated(feature, key, found)
+        for cross in self._declared.features:
+            if isinstance(cross, Cross):
+                parts = [rows.of_cross(cross, name, texts[name]) for name in cross.of]
+                crossed = tf.strings.join(parts, separator=CROSS_SEPARATOR)
+                encoded[f"{self._declared.source_of(cross)}/{cross.name}"] = _hashed(crossed, cross.buckets)
+        return encoded | rows.index()
 
     def _rows(self, table: str, text: tf.Tensor) -> tf.Tensor:
         buckets = buckets_of(self._declared, table)
@@ -74,22 +85,57 @@ class RawEncoder(tf.Module):
         return tf.where(text == "", MISSING, rows)
 
     def _bag(self, feature: Bag, key: str, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        ids = _ragged(batch[feature.name])
-        text = _as_string(ids.flat_values)
-        kept = text != ""
-        lengths = tf.math.unsorted_segment_sum(tf.cast(kept, tf.int32), ids.value_rowids(), ids.nrows())
+        ids, lengths = _entries(batch[feature.name])
+        text = _as_string(ids)
+        # Found once for ids and weights: a mask each would be looked through each time.
+        place = tf.where(text != "")[:, 0]
         encoded = {
-            key: self._rows(feature.table_name, tf.boolean_mask(text, kept)),
+            key: self._rows(feature.table_name, tf.gather(text, place)),
             f"{key}/offsets": tf.concat([[0], tf.cumsum(lengths)], axis=0),
         }
         if feature.weighted:
             weights = batch[f"{feature.name}_weights"]
-            if isinstance(batch[feature.name], tf.Tensor) and isinstance(weights, tf.Tensor):
-                flat = tf.reshape(weights, [-1])
-            else:
-                flat = _ragged(weights).flat_values
-            encoded[f"{key}/weights"] = tf.boolean_mask(tf.cast(flat, tf.float32), kept)
+            flat = _ragged(weights).flat_values if _is_listed(weights) else tf.reshape(weights, [-1])
+            encoded[f"{key}/weights"] = tf.gather(tf.cast(flat, tf.float32), place)
         return encoded
+
+
+class _Rows:
+    """How many rows each source has: as many as there are facts, or one.
+
+    Attributes:
+        facts: How many facts: int32 []; None as long as that is not known.
+    """
+
+    def __init__(self, schema: FunnelSchema, once: Collection[str]) -> None:
+        self._declared, self._once = schema, once
+        self.facts: Any = None
+        given = {source: [f.name in once for f in schema.inputs if schema.source_of(f) == source] for source in schema.sources}
+        self._single = {source for source, each in given.items() if source != FACTS and each and all(each)}
+
+    def repeated(self, feature: Input, key: str, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A feature, encoded, with as many rows as its source has."""
+        if feature.name not in self._once or self._declared.source_of(feature) in self._single:
+            return found
+        if not isinstance(feature, Bag):
+            return {key: tf.repeat(found[key], self.facts)}
+        # A list is pooled for the first row alone, and its sum then repeated; without rows, its entries are nobody's.
+        count = found[f"{key}/offsets"][1] * tf.minimum(self.facts, 1)
+        entries = {name: array[:count] for name, array in found.items() if not name.endswith("/offsets")}
+        offsets = tf.concat([[0], tf.fill([self.facts], count)], axis=0)
+        return entries | {f"{key}/offsets": offsets, f"{key}{ONCE}": tf.constant(True)}
+
+    def of_cross(self, cross: Cross, part: str, text: tf.Tensor) -> tf.Tensor:
+        """A part of a cross, with as many rows as the cross has."""
+        single = self._declared.source_of(cross) in self._single
+        return text if single or part not in self._once else tf.repeat(text, self.facts)
+
+    def index(self) -> dict[str, tf.Tensor]:
+        """Each fact's row of each dimension."""
+        every_B = tf.range(self.facts)
+        first_B = tf.zeros_like(every_B)
+        dimensions = [source for source in self._declared.sources if source != FACTS]
+        return {f"index/{source}": first_B if source in self._single else every_B for source in dimensions}
 
 
 def raw_names(schema: FunnelSchema) -> list[str]:
@@ -104,7 +150,10 @@ def raw_names(schema: FunnelSchema) -> list[str]:
 
 
 def _lookup(terms: Sequence[str] | str) -> tf.lookup.StaticHashTable:
-    if isinstance(terms, str):
+    if not (Path(terms).stat().st_size if isinstance(terms, str) else len(terms)):
+        # All ids are rare. TensorFlow has no empty tables: this one says of a line break, too, that it is unknown.
+        initializer = tf.lookup.KeyValueTensorInitializer(["\n"], tf.constant([OOV - FIRST], tf.int64))
+    elif isinstance(terms, str):
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
         initializer = tf.lookup.TextFileInitializer(terms, tf.string, whole, tf.int64, line)
     else:
@@ -135,9 +184,20 @@ def _number(feature: Numeric, values: Any) -> tf.Tensor:
     return tf.where(tf.math.is_nan(numbers), tf.constant(float(fill.fill)), numbers) if isinstance(fill, Fill) else numbers
 
 
+def _is_listed(values: Any) -> bool:
+    return isinstance(values, tf.RaggedTensor | tf.SparseTensor)
+
+
 def _ragged(values: Any) -> tf.RaggedTensor:
-    if isinstance(values, tf.RaggedTensor):
-        return values
-    if isinstance(values, tf.SparseTensor):
-        return tf.RaggedTensor.from_sparse(values)
-    return tf.RaggedTensor.from_tensor(tf.convert_to_tensor(values))
+    return tf.RaggedTensor.from_sparse(values) if isinstance(values, tf.SparseTensor) else values
+
+
+def _entries(values: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """All entries of lists, [E], and how many of each row are ids: int32 [B]."""
+    if not _is_listed(values):
+        dense = tf.convert_to_tensor(values)
+        kept = _as_string(dense) != ""
+        return tf.reshape(dense, [-1]), tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
+    ragged = _ragged(values)
+    kept = _as_string(ragged.flat_values) != ""
+    return ragged.flat_values, tf.math.unsorted_segment_sum(tf.cast(kept, tf.int32), ragged.value_rowids(), ragged.nrows())

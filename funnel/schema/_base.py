@@ -15,6 +15,7 @@ from funnel.errors import have
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
 Column = Annotated[str, StringConstraints(min_length=1)]
 Positive = Annotated[int, Field(ge=1)]
+LARGEST = 3.4028234663852886e38  # of float32, in which the network computes
 
 
 class Declared(BaseModel):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from funnel.schema._base import Column, Declared, Name, Positive, Shorthand, problem
+from funnel.schema._base import LARGEST, Column, Declared, Name, Positive, Shorthand, problem
 
 
 class Rows(Declared):
@@ -40,6 +40,16 @@ class Fill(Declared):
 
     fill: str | int | float
     """The value."""
+
+
+def _no_fraction(value: Any) -> Any:
+    """An id, of which a number with a fraction, or yes and no, cannot be sure to be one."""
+    if isinstance(value, float | bool) or value == "":
+        raise problem((), f"got {value!r}, expected an id: text or a whole number. Quote it.")
+    return value
+
+
+Id = Annotated[str | int, BeforeValidator(_no_fraction)]
 
 
 class Feature(Declared):
@@ -86,6 +96,9 @@ class Categorical(Embedded):
     missing: Literal["own", "oov", "error"] | Fill = "own"
     """Where there is no id: `own` gives missing a row of its own, `oov` the out-of-vocabulary row, `error` refuses,
     `{fill: ID}` puts an id."""
+    serving_default: Id | None = None
+    """The id that the exported model takes where a request has none: for what a log knows, and a request cannot, such as the
+    position. Reading, training and evaluating do not know it."""
 
 
 class Bag(Embedded):
@@ -173,6 +186,9 @@ class Numeric(Feature):
     missing: Literal["mean", "error"] | Fill = "mean"
     """Where there is no number: the training rows' mean and an indicator input (bucketized: a row of its own), refused, or
     `{fill: NUMBER}`."""
+    serving_default: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] | None = None
+    """The number that the exported model takes where a request has none: for what a log knows, and a request cannot, such as
+    the position. Reading, training and evaluating do not know it."""
 
 
 class Cross(Declared):
@@ -190,4 +206,5 @@ class Cross(Declared):
     """Numbers per row. Default: `model.embedding_dim`."""
 
 
+Input = Categorical | Bag | Numeric  # what is read; a cross is made of what is
 AnyFeature = Annotated[Categorical | Bag | Numeric | Cross, Field(discriminator="kind")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from keyword import iskeyword
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -17,12 +18,15 @@ from funnel.schema.features import (
     Cross,
     Embedded,
     Fill,
+    Input,
     Numeric,
     Table,
 )
 from funnel.schema.model import Model
 from funnel.schema.objective import Esmm, Objective, loss_space, require_taught, with_losses
 from funnel.schema.sampling import Sampling, require_sampling
+from funnel.schema.scores import Expression, require_scores
+from funnel.schema.serving import Serving, given_once
 from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of
 from funnel.schema.training import Evaluate, Train
@@ -60,6 +64,12 @@ class FunnelSchema(Declared):
     """The fit."""
     evaluate: Evaluate = Evaluate()
     """The report."""
+    scores: dict[Name, str] = Field(default={})
+    """What a service ranks by, computed from probabilities and numeric features (raw, in their unit): `{gmv: "buy * price"}`.
+    Numbers, + - * / **, parentheses, log, exp, sqrt, min and max may stand in it. A score is NaN where a number that it needs
+    is missing and has no default."""
+    serving: Serving = Serving()
+    """The exported model."""
 
     @field_validator("tables", mode="before")
     @classmethod
@@ -84,6 +94,8 @@ class FunnelSchema(Declared):
         _check_unused_tables(self)
         _check_inputs(self)
         _check_training(self)
+        # Read once more where they are needed; here, to refuse what is not right.
+        _ = self.expressions, self.given_once
         return self
 
     @cached_property
@@ -112,6 +124,28 @@ class FunnelSchema(Declared):
         names = [n for n in with_losses(self.objective, self.stage_names, self.topology) if weights.get(n) != 0]
         each = zip(self.stage_names, self.topology, self.conditional_spaces, strict=True)
         return {name: loss_space(self.objective, place, given) for name, place, given in each if name in names}
+
+    @cached_property
+    def probability_names(self) -> tuple[str, ...]:
+        """What predictions are called: each stage, for its cumulative, and its conditional where that is another number."""
+        both = zip(self.stage_names, self.conditional_names, strict=True)
+        return tuple(dict.fromkeys(name for pair in both for name in pair))
+
+    @cached_property
+    def expressions(self) -> dict[str, Expression]:
+        """The scores, read."""
+        return require_scores(self.scores, self.probability_names, [f.name for f in self.features if isinstance(f, Numeric)])
+
+    @cached_property
+    def given_once(self) -> tuple[str, ...]:
+        """The features that a request gives once for all its candidates, in their order; none: it cannot rank."""
+        sources = {feature.name: self.source_of(feature) for feature in self.inputs}
+        return given_once(self.serving.once, sources, self.sources[1:], _once_by_default(self))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The features that are read: all but crosses."""
+        return tuple(feature for feature in self.features if not isinstance(feature, Cross))
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -224,9 +258,28 @@ def _check_unused_tables(schema: FunnelSchema) -> None:
 def _check_inputs(schema: FunnelSchema) -> None:
     names = {feature.name for feature in schema.features}
     for position, feature in enumerate(schema.features):
+        if not isinstance(feature, Cross) and (feature.name == "self" or iskeyword(feature.name)):
+            # TensorFlow makes arguments of Python functions of them.
+            message = (
+                f"{feature.name!r} cannot be an input of a SavedModel, expected another name. Rename it, and say its `column`."
+            )
+            raise problem(("features", position, "name"), message)
         if isinstance(feature, Bag) and feature.weighted and f"{feature.name}_weights" in names:
             message = f"its weights are the input {feature.name}_weights, which is a feature's name too. Rename one."
             raise problem(("features", position, "name"), message)
+
+
+def _once_by_default(schema: FunnelSchema) -> tuple[str, ...]:
+    """The dimension and features that are the user's, as far as the schema tells."""
+    group = schema.evaluate.group_by
+    dimensions = schema.data.dimensions
+    if group is None:
+        return tuple(dimension.name for dimension in dimensions[:1])
+    feature = schema.feature(group)
+    if (source := schema.source_of(feature)) != FACTS:
+        return (source,)
+    keyed = [dimension.name for dimension in dimensions if dimension.key_in_facts == feature.column_name]
+    return (*keyed[:1], group)
 
 
 def _check_training(schema: FunnelSchema) -> None:

@@ -1,69 +1,36 @@
-"""Export: a SavedModel with the vocabularies inside, that needs only TensorFlow to load."""
+"""Export: a SavedModel with the vocabularies inside, that needs only TensorFlow to load, and what its requests are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import funnel
 from funnel.model._keras import tf
-from funnel.model.funnel_model import FunnelModel, named
-from funnel.model.likelihood import probabilities
-from funnel.model.raw import RawEncoder
-from funnel.schema.features import Bag, Cross, Numeric
-from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.learnt import vocabulary_tables
+from funnel.model.funnel_model import FunnelModel
+from funnel.serving.inputs import Field
+from funnel.serving.module import Serving
+from funnel.serving.page import as_dict, as_markdown
+from funnel.serving.signatures import signatures_of
+
+EXTRA = "assets.extra"  # where SavedModels keep what is no part of the graph
+SIGNATURE_JSON, SIGNATURE_PAGE = "signature.json", "signature.md"
 
 
-def export(model: FunnelModel, vocabulary: Path, out: Path) -> None:
-    """Write a SavedModel whose signature `serving_default` takes raw values by feature name.
-
-    Ids are text [B] ("" is missing), numbers float32 [B] (NaN is missing), bags text [B, longest] padded with "", their weights
-    float32 [B, longest] under `<name>_weights`. It gives every probability by name, float32 [B].
+def export(model: FunnelModel, vocabulary: Path, out: Path, fields: Sequence[Field]) -> None:
+    """Write a SavedModel, and `assets.extra/signature.json` and `.md` in it.
 
     Args:
         model: The fitted model.
         vocabulary: The folder with `<table>.txt`; the files become assets.
-        out: The folder to write.
+        out: The folder to write into.
+        fields: The inputs.
     """
-    tf.saved_model.save(module := _Serving(model, vocabulary), str(out), signatures=module.serve)
-
-
-class _Serving(tf.Module):
-    """Holds what the graph needs: variables and tables, and no Keras object, which would need Keras to load."""
-
-    def __init__(self, model: FunnelModel, vocabulary: Path) -> None:
-        super().__init__()
-        schema = model.schema
-        self.encoder = RawEncoder(schema, {table: str(vocabulary / f"{table}.txt") for table in vocabulary_tables(schema)})
-        self.weights = list(model.network.variables)
-        encoder = self.encoder
-
-        # `self` would be tracked with the function; the signature wants only the inputs.
-        def serve(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            conditional = model.conditional(encoder(inputs))
-            return {
-                name: tf.identity(column, name=name)
-                for name, column in named(schema, *probabilities(conditional, schema.topology)).items()
-            }
-
-        self.serve = tf.function(serve, input_signature=[signature(schema)], autograph=False)
-
-
-def signature(schema: FunnelSchema) -> dict[str, Any]:
-    """The raw inputs, each named."""
-    inputs: dict[str, Any] = {}
-    for feature in schema.features:
-        name = feature.name
-        match feature:
-            case Cross():
-                continue
-            case Numeric():
-                inputs[name] = tf.TensorSpec([None], tf.float32, name=name)
-            case Bag():
-                inputs[name] = tf.TensorSpec([None, None], tf.string, name=name)
-                if feature.weighted:
-                    inputs[f"{name}_weights"] = tf.TensorSpec([None, None], tf.float32, name=f"{name}_weights")
-            case _:
-                inputs[name] = tf.TensorSpec([None], tf.string, name=name)
-    return inputs
+    module = Serving(model, vocabulary, fields)
+    tf.saved_model.save(module, str(out), signatures=module.functions)
+    signatures = signatures_of(model.schema, fields)
+    (out / EXTRA).mkdir()
+    described = as_dict(model.schema.name, signatures, funnel.__version__)
+    (out / EXTRA / SIGNATURE_JSON).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / EXTRA / SIGNATURE_PAGE).write_text(as_markdown(model.schema.name, signatures), encoding="utf-8")

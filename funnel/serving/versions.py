@@ -1,0 +1,37 @@
+"""Version folders, as TensorFlow Serving looks for them: DIR/1, DIR/2, ...; the greatest number is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from funnel.errors import RunError
+
+LARGEST = 2**63 - 1  # that TensorFlow Serving can read
+SAVED_MODEL = "saved_model.pb"
+
+
+def version_folder(path: Path) -> Path:
+    """Where to write: the path itself where its last part is a version, else the next version inside it.
+
+    Raises:
+        RunError: The last part is a number that is no version, or the folder around the version is a model itself.
+    """
+    name = path.name
+    if name.isascii() and name.isdecimal():
+        if str(int(name)) != name or int(name) > LARGEST:
+            raise RunError(
+                f"{path}: got the version {name}, expected a whole number such as 1, without zeros before it. Change it."
+            )
+        _require_no_model(path.parent)
+        return path
+    _require_no_model(path)
+    taken = [int(one.name) for one in path.iterdir() if one.name.isascii() and one.name.isdecimal()] if path.is_dir() else []
+    return path / str(max(taken, default=0) + 1)
+
+
+def _require_no_model(folder: Path) -> None:
+    if (folder / SAVED_MODEL).exists():
+        message = (
+            "is a model itself, expected a folder for its versions. Choose another --out, or move it to a folder 1 inside."
+        )
+        raise RunError(f"{folder}: {message}")
