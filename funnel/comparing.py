@@ -15,9 +15,10 @@ from funnel.data.origin import Origin, Split, files_of, origin_of
 from funnel.data.sampling import is_sampled
 from funnel.errors import DataError, RunError, listed
 from funnel.evaluation.comparison import Comparison, compare_probabilities, compare_slices, compare_truth
+from funnel.evaluation.cumulative import cumulative
 from funnel.evaluation.gather import Gathered
 from funnel.evaluation.outcomes import Floats, Outcomes
-from funnel.evaluation.predict import columns, cumulative
+from funnel.evaluation.predict import columns
 from funnel.evaluation.slices import require_sliceable
 from funnel.evaluation.truth import read_truth
 from funnel.run import Run
@@ -162,16 +163,15 @@ def _as(first: Outcomes, run: Run, logits: NDArray[np.float32]) -> Outcomes:
     """The first run's rows as another run predicts them."""
     schema, names = run.schema, first.names
     chances = columns(run.model, logits)
-    to_cumulative = partial(cumulative, run.model)
+    to_cumulative = partial(cumulative, schema.topology)
     if (schema.stage_names, schema.topology) == (names.stages, names.topology):
         return replace(first, logits=logits, chances=chances, to_cumulative=to_cumulative)
     # Of another funnel: by name, with its own logits behind, which its cumulatives are made of.
-    place = [schema.stage_names.index(name) if name in schema.stage_names else -1 for name in names.stages]
+    place = {stage: schema.stage_names.index(name) for stage, name in enumerate(names.stages) if name in schema.stage_names}
     width = len(names.stages)
 
-    def by_name(block: Floats) -> Floats:
-        reached = to_cumulative(block[:, width:].astype(np.float64))
-        return np.where(np.array(place) >= 0, reached[:, place], np.nan)
+    def by_name(block: NDArray[Any], stage: int) -> Floats:
+        return to_cumulative(block[:, width:], place[stage])
 
     given = {name: stage for stage, name in enumerate(schema.conditional_names)}
     own = [given.get(name, 0) for name in names.conditionals]
