@@ -22,6 +22,7 @@ _WHERE = {
     "predict": "funnel.api",
     "prepare": "funnel.data.prepare",
     "report": "funnel.reporting.report",
+    "verify": "funnel.verification.verify",
     "load_schema": "funnel.schema.reader",
     "simulate": "funnel.simulation",
     "tune_allocator": "funnel.training.process",
