@@ -21,7 +21,7 @@ from funnel.run import Run
 from funnel.schema.features import Categorical, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.serving.inputs import Field, fields_of
-from funnel.serving.module import EXAMPLES
+from funnel.serving.module import EXAMPLES, RANK
 from funnel.serving.saved import Saved, model_folder, saved_signatures
 from funnel.verification.predictions import Predictions, predictions
 from funnel.verification.process import Fresh
@@ -29,7 +29,6 @@ from funnel.verification.requests import fields_to_send, rank_requests, write_ro
 from funnel.verification.verification import Difference, Verification
 
 ROWS, TOLERANCE = 100_000, 1e-6
-RANK = "rank"
 ROWS_FILE = "rows.npz"
 ANOTHER = "Is it of another run? Export this one again."
 
