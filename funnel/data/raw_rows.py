@@ -28,6 +28,7 @@ from funnel.errors import DataError
 from funnel.schema.features import Bag, Categorical, Fill, Input, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
 
+MOST_ROWS = 1 << 15  # of a piece, about; a dimension row counts as 20, as in a shard
 NO_TEXT = 0  # the place of the empty text, which a missing id is sent as
 
 
@@ -79,7 +80,8 @@ def raw_rows(schema: FunnelSchema, origin: Origin, split: Split, watch: Watch | 
         else:
             raise DataError(f"{origin}: two ids have one hash, whatever its seed. Report this, please.")
         spellings = {feature.name: _spellings(reading, feature.name) for feature in plain.inputs}
-        for some in ranges(plain, reading):
+        size = min(plain.data.shard_rows, MOST_ROWS)
+        for some in ranges(plain.model_copy(update={"data": plain.data.model_copy(update={"shard_rows": size})}), reading):
             for facts in reading.facts.read(some.first, some.last, some.most):
                 yield _spelt(plain, build(plain, reading, facts, {}), spellings)
 
