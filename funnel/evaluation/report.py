@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from funnel.evaluation.curves import Curves, curves_of
 from funnel.evaluation.intervals import LEVEL
 from funnel.evaluation.outcomes import Outcomes
-from funnel.evaluation.scores import BINS, Measured, Scores, measure, with_intervals
+from funnel.evaluation.scores import Measured, Scores, measure, with_intervals
 from funnel.evaluation.slices import Cut
 from funnel.evaluation.steps import Loss, Step, losses, steps
 from funnel.evaluation.truth import Truth, against_truth
@@ -236,7 +236,7 @@ def judge(
         slices=slices,
         truth=near,
         group_by=group_by,
-        drawn=_count(outcomes),
+        drawn=outcomes.drawn,
         weighted=outcomes.weights is not None,
     )
 
@@ -275,7 +275,7 @@ def _measured(outcomes: Outcomes, clusters: int, *, curves: bool) -> tuple[ByKin
             rows = outcomes.all(stage) if kind == "cumulative" else outcomes.given(stage)
             one = measure(title, space, rows, clusters)
             if curves and one.ranked is not None:
-                drawn[kind][name] = curves_of(one.ranked, rows.weights, BINS)
+                drawn[kind][name] = curves_of(one.ranked, one.bins)
             found[kind][name] = one.without_order()
     return found, drawn
 
@@ -284,10 +284,3 @@ def _funnel(outcomes: Outcomes) -> tuple[Step, ...]:
     names = outcomes.names
     observed, predicted = zip(*(outcomes.rates(stage) for stage in range(len(names.stages))), strict=True)
     return steps(names.stages, names.topology, observed, predicted, outcomes.mass)
-
-
-def _count(outcomes: Outcomes) -> int:
-    """How many groups, or rows, there are."""
-    if outcomes.groups is None:
-        return outcomes.rows
-    return int(np.count_nonzero(np.bincount(outcomes.groups)))
