@@ -13,13 +13,14 @@ from funnel.serving.inputs import Field
 from funnel.serving.module import Serving
 from funnel.serving.page import as_dict, as_markdown
 from funnel.serving.signatures import signatures_of
+from funnel.serving.warmup import FILE, write_warmup
 
 EXTRA = "assets.extra"  # where SavedModels keep what is no part of the graph
 SIGNATURE_JSON, SIGNATURE_PAGE = "signature.json", "signature.md"
 
 
 def export(model: FunnelModel, vocabulary: Path, out: Path, fields: Sequence[Field]) -> None:
-    """Write a SavedModel, and `assets.extra/signature.json` and `.md` in it.
+    """Write a SavedModel, and `assets.extra/signature.json` and `.md` in it, and requests to warm up with.
 
     Args:
         model: The fitted model.
@@ -34,3 +35,4 @@ def export(model: FunnelModel, vocabulary: Path, out: Path, fields: Sequence[Fie
     described = as_dict(model.schema.name, signatures, funnel.__version__)
     (out / EXTRA / SIGNATURE_JSON).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / EXTRA / SIGNATURE_PAGE).write_text(as_markdown(model.schema.name, signatures), encoding="utf-8")
+    write_warmup(out / EXTRA / FILE, model.schema.name, fields, list(module.functions))
