@@ -58,10 +58,10 @@ def saved_signatures(folder: Path) -> dict[str, Saved]:
         raise RunError(f"{path}: cannot be read as a SavedModel: {reason}. It is not whole: export again.") from None
     return {
         name: Saved(_types(one.inputs), _types(one.outputs))
-        for name, one in graph.signature_def.items()
+        for name, one in sorted(graph.signature_def.items())
         if name != OF_TENSORFLOW
     }
 
 
 def _types(tensors: Any) -> dict[str, str]:
-    return {name: TYPES.get(tensor.dtype, f"type {tensor.dtype}") for name, tensor in tensors.items()}
+    return {name: TYPES.get(tensor.dtype, f"type {tensor.dtype}") for name, tensor in sorted(tensors.items())}
