@@ -165,7 +165,7 @@ def test_a_checkpoint_whose_best_weights_cannot_be_read_is_skipped_before_the_fi
 
 def test_torn_checkpoints_do_not_take_the_place_of_good_ones(tmp_path: Path, data) -> None:
     train = {"checkpoint": {"steps": 2, "keep": 2}}
-    good, torn = stopped(tmp_path, data, **train)
+    good, torn = stopped(tmp_path, data, steps=10, **train)
     assert [path.name[-2:] for path in (good, torn)] == ["08", "10"]
     flipped(torn / "variables.data-00000-of-00001")
     torn.rename(torn.with_name("step-000000000009"))
