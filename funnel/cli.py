@@ -37,6 +37,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machin
 StoreFolder = Annotated[
     Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
 ]
+Slices = Annotated[
+    list[str] | None, typer.Option("--slice", metavar="FEATURE", help="Judge the rows of each of its values, too; repeat.")
+]
+TruthFile = Annotated[
+    Path | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
+]
 SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="Which rows of the folder.")]
 
 
@@ -228,12 +234,8 @@ def evaluate(
     run: RunFolder,
     data: DataFolder = None,
     split: SplitName = "test",
-    slices: Annotated[
-        list[str] | None, typer.Option("--slice", metavar="FEATURE", help="Judge the rows of each of its values, too; repeat.")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
-    ] = None,
+    slices: Slices = None,
+    truth: TruthFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge a run on rows with labels."""
@@ -253,16 +255,25 @@ def evaluate(
 
 @app.command()
 def report(
-    run: RunFolder,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The HTML file [RUN/report.html].")] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run; or several, to be compared to the first.")],
+    data: DataFolder = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="train|test", help="Which rows of the folder [test].")] = None,
+    slices: Slices = None,
+    truth: TruthFile = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The HTML file [RUN/report.html, RUN/comparison.html].")
+    ] = None,
     plots: Annotated[
         Path | None, typer.Option("--plots", metavar="DIR", help="Also write each chart, as PNG and SVG, into this folder.")
     ] = None,
 ) -> None:
-    """Write one HTML page that says all about a run: scores, calibration, slices, learning curves, the data's health."""
-    from funnel.reporting.report import report as report_
+    """Write one HTML page that says all about a run, or compares several on the same rows; other rows with --data."""
+    from funnel.reports import report as report_
 
-    print(f"report: {report_(run, out, plots=plots)}")
+    rows = None if split is None else _split(split)
+    if len(runs) > 1 or data or rows or slices or truth:
+        _load_tensorflow()
+    print(f"report: {report_(runs, out, data=data, split=rows, slices=slices or (), truth=truth, plots=plots)}")
     if plots is not None:
         print(f"charts: {plots}")
 

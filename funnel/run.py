@@ -7,7 +7,7 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,15 @@ import funnel
 from funnel.data.known import Known
 from funnel.data.origin import Split, origin_of
 from funnel.data.prepare import make_store
-from funnel.data.sampling import is_sampled, keep_rates
+from funnel.data.sampling import is_sampled
 from funnel.data.star import Star
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
-from funnel.errors import DataError, RunError
-from funnel.evaluation.bootstrap import clusters_of
-from funnel.evaluation.metrics import numbered
-from funnel.evaluation.outcomes import Outcomes, names_of
-from funnel.evaluation.predict import Predictor, columns, cumulative, logit_columns, score_columns
+from funnel.errors import RunError
+from funnel.evaluation.gather import Gathered, gather
+from funnel.evaluation.predict import Predictor, columns, logit_columns, score_columns
 from funnel.evaluation.report import Report, judge
-from funnel.evaluation.slices import column_of, cut, require_sliceable
+from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
 from funnel.folders import whole_folder
 from funnel.model._keras import tf
@@ -218,41 +216,23 @@ class Run:
         Raises:
             DataError: They have no labels.
         """
-        logits, labels, groups = [], [], []
-        chances: dict[str, list[Any]] = {}
-        parted: dict[str, list[Any]] = {name: [] for name in (() if brief else slices)}
-        for star in shards:
-            if star.labels is None:
-                raise DataError("got rows without labels, expected some. Read them with their labels.")
-            logits.append(self.logits(star))
-            labels.append(star.labels)
-            groups.append(star.fact_groups)
-            for name, values in columns(self.model, logits[-1]).items():
-                chances.setdefault(name, []).append(values)
-            for name, parts in parted.items():
-                parts.append(column_of(self.schema, star, name))
-        label = np.concatenate(labels)
-        given = [one for one in groups if one is not None]
-        group = numbered(np.concatenate(given)) if given else None
-        conditional = np.concatenate(logits)
-        outcomes = Outcomes(
-            names=names_of(self.schema),
-            labels=label,
-            logits=conditional,
-            to_cumulative=partial(cumulative, self.model),
-            chances={name: np.concatenate(parts) for name, parts in chances.items()},
-            weights=1 / keep_rates(self.schema, label) if sampled else None,
-            groups=group,
-            clusters=None if brief else clusters_of(len(label), group),
-        )
+        found = self.gathered(shards, sampled=sampled, features=() if brief else slices, brief=brief)
         return judge(
-            outcomes,
-            constant=constant_stages(self.schema.stage_names, conditional),
-            cuts=[cut(self.schema, self.vocabulary, name, np.concatenate(values)) for name, values in parted.items()],
+            found.outcomes,
+            constant=constant_stages(self.schema.stage_names, found.outcomes.logits),
+            cuts=self.cuts(found),
             truth=truth,
             group_by=self.schema.evaluate.group_by,
             brief=brief,
         )
+
+    def gathered(self, shards: Shards, *, sampled: bool = False, features: Sequence[str] = (), brief: bool = False) -> Gathered:
+        """What the model says of rows with labels, and what happened; see `gather`."""
+        return gather(self.model, shards, self.logits, sampled=sampled, features=features, brief=brief)
+
+    def cuts(self, found: Gathered) -> list[Cut]:
+        """The parts of rows by the features that were gathered with them."""
+        return [cut(self.schema, self.vocabulary, name, column) for name, column in found.columns.items()]
 
     def logits(self, star: Star) -> np.ndarray:
         """Conditional logits of all facts of a star, in their order: float32 [rows, stages]."""

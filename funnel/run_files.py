@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from funnel.errors import RunError
@@ -27,3 +27,19 @@ def require_files(path: Path, names: Iterable[str]) -> None:
 def unreadable(path: Path, error: Exception) -> RunError:
     """What to raise where a file of a run cannot be read."""
     return RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.")
+
+
+def names_of_runs(paths: Sequence[Path]) -> list[str]:
+    """What runs are called side by side: the ends of their paths, as long as it takes to tell them apart.
+
+    Raises:
+        RunError: One is there twice.
+    """
+    whole = [path.resolve() for path in paths]
+    for number, path in enumerate(whole):
+        if path in whole[:number]:
+            raise RunError(f"{paths[number]}: is given twice, expected different runs. Leave one out.")
+    parts = 1
+    while len({path.parts[-parts:] for path in whole}) < len(whole):
+        parts += 1
+    return ["/".join(path.parts[-parts:]) for path in whole]

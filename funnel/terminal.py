@@ -65,7 +65,8 @@ class Screen:
         if event.what != self._what:
             self._what, self._begun = event.what, now
             self._show(event.what, 0, event.total or event.done, new=True)
-        rate = event.done / max(now - self._begun, 1e-9)
+        # In the first moment, a rate is none.
+        rate = event.done / max(now - self._begun, 0.2)
         amount = f"  {rate / 1e6:,.0f} MB/s" if event.unit == "B" else f"  {event.done:,} of {event.total:,} {event.unit}"
         if self._bar is not None:
             self._show(event.what + amount, event.done, event.total or event.done)

@@ -18,7 +18,7 @@ from funnel.evaluation.bootstrap import paired_intervals
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
-Scale = Literal["share", "ratio", "difference"]
+Scale = Literal["share", "ratio", "size", "change"]
 
 LEVEL = 0.95
 MOST = 700.0  # that the exponential can take
@@ -32,7 +32,7 @@ class Estimate:
     Attributes:
         value: The figure.
         influence: Of each cluster on it: float64 [clusters].
-        scale: `share` lies between 0 and 1, `ratio` above 0.
+        scale: `share` lies between 0 and 1, `ratio` above 0, `size` not below 0; a `change` may be anything.
         least: Of a share: how many independent rows, at least, say that it is 0 or 1, where it is.
     """
 
@@ -81,7 +81,7 @@ def _back(estimate: Estimate, low: float, high: float) -> Interval | None:
         return _share(low), _share(high)
     if estimate.scale == "ratio":
         return (math.exp(min(low, MOST)), math.exp(min(high, MOST))) if estimate.value > 0 else (0.0, 0.0)
-    return max(0.0, low), max(0.0, high)
+    return (low, high) if estimate.scale == "change" else (max(0.0, low), max(0.0, high))
 
 
 def _share(odds: float) -> float:

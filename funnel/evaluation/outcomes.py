@@ -77,6 +77,11 @@ class Outcomes:
         """How many they stand for."""
         return float(self.rows if self.weights is None else self.weights.sum())
 
+    @property
+    def drawn(self) -> int:
+        """How many groups, or rows, the bootstrap draws from, before they are pooled."""
+        return self.rows if self.groups is None else int(np.count_nonzero(np.bincount(self.groups)))
+
     def only(self, rows: NDArray[Any]) -> Outcomes:
         """Some of them."""
         weights, groups, clusters = (None if one is None else one[rows] for one in (self.weights, self.groups, self.clusters))

@@ -236,7 +236,7 @@ def judge(
         slices=slices,
         truth=near,
         group_by=group_by,
-        drawn=_count(outcomes),
+        drawn=outcomes.drawn,
         weighted=outcomes.weights is not None,
     )
 
@@ -284,10 +284,3 @@ def _funnel(outcomes: Outcomes) -> tuple[Step, ...]:
     names = outcomes.names
     observed, predicted = zip(*(outcomes.rates(stage) for stage in range(len(names.stages))), strict=True)
     return steps(names.stages, names.topology, observed, predicted, outcomes.mass)
-
-
-def _count(outcomes: Outcomes) -> int:
-    """How many groups, or rows, there are."""
-    if outcomes.groups is None:
-        return outcomes.rows
-    return int(np.count_nonzero(np.bincount(outcomes.groups)))

@@ -109,29 +109,24 @@ def measure(name: str, space: str, rows: Rows, clusters: int = 0) -> Measured:
     ranked = Ranked.of(rows.labels, rows.chances, rows.weights)
     total = ranked.positives + ranked.negatives
     estimates: dict[str, Estimate] = {}
-    area, precision = ranked.area, ranked.average_precision
     pool = None if rows.clusters is None else _Pool(rows, ranked, clusters)
     if pool is not None and ranked.two_classes:
-        of_positive, of_negative = area_influence(ranked)
-        shares = [pool.widening(rows.labels), pool.widening(~rows.labels)]
-        least = min(len(rows.labels) - pool.positives, pool.positives)
-        estimates["auc"] = Estimate(area, pool.by_class(of_positive * shares[0], of_negative * shares[1]), "share", least)
-        estimates["pr_auc"] = Estimate(precision, pool.by_class(*precision_influence(ranked)), "share")
+        _ranking(rows, ranked, pool, estimates)
     group_auc, groups = _group_auc(rows, ranked, pool, estimates)
     gaps = calibration_gaps(ranked, BINS) if total > 0 else np.zeros(BINS)
     error = float(np.abs(gaps).sum() / total) if total > 0 else math.nan
     if pool is not None and total > 0:
-        estimates["calibration_error"] = Estimate(error, pool.by_class(*gap_influence(ranked, gaps, BINS)), "difference")
+        estimates["calibration_error"] = Estimate(error, pool.by_class(*gap_influence(ranked, gaps, BINS)), "size")
     loss, entropy = _losses(rows, pool, estimates)
     scores = Scores(
         name=name,
         space=space,
         rows=len(rows.labels),
         positives=int(np.count_nonzero(rows.labels)),
-        auc=area,
+        auc=ranked.area,
         group_auc=group_auc,
         groups=groups,
-        pr_auc=precision,
+        pr_auc=ranked.average_precision,
         log_loss=loss,
         normalized_entropy=entropy,
         predicted_over_observed=_calibration(rows, ranked, pool, estimates),
@@ -173,19 +168,29 @@ class _Pool:
             influence *= self._weights
         return pooled(influence, self._ordered, self._count)
 
-    def widening(self, rows: NDArray[np.bool_]) -> float:
-        """By how much a spread over the clusters of some rows is widened, since it comes out too small where these are few.
-
-        Clusters of uneven size count for fewer even ones (Kish, 1965).
-        """
+    def independent(self, rows: NDArray[np.bool_]) -> int:
+        """How many clusters some rows are of: those of uneven size count for fewer even ones (Kish, 1965)."""
         sizes = np.bincount(self._clusters[rows]).astype(np.float64)
-        return widening(max(2, round(sizes.sum() ** 2 / (sizes**2).sum())), LEVEL)
+        return round(sizes.sum() ** 2 / (sizes**2).sum())
 
     def of_groups(self, groups: NDArray[np.int32], names: NDArray[np.int64], influence: Floats) -> Floats:
         """Of the influence of some groups, each of which lies in one cluster."""
         cluster = np.zeros(int(groups.max(initial=-1)) + 1, np.int32)
         cluster[groups] = self._clusters
         return pooled(influence, cluster[names], self._count)
+
+
+def _ranking(rows: Rows, ranked: Ranked, pool: _Pool, estimates: dict[str, Estimate]) -> None:
+    """How the areas vary; nothing where a class is of one cluster: how much others would differ from it, nothing tells."""
+    independent = pool.independent(rows.labels), pool.independent(~rows.labels)
+    if min(independent) < 2 and ranked.area not in (0, 1):
+        return
+    of_positive, of_negative = area_influence(ranked)
+    shares = [widening(max(2, count), LEVEL) for count in independent]
+    least = min(len(rows.labels) - pool.positives, pool.positives)
+    estimates["auc"] = Estimate(ranked.area, pool.by_class(of_positive * shares[0], of_negative * shares[1]), "share", least)
+    precision = pool.by_class(*precision_influence(ranked))
+    estimates["pr_auc"] = Estimate(ranked.average_precision, precision, "share")
 
 
 def _group_auc(

@@ -82,29 +82,43 @@ def against_truth(outcomes: Outcomes, truth: Floats) -> dict[str, Truth]:
         outcomes: The rows, with clusters.
         truth: The true probability of each stage's conditional: [rows, stages].
     """
+    near = {stage: measure_truth(outcomes, place, truth[:, place]) for place, stage in enumerate(outcomes.names.stages)}
+    return {stage: truth_ for stage, (truth_, _) in near.items()}
+
+
+def measure_truth(outcomes: Outcomes, stage: int, true: Floats) -> tuple[Truth, dict[str, Estimate]]:
+    """How near one conditional is to the truth, with its intervals, and what these were drawn from.
+
+    Args:
+        outcomes: The rows, with clusters.
+        stage: Whose conditional.
+        true: Its true values: [rows].
+    """
     clusters, weights = outcomes.clusters, outcomes.weights
     if clusters is None:
         raise ValueError("got rows without clusters, expected some.")
-    found = {}
     count = int(clusters.max(initial=-1)) + 1
-    mass = np.ones(len(truth)) if weights is None else weights
-    for place, (stage, name) in enumerate(zip(outcomes.names.stages, outcomes.names.conditionals, strict=True)):
-        true, predicted = truth[:, place], outcomes.chances[name].astype(np.float64)
-        area, of_area = auc_influence(true, predicted, weights)
-        ratio, of_ratio = calibration_influence(true, predicted, weights)
-        estimates = [Estimate(area, pooled(of_area, clusters), "share"), Estimate(ratio, pooled(of_ratio, clusters), "ratio")]
-        ends = dict(zip(("auc", "predicted_over_true"), intervals(estimates, count), strict=True))
-        found[stage] = Truth(
-            name=name,
-            rows=len(true),
-            auc=area,
-            auc_of_truth=auc_influence(true, true, weights)[0],
-            predicted_over_true=ratio,
-            mean_absolute_error=float(np.average(np.abs(predicted - true), weights=mass)) if len(true) else float("nan"),
-            correlation=_correlation(true, predicted, mass),
-            intervals={figure: pair for figure, pair in ends.items() if pair is not None},
-        )
-    return found
+    mass = np.ones(len(true)) if weights is None else weights
+    name = outcomes.names.conditionals[stage]
+    predicted = outcomes.chances[name].astype(np.float64)
+    area, of_area = auc_influence(true, predicted, weights)
+    ratio, of_ratio = calibration_influence(true, predicted, weights)
+    estimates = {
+        "auc": Estimate(area, pooled(of_area, clusters), "share"),
+        "predicted_over_true": Estimate(ratio, pooled(of_ratio, clusters), "ratio"),
+    }
+    ends = dict(zip(estimates, intervals(list(estimates.values()), count), strict=True))
+    found = Truth(
+        name=name,
+        rows=len(true),
+        auc=area,
+        auc_of_truth=auc_influence(true, true, weights)[0],
+        predicted_over_true=ratio,
+        mean_absolute_error=float(np.average(np.abs(predicted - true), weights=mass)) if len(true) else float("nan"),
+        correlation=_correlation(true, predicted, mass),
+        intervals={figure: pair for figure, pair in ends.items() if pair is not None},
+    )
+    return found, estimates
 
 
 def _correlation(one: Floats, other: Floats, mass: Floats) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,36 @@ class Sheet:
             if name:
                 self.text(left - 0.08, top + step * (row + 0.5), name, ha="right")
         return panel
+
+
+def dot(
+    panel: Axes, row: int, value: float, interval: Sequence[float] | None, *, colour: str, ends: tuple[float, float]
+) -> None:
+    """A figure with its interval, in a row of a panel; an arrow where it lies beyond the axis.
+
+    Args:
+        panel: Of rows.
+        row: Which.
+        value: The figure.
+        interval: Its ends.
+        colour: A name of the palette.
+        ends: Where the axis begins and ends.
+    """
+    low, high = ends
+    if interval is not None:
+        inside = [min(max(end, low), high) for end in interval]
+        panel.plot(inside, [row, row], color=LIGHT[colour], linewidth=1.7, solid_capstyle="round", zorder=2)
+    mark = "o" if low <= value <= high else ">" if value > high else "<"
+    panel.plot([min(max(value, low), high)], [row], mark, color=LIGHT[colour], markersize=4.6, clip_on=False,
+               markeredgecolor=LIGHT["paper"], markeredgewidth=0.7, zorder=3)  # fmt: skip
+
+
+def undefined(panel: Axes, row: int) -> None:
+    """In place of a figure."""
+    panel.text(
+        0.5, row, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center", fontsize=SMALL,
+        color=LIGHT["muted"], bbox={"facecolor": LIGHT["paper"], "linewidth": 0, "pad": 0.8},
+    )  # fmt: skip
 
 
 def room(inches: float, size: float) -> int:

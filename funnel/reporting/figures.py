@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 UNDEFINED = "\u2013"  # a dash
 TIMES = "\u00d7"
+MINUS = "\u2212"
 NBSP = "\u00a0"  # a number and its unit stay on one line
 JOINERS = "\u200c\u200d"  # format characters that letters of many scripts, and emoji, are made with
 WIDE = "mwMW@%�…"
@@ -121,3 +122,17 @@ def ratio(factor: float) -> str:
     if factor >= 10:
         return f"{factor:,.0f}"
     return f"{factor:.2f}" if factor >= 0.1 else f"{factor:.2g}"
+
+
+def signed(number: float, places: int | None = None) -> str:
+    """A difference, with its sign: +0.012."""
+    text = f"{number:+.3g}" if places is None else f"{number:+.{places}f}"
+    return ("0" if float(text) == 0 else text).replace("-", MINUS)
+
+
+def difference(change: Mapping[str, float], places: int | None = None) -> str:
+    """+0.012 (+0.004 to +0.020)."""
+    value, low, high = change["value"], change["low"], change["high"]
+    if places is None:
+        places = max(3, min(6, 2 - math.floor(math.log10(2 * (high - low))))) if high > low else 3
+    return f"{signed(value, places)} ({signed(low, places)} to {signed(high, places)})"

@@ -6,20 +6,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from funnel.reporting import tables, words
 from funnel.reporting.canvas import Chart
 from funnel.reporting.curves import calibration, roc
 from funnel.reporting.diagram import diagram
-from funnel.reporting.figures import count, counted, plain_percent
-from funnel.reporting.ink import css_variables, inline
+from funnel.reporting.figures import count, plain_percent
 from funnel.reporting.learning import learning_curves
 from funnel.reporting.parts import dots, lost
 from funnel.reporting.passage import passages
 from funnel.reporting.record import Probability, Record
 from funnel.reporting.tables import Table
+from funnel.reporting.template import render
 
 HELD = {"test": "test rows", "validation": "validation rows, held out of the training rows", "train": "training rows"}
 
@@ -135,10 +132,11 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     held = manifest.get("validation_rows")
     rows = f"{count(manifest.get('training_rows'))} training"
     rows += f", {count(held)} validation" if held else ""
-    rows += f", {count(record.splits['test']['rows'])} test" if "test" in record.splits else ""
+    rows += f", {count(record.splits['test']['rows'])} test" if "test" in record.splits and record.data is None else ""
     found = [
         ("data", f"{manifest.get('data', 'not noted')}{' (simulated)' if record.simulated else ''}"),
         ("rows", rows),
+        *([("judged on", f"{count(report['rows'])} {HELD[record.split or 'test']} of {record.data}")] if record.data else []),
         ("date", _date(manifest)),
         ("features", f"{len(record.schema.features)}"),
     ]
@@ -204,18 +202,5 @@ def _column(record: Record, place: int, name: str) -> Column:
 
 def html(found: Content) -> str:
     """The page as text."""
-    keys = {chart.name: f"c{number}" for number, chart in enumerate(found.charts(), start=1)}
-
-    def svg(chart: Chart) -> Markup:
-        # All of it is ours, or was escaped when the SVG was written.
-        return Markup(inline(chart.figure, keys[chart.name], chart.label))  # noqa: S704
-
-    environment = Environment(
-        loader=PackageLoader("funnel.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    light, dark = css_variables()
-    template = environment.get_template("page.html.j2")
-    return template.render(
-        content=found, record=found.record, report=found.record.report, svg=svg, light=light, dark=dark, counted=counted
-    )
+    version = found.record.manifest.get("versions", {}).get("funnel", "")
+    return render("page.html.j2", found.charts(), version, content=found, record=found.record, report=found.record.report)

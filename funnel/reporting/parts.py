@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, grid, gutter, labels, room
+from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, dot, grid, gutter, labels, room, undefined
 from funnel.reporting.figures import TIMES, cells, plain_percent, ratio, shorten
 from funnel.reporting.ink import LIGHT, STEPS
 from funnel.reporting.record import Probability
@@ -60,18 +60,9 @@ def _dots(panel: Axes, measure: str, figures: list[dict[str, Any]], whole: dict[
     for row, scores in enumerate(figures):
         value, interval = scores[measure], scores["intervals"].get(measure)
         if value is None:
-            panel.text(
-                0.5, row, "undefined", transform=panel.get_yaxis_transform(), ha="center", va="center", fontsize=SMALL,
-                color=LIGHT["muted"], bbox={"facecolor": LIGHT["paper"], "linewidth": 0, "pad": 0.8},
-            )  # fmt: skip
+            undefined(panel, row)
             continue
-        colour = LIGHT[_judged(measure, value, interval, reference)]
-        if interval is not None:
-            ends = [max(interval[0], low), min(interval[1], high)]
-            panel.plot(ends, [row, row], color=colour, linewidth=1.7, solid_capstyle="round", zorder=2)
-        # An arrow where it lies beyond the axis.
-        panel.plot([min(value, high)], [row], "o" if value <= high else ">", color=colour, markersize=4.6, clip_on=False,
-                   markeredgecolor=LIGHT["paper"], markeredgewidth=0.7, zorder=3)  # fmt: skip
+        dot(panel, row, value, interval, colour=_judged(measure, value, interval, reference), ends=(low, high))
     panel.set_xlim(low, high)
     panel.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
@@ -117,8 +108,8 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
     left, names = gutter([one["value"] for one in shown], 0.95)
     lines = _lines(on_the_way, 3.3)
     top = 0.5 + 0.2 * len(lines)
-    title = f"Where P({stage}) is lost, by {column}"
-    sheet = Sheet(top + ROW * len(shown) + 0.42, title, f"against all rows, step by step{_of(slices)}")
+    below = f"by {shorten(column, 18)}, against all rows, step by step{_of(slices)}"
+    sheet = Sheet(top + ROW * len(shown) + 0.42, f"Where P({stage}) is lost", below)
     _legend(sheet, lines, colours)
     panel = sheet.rows(left, top, sheet.width - left - 0.62, names, ROW)
     reach = max([0.1, *(_reach(one["lost"][stage]) for one in shown)]) * 1.06
@@ -133,7 +124,7 @@ def lost(place: int, column: str, stage: str, slices: list[dict[str, Any]]) -> C
     panel.set_xlim(-reach, reach)
     far = max([FACTORS[0], *(factor for factor in FACTORS if math.log(factor) <= reach)])
     panel.xaxis.set_major_locator(FixedLocator([-math.log(far), 0, math.log(far)]))
-    panel.xaxis.set_major_formatter(lambda value, _: f"{TIMES} {math.exp(value):.2g}")
+    panel.xaxis.set_major_formatter(lambda value, _: f"{TIMES} {round(math.exp(value), 4):g}")
     grid(panel, "x")
     labels(panel, "lost  ←   times the rate of all rows, log scale   →  gained")
     told = f"By {column}: how many times P({stage}) is that of all rows, and how much of it comes from each step."

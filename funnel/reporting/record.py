@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Record:
         splits: By split: the report, as `metrics.json` has it.
         manifest: Versions, seed, data, counts.
         health: What the doctor said; None where the fit kept nothing.
+        data: Where the rows are from that the figures are of, where they are others than those of the fit.
     """
 
     path: Path
@@ -60,6 +61,17 @@ class Record:
     splits: dict[str, Any]
     manifest: dict[str, Any]
     health: dict[str, Any] | None
+    data: str | None = None
+
+    def judged(self, split: str, report: dict[str, Any], data: str) -> Record:
+        """The same run with the figures of other rows.
+
+        Args:
+            split: Which rows of the data.
+            report: As `metrics.json` has it.
+            data: Where the rows are from.
+        """
+        return replace(self, splits={split: fit_to_show(report)}, data=shown(data))
 
     @property
     def split(self) -> str | None:
@@ -142,18 +154,18 @@ def _splits(where: Path, metrics: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> Any:
     try:
-        return _fit_to_show(json.loads(path.read_text(encoding="utf-8")))
+        return fit_to_show(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
 
 
-def _fit_to_show(value: Any) -> Any:
+def fit_to_show(value: Any) -> Any:
     """All texts of a tree, the keys among them."""
     match value:
         case dict():
-            return {shown(str(key)): _fit_to_show(inner) for key, inner in value.items()}
+            return {shown(str(key)): fit_to_show(inner) for key, inner in value.items()}
         case list():
-            return [_fit_to_show(inner) for inner in value]
+            return [fit_to_show(inner) for inner in value]
         case str():
             return shown(value)
     return value

@@ -202,3 +202,23 @@ def test_rows_of_one_group_that_say_the_same_make_an_interval_longer():
     grouped, loose = length(together, 300), length(alone, 1200)
     for figure in ("auc", "log_loss", "predicted_over_observed", "pr_auc"):
         assert grouped[figure] / loose[figure] == pytest.approx(2, rel=0.15), figure
+
+
+@pytest.mark.parametrize("kind", ["one positive", "one negative", "positives of one group"])
+def test_a_class_that_one_group_has_alone_gives_areas_no_interval(kind):
+    """It says where that one stands, and not where others would."""
+    random, n = np.random.default_rng(0), 200
+    clusters = np.arange(n, dtype=np.int32)
+    labels = np.zeros(n, bool)
+    labels[[50] if kind.startswith("one") else [50, 51, 52]] = True
+    clusters[[51, 52]] = 50
+    if kind == "one negative":
+        labels = ~labels
+    chances = random.permutation(np.linspace(0.1, 0.9, n)).astype(np.float32)
+    chances[50] = 0.31
+    logits = np.log(chances / (1 - chances)).astype(float)
+    (scores,) = with_intervals([measure("", "", Rows(labels, chances, logits, None, None, clusters), n)], n)
+    assert 0 < scores.auc < 1
+    assert "auc" not in scores.intervals
+    assert "pr_auc" not in scores.intervals
+    assert "log_loss" in scores.intervals

@@ -1,6 +1,7 @@
 """The page in a browser, on a phone and on a desk, by day and by night: nothing fails, is fetched, or sticks out."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from funnel.reporting.report import report
-from tests.reporting import made
+from funnel.reports import report
+from tests.reporting import compared, made
 
 BROWSER, DRIVER = (
     next(filter(None, map(shutil.which, names)), None) for names in (("chromium", "chromium-browser"), ("chromedriver",))
 )
 WIDTHS = (360, 1280)
+PAGES = ("two stages", "branches", "seven", "long names", "three runs", "two runs of branches")
 LONG = [{"name": "click_" + "w" * 94, "label": "c"}, {"name": "buy", "label": "b"}]
 SCHEMAS = {
     "two stages": (made.shipped("aliccp"), 0.15),
@@ -45,7 +47,11 @@ def browser() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     runs = {name: made.run(folder / name, schema, 2000, rate=rate, by=("tab",)) for name, (schema, rate) in SCHEMAS.items()}
-    return {name: report(run) for name, run in runs.items()}
+    written = {name: report(run) for name, run in runs.items()}
+    names = ["runs/2026-11-01", "run_" + "w" * 80, "third"]
+    written["three runs"] = compared.page(folder / "three", made.shipped("aliccp"), names, 0.15)
+    written["two runs of branches"] = compared.page(folder / "two", made.shipped("esm2"), ["a", "b"])
+    return written
 
 
 def show(browser: Any, page: Path, width: int, scheme: str = "light", media: str = "screen") -> None:
@@ -58,7 +64,7 @@ def show(browser: Any, page: Path, width: int, scheme: str = "light", media: str
     browser.get(page.as_uri())
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_fits_and_needs_nothing_else(browser: Any, pages: dict[str, Path], name: str, scheme: str, width: int) -> None:
@@ -72,7 +78,7 @@ def test_it_fits_and_needs_nothing_else(browser: Any, pages: dict[str, Path], na
     assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", PAGES)
 def test_letters_of_charts_can_be_read_on_a_phone_and_stay_inside(browser: Any, pages: dict[str, Path], name: str) -> None:
     show(browser, pages[name], 360)
     found = browser.execute_script(
@@ -135,3 +141,21 @@ def test_a_figure_is_that_of_the_run(browser: Any, pages: dict[str, Path]) -> No
     places = len(value.split(".")[1])
     assert value == f"{scores['auc']:.{places}f}"
     assert interval == f"{low:.{places}f} to {high:.{places}f}"
+
+
+def test_a_difference_is_that_of_the_comparison(browser: Any, pages: dict[str, Path]) -> None:
+    show(browser, pages["three runs"], 1280)
+    found = compared.comparison(made.shipped("aliccp"), ["a", "b", "c"], rate=0.15)
+    buy = next(one for one in found["probabilities"] if one["name"] == "buy_given_click")
+    cells = browser.execute_script(
+        """const rows = [...document.querySelectorAll('#of-buy_given_click tbody tr')];
+           const row = rows.find(row => row.querySelector('th').firstChild.textContent.trim() === 'AUC');
+           return [...row.querySelectorAll('td')].map(cell => cell.innerText);"""
+    )
+    assert len(cells) == 3
+    assert len(cells[0].split("\n")) == 2
+    for cell, change in zip(cells[1:], buy["changes"][1:], strict=True):
+        value, low, high = re.fullmatch(r"(\S+) \((\S+) to (\S+)\)", cell.split("\n")[2]).groups()
+        for text, number in ((value, change["auc"]["value"]), (low, change["auc"]["low"]), (high, change["auc"]["high"])):
+            places = len(text.split(".")[1])
+            assert text.replace("\N{MINUS SIGN}", "-") == f"{number:+.{places}f}"
