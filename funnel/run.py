@@ -161,9 +161,8 @@ class Run:
             for one in (self.schema, schema)
         )
         same = {name for name, feature in own.items() if theirs.get(name) == feature}
-        tables = {name: terms for name, terms in self.vocabulary.terms.items() if name in vocabulary_tables(schema)}
         scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
-        return Known(self.learnt.model_copy(update={"scales": scales}), Vocabulary(tables))
+        return Known(self.learnt.model_copy(update={"scales": scales}), self.vocabulary.only(vocabulary_tables(schema)))
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
