@@ -219,5 +219,5 @@ def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Pat
 
 
 def export(run: str | Path, out: str | Path) -> Path:
-    """Write a saved run as a SavedModel that takes raw values."""
+    """Write a saved run as a SavedModel that takes raw values: `DIR/3`, or the next version in `DIR`; gives its folder."""
     return load(run).export(out)

@@ -303,12 +303,20 @@ def predict(
 
 
 @app.command()
-def export(run: RunFolder, out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New folder.")]) -> None:
+def export(
+    run: RunFolder,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR[/VERSION]", help="New version: DIR/3, or the next one in DIR, from DIR/1.")
+    ],
+) -> None:
     """Write a SavedModel that takes raw values, and needs only TensorFlow."""
     _load_tensorflow()
     from funnel.api import export as export_
+    from funnel.serving.export import EXTRA, SIGNATURE_PAGE
 
-    print(f"{export_(run, out)}: a SavedModel with the vocabularies inside; its signature is serving_default")
+    written = export_(run, out)
+    print(f"{written}: a SavedModel with the vocabularies inside")
+    print(f"its signatures, with requests to send: {written / EXTRA / SIGNATURE_PAGE}")
 
 
 @app.command()

@@ -66,8 +66,7 @@ def test_saved_loaded_and_exported_it_says_the_same(run: Run, folder: Path, tmp_
     expected = run.predict(folder)
     for name in run_names(run):
         np.testing.assert_array_equal(again.predict(folder)[name], expected[name])
-    run.export(tmp_path / "export")
-    served = tf.saved_model.load(str(tmp_path / "export"))
+    served = tf.saved_model.load(str(run.export(tmp_path / "export")))
     assert run_names(run) <= set(served.signatures["serving_default"].structured_outputs)
 
 

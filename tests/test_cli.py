@@ -106,8 +106,15 @@ def test_a_fit_is_judged_predicts_and_exports(folder: Path, funnel: Callable[...
     assert funnel("predict", run, "--data", folder, "--out", folder / "p.csv", "--logits")[0] == 0
     assert pl.read_csv(folder / "p.csv").columns[3:] == ["click_logit", "buy_logit", "buy_given_click_logit"]
     assert funnel("predict", run, "--data", folder, "--out", folder / "p.json")[0] == 1
-    assert funnel("export", run, "--out", folder / "model")[0] == 0
-    assert (folder / "model" / "saved_model.pb").is_file()
+    for version in (1, 2):
+        code, out, _ = funnel("export", run, "--out", folder / "model")
+        assert code == 0
+        assert f"{folder / 'model' / str(version)}: a SavedModel" in out
+        assert (folder / "model" / str(version) / "saved_model.pb").is_file()
+        assert (folder / "model" / str(version) / "assets.extra" / "signature.md").is_file()
+    code, _, error = funnel("export", run, "--out", folder / "model" / "2")
+    assert code == 1
+    assert "is already there" in error
     code, _, error = funnel("fit", folder / "schema.yaml", "--data", folder, "--out", run)
     assert code == 1
     assert "is already there" in error

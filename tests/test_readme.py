@@ -34,7 +34,7 @@ def test_the_python_runs_as_it_stands(tmp_path: Path) -> None:
     (code,) = blocks(README, "python")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "serving" / "mine" / "saved_model.pb").is_file()
+    assert (tmp_path / "serving" / "mine" / "1" / "saved_model.pb").is_file()
 
 
 def test_every_command_is_named() -> None:

@@ -183,11 +183,12 @@ def raw_columns(data: dict[str, pl.DataFrame]) -> dict[str, list[object]]:
 def test_the_export_gives_the_same_numbers_in_a_process_with_only_tensorflow(run: Run, folder: Path, tmp_path: Path) -> None:
     data = {"facts": pl.read_parquet(folder / "test.parquet"), "user": pl.read_parquet(folder / "users.parquet")}
     data["facts"] = data["facts"].with_columns(item=pl.when(pl.col("hour") == 3).then(987_654).otherwise(pl.col("item")))
-    run.export(tmp_path / "model")
+    model = run.export(tmp_path / "model" / "7")
+    assert model == tmp_path / "model" / "7"
     with pytest.raises(funnel.RunError, match="is already there"):
-        run.export(tmp_path / "model")
+        run.export(model)
     (tmp_path / "rows.json").write_text(json.dumps(raw_columns(data)))
-    arguments = [str(tmp_path / name) for name in ("rows.json", "model", "answer.npz")]
+    arguments = [str(tmp_path / name) for name in ("rows.json", "model/7", "answer.npz")]
     done = subprocess.run(
         [sys.executable, "-I", "-c", CLEAN, *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
     )

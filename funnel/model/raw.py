@@ -83,27 +83,18 @@ class RawEncoder(tf.Module):
         return tf.where(text == "", MISSING, rows)
 
     def _bag(self, feature: Bag, key: str, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        values = batch[feature.name]
-        if isinstance(values, tf.RaggedTensor | tf.SparseTensor):
-            ids = _ragged(values)
-            text = _as_string(ids.flat_values)
-            kept = text != ""
-            lengths = tf.math.unsorted_segment_sum(tf.cast(kept, tf.int32), ids.value_rowids(), ids.nrows())
-        else:
-            text = _as_string(tf.convert_to_tensor(values))
-            kept = text != ""
-            lengths = tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
+        ids, lengths = _entries(batch[feature.name])
+        text = _as_string(ids)
+        # Found once for ids and weights: a mask each would be looked through each time.
+        place = tf.where(text != "")[:, 0]
         encoded = {
-            key: self._rows(feature.table_name, tf.boolean_mask(text, kept)),
+            key: self._rows(feature.table_name, tf.gather(text, place)),
             f"{key}/offsets": tf.concat([[0], tf.cumsum(lengths)], axis=0),
         }
         if feature.weighted:
             weights = batch[f"{feature.name}_weights"]
-            if isinstance(values, tf.RaggedTensor | tf.SparseTensor) or isinstance(weights, tf.RaggedTensor | tf.SparseTensor):
-                flat, kept = _ragged(weights).flat_values, tf.reshape(kept, [-1])
-            else:
-                flat = tf.convert_to_tensor(weights)
-            encoded[f"{key}/weights"] = tf.boolean_mask(tf.cast(flat, tf.float32), kept)
+            flat = _ragged(weights).flat_values if _is_listed(weights) else tf.reshape(weights, [-1])
+            encoded[f"{key}/weights"] = tf.gather(tf.cast(flat, tf.float32), place)
         return encoded
 
 
@@ -186,9 +177,20 @@ def _number(feature: Numeric, values: Any) -> tf.Tensor:
     return tf.where(tf.math.is_nan(numbers), tf.constant(float(fill.fill)), numbers) if isinstance(fill, Fill) else numbers
 
 
+def _is_listed(values: Any) -> bool:
+    return isinstance(values, tf.RaggedTensor | tf.SparseTensor)
+
+
 def _ragged(values: Any) -> tf.RaggedTensor:
-    if isinstance(values, tf.RaggedTensor):
-        return values
-    if isinstance(values, tf.SparseTensor):
-        return tf.RaggedTensor.from_sparse(values)
-    return tf.RaggedTensor.from_tensor(tf.convert_to_tensor(values))
+    return tf.RaggedTensor.from_sparse(values) if isinstance(values, tf.SparseTensor) else values
+
+
+def _entries(values: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """All entries of lists, [E], and how many of each row are ids: int32 [B]."""
+    if not _is_listed(values):
+        dense = tf.convert_to_tensor(values)
+        kept = _as_string(dense) != ""
+        return tf.reshape(dense, [-1]), tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
+    ragged = _ragged(values)
+    kept = _as_string(ragged.flat_values) != ""
+    return ragged.flat_values, tf.math.unsorted_segment_sum(tf.cast(kept, tf.int32), ragged.value_rowids(), ragged.nrows())

@@ -38,26 +38,25 @@ def _rows(value: Any) -> tf.Tensor:
     return tf.cast(value.nrows(), tf.int32) if isinstance(value, tf.RaggedTensor) else tf.shape(value)[0]
 
 
-def _refuse(bad_N: tf.Tensor, fields: Sequence[Field], reason: str, *shown: tf.Tensor) -> list[Any]:
-    """An operation that fails where one is bad, and names it. Plain, as one that is only run then costs more than it saves."""
-    names = tf.constant([field.name for field in fields])
-    return [
-        tf.raw_ops.Assert(condition=~tf.reduce_any(bad_N), data=[reason, tf.boolean_mask(names, bad_N), *shown], summarize=99)
-    ]
+def _refuse(bad_N: tf.Tensor, fields: Sequence[Field], reason: str, shown_N: tf.Tensor | None = None) -> list[Any]:
+    """An operation that fails where one is bad, and names it. Without a condition around what it says, which costs more."""
+    said = tf.constant([f" {field.name}" for field in fields])
+    if shown_N is not None:
+        said = tf.strings.join([said, tf.strings.as_string(shown_N)], separator=" ")
+    named = tf.strings.reduce_join(tf.where(bad_N, said, ""))
+    return [tf.raw_ops.Assert(condition=~tf.reduce_any(bad_N), data=[reason, named])]
 
 
 def _same_rows(fields: Sequence[Field], values: Values) -> list[Any]:
     rows_N = tf.stack([_rows(values[field.name]) for field in fields])
-    reason = f"inputs: got another number of rows than {fields[0].name} has, expected as many in each: input and rows:"
-    bad_N = rows_N != rows_N[0]
-    return _refuse(bad_N, fields, reason, tf.boolean_mask(rows_N, bad_N))
+    reason = f"inputs: got another number of rows than {fields[0].name} has, expected as many in each; input and rows:"
+    return _refuse(rows_N != rows_N[0], fields, reason, rows_N)
 
 
 def _one_row(fields: Sequence[Field], values: Values) -> list[Any]:
     rows_N = tf.stack([_rows(values[field.name]) for field in fields])
-    bad_N = rows_N != 1
-    reason = "inputs that are given once: got another number of rows, expected 1 in each: input and rows:"
-    return _refuse(bad_N, fields, reason, tf.boolean_mask(rows_N, bad_N))
+    reason = "inputs that are given once: got another number of rows, expected 1 in each; input and rows:"
+    return _refuse(rows_N != 1, fields, reason, rows_N)
 
 
 def _pairs(fields: Sequence[Field]) -> list[tuple[str, Field]]:
@@ -77,7 +76,7 @@ def _same_lengths(fields: Sequence[Field], values: Values) -> list[Any]:
             same.append(tf.reduce_all(one.row_splits == other.row_splits))
         else:
             same.append(tf.reduce_all(tf.shape(one) == tf.shape(other)))
-    reason = "weights: got another number than there are ids, expected one for each id: input:"
+    reason = "weights: got another number than there are ids, expected one for each id; input:"
     return _refuse(~tf.stack(same), [field for _, field in pairs], reason)
 
 
@@ -86,7 +85,7 @@ def _none_missing(fields: Sequence[Field], values: Values) -> list[Any]:
     if not required:
         return []
     lacking = [values[f.name] == "" if f.role == "id" else tf.math.is_nan(values[f.name]) for f in required]
-    reason = "inputs: got a missing value, expected none: the schema says `missing: error`, and no `serving_default`: input:"
+    reason = "inputs: got a missing value, expected none: the schema says `missing: error`, and no `serving_default`; input:"
     return _refuse(tf.stack([tf.reduce_any(missing_B) for missing_B in lacking]), required, reason)
 
 
@@ -94,10 +93,10 @@ def _finite(fields: Sequence[Field], values: Values) -> list[Any]:
     made: list[Any] = []
     if numbers := [field for field in fields if field.role == "number"]:
         bad_N = tf.stack([tf.reduce_any(tf.math.is_inf(values[field.name])) for field in numbers])
-        made += _refuse(bad_N, numbers, "numbers: got an infinite one, expected finite ones, or NaN where missing: input:")
+        made += _refuse(bad_N, numbers, "numbers: got an infinite one, expected finite ones, or NaN where missing; input:")
     if pairs := _pairs(fields):
         bad_N = tf.stack([tf.reduce_any(_bad(values[ids], values[field.name])) for ids, field in pairs])
-        made += _refuse(bad_N, [field for _, field in pairs], "weights: got NaN or infinity, expected finite numbers: input:")
+        made += _refuse(bad_N, [field for _, field in pairs], "weights: got NaN or infinity, expected finite numbers; input:")
     return made
 
 
