@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,9 +57,11 @@ class Predictor:
             batch = tiled_batch(own)
             if self._forward is None:
                 spec = {key: self._tf.TensorSpec([None, *array.shape[1:]], array.dtype) for key, array in batch.items()}
-                forward = partial(self.model.conditional, tables=self._tables)
-                self._forward = self._tf.function(forward, input_signature=[spec], autograph=False)
+                self._forward = self._tf.function(self._conditional, input_signature=[spec], autograph=False)
             yield self._forward(batch).numpy()[: min(batch_size, star.rows - begin)]
+
+    def _conditional(self, batch: Mapping[str, Any]) -> Any:
+        return self.model.conditional(batch, self._tables)
 
 
 def cumulative(model: FunnelModel, conditional: Floats) -> NDArray[np.float64]:

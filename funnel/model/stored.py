@@ -5,6 +5,7 @@ Shapes: R rows, D numbers per row, Q rows that are asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -37,7 +38,7 @@ class Tables(NamedTuple):
     """
 
     widths: tuple[Width, ...]
-    by_bottom: tuple[dict[str, Table], ...]
+    by_bottom: tuple[Mapping[str, Table], ...]
 
 
 class Float(tf.Module):

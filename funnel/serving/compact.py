@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Compact:
         return Tables(widths, tuple(moved))
 
 
-def compact(model: FunnelModel, vocabulary: Vocabulary, kind: str = "float32", min_count: int | None = None) -> Compact:
+def compact(model: FunnelModel, vocabulary: Vocabulary, kind: Kind = "float32", min_count: int | None = None) -> Compact:
     """A fitted model's tables for an export.
 
     Ids with too few training rows share the row of unknown ids. Rows of tables without a vocabulary all stay: which ids share a
@@ -102,7 +103,7 @@ def compact(model: FunnelModel, vocabulary: Vocabulary, kind: str = "float32", m
             places = {
                 str(old.dim): _places(old, new, wanted[str(old.dim)]) for old, new in zip(network.widths, widths, strict=True)
             }
-    return Compact(kind, min_count, _only(vocabulary, kept), sizes, tables, places)  # type: ignore[arg-type]
+    return Compact(kind, min_count, _only(vocabulary, kept), sizes, tables, places)
 
 
 def _kept(schema: FunnelSchema, vocabulary: Vocabulary, min_count: int | None) -> dict[str, NDArray[np.int64]]:
@@ -113,12 +114,10 @@ def _kept(schema: FunnelSchema, vocabulary: Vocabulary, min_count: int | None) -
         raise RunError(f"min_count: got {min_count}, expected 1 or more. Correct it.")
     tables = vocabulary_tables(schema)
     if not tables:
-        raise RunError(
-            f"min_count: got {min_count}, and no table with a vocabulary, expected one: hashed ids have no counts. Leave it out."
-        )
+        raise RunError(f"min_count: got {min_count}, and no table has a vocabulary: hashed ids have no counts. Leave it out.")
     if unknown := [table for table in tables if table not in vocabulary.counts]:
         raise RunError(
-            f"min_count: got {min_count}, but the run does not say how often the ids of {listed(unknown)} were seen: it, or the "
+            f"min_count: got {min_count}, but the run does not say how often ids of {listed(unknown)} were seen: it, or the "
             "run that it started from, is of an earlier version. Fit again, or export without it."
         )
     special = np.arange(FIRST)
@@ -145,16 +144,16 @@ def _places(old: Width, new: Width, rows: NDArray[np.int64]) -> NDArray[np.int32
     return found
 
 
-def _tables(variables: Mapping[str, object], rows: Mapping[str, NDArray[np.int64]], kind: str) -> dict[str, Float | Int8]:
+def _tables(variables: Mapping[str, Any], rows: Mapping[str, NDArray[np.int64]], kind: Kind) -> dict[str, Float | Int8]:
     found = {}
     for dim, wanted in rows.items():
         try:
-            found[dim] = stored(variables[dim], wanted, kind)  # type: ignore[arg-type]
+            found[dim] = stored(variables[dim], wanted, kind)
         except ValueError as error:
             raise RunError(f"tables: got {kind}, but a table of width {dim} {error}. Export it as float32.") from None
     return found
 
 
-def _sizes(dim: int, learnt: int, rows: int, kind: str, bottoms: int) -> Sizes:
+def _sizes(dim: int, learnt: int, rows: int, kind: Kind, bottoms: int) -> Sizes:
     number, row = BYTES[kind]
     return Sizes(dim, learnt, rows, 4 * dim * learnt * bottoms, (number * dim + row) * rows * bottoms)

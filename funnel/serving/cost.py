@@ -13,14 +13,13 @@ FORMAT = 1  # of export.json: the number that says its layout
 FIGURES = {"auc": "AUC", "log_loss": "log loss", "predicted_over_observed": "predicted / observed"}
 
 
-def described(compact: Compact, folder: Path, effect: Mapping[str, Any] | None, why: str | None) -> dict[str, Any]:
+def described(compact: Compact, folder: Path, effect: Mapping[str, Any] | str) -> dict[str, Any]:
     """The report, for JSON.
 
     Args:
         compact: The tables.
         folder: With the SavedModel.
-        effect: What smaller tables cost, as `funnel.evaluation.effect` has it.
-        why: Why that is not known.
+        effect: What smaller tables cost, as `funnel.evaluation.effect` has it; or why that is not known.
     """
     before = sum(one.learnt_bytes for one in compact.sizes.values())
     after = sum(one.bytes for one in compact.sizes.values())
@@ -36,8 +35,8 @@ def described(compact: Compact, folder: Path, effect: Mapping[str, Any] | None, 
             "vocabularies_on_disk": _on_disk(folder / "assets"),
         },
         "by_table": {table: asdict(one) for table, one in compact.sizes.items()},
-        "effect": effect,
-        "no_effect_because": why,
+        "effect": None if isinstance(effect, str) else effect,
+        "no_effect_because": effect if isinstance(effect, str) else None,
     }
 
 
@@ -46,7 +45,14 @@ def as_markdown(model: str, found: Mapping[str, Any]) -> str:
     sizes = found["bytes"]
     rows = [sum(one[key] for one in found["by_table"].values()) for key in ("learnt", "rows")]
     dropped = "" if found["min_count"] is None else f" Ids seen less often than {found['min_count']} times have no row."
-    lines = [f"# The tables of {model}", "", f"Stored as {found['tables']}.{dropped}", "", "| | as learnt | here |", "|---|---|---|"]
+    lines = [
+        f"# The tables of {model}",
+        "",
+        f"Stored as {found['tables']}.{dropped}",
+        "",
+        "| | as learnt | here |",
+        "|---|---|---|",
+    ]
     lines += [f"| rows | {rows[0]:,} | {rows[1]:,} |", f"| bytes | {sizes['tables_as_float32']:,} | {sizes['tables']:,} |", ""]
     if found["effect"] is None:
         return "\n".join([*lines, f"What that costs was not measured: {found['no_effect_because']}", ""])
