@@ -37,8 +37,8 @@ WAYS = {
 
 def drawn(rows: int) -> Any:
     """Rows with three stages whose probabilities are nearly right, as a report takes them."""
+    from funnel.evaluation.cumulative import cumulative
     from funnel.evaluation.outcomes import Names, Outcomes
-    from funnel.model.likelihood import cumulative_logits
     from funnel.schema.topology import Place
 
     random = np.random.default_rng(0)
@@ -59,8 +59,7 @@ def drawn(rows: int) -> Any:
             chances[given[stage]] = own
     names = Names("impression", STAGES, given, ("impression", *STAGES[:-1]), (Place(-1), Place(0), Place(1)))
     users = random.integers(0, USERS, rows, np.int32)
-    to_cumulative = partial(cumulative_logits, topology=names.topology)
-    return Outcomes(names, labels, logits, lambda block: to_cumulative(block).numpy(), chances, groups=users)
+    return Outcomes(names, labels, logits, partial(cumulative, names.topology), chances, groups=users)
 
 
 def ours(outcomes: Any, *, intervals: bool) -> None:

@@ -23,6 +23,7 @@ _WHERE = {
     "predict": "funnel.api",
     "prepare": "funnel.data.prepare",
     "report": "funnel.reports",
+    "verify": "funnel.verification.verify",
     "load_schema": "funnel.schema.reader",
     "simulate": "funnel.simulation",
     "tune_allocator": "funnel.training.process",

@@ -16,6 +16,7 @@ import typer
 from funnel.errors import FunnelError
 from funnel.report_screen import show_report
 from funnel.terminal import Screen, show_checkup, show_cost, show_store
+from funnel.verification_screen import show_verification
 
 if TYPE_CHECKING:
     from funnel.evaluation.report import Report
@@ -255,7 +256,7 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run; or several, to be compared to the first.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="A run; or several, to be compared to the first.")],
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option("--split", metavar="train|test", help="Which rows of the folder [test].")] = None,
     slices: Slices = None,
@@ -331,6 +332,33 @@ def export(
         show_cost(json.loads((written / EXTRA / COST_JSON).read_text(encoding="utf-8")))
         print(f"what the smaller tables cost: {written / EXTRA / COST_PAGE}")
     print(f"its signatures, with requests to send: {written / EXTRA / SIGNATURE_PAGE}")
+
+
+@app.command()
+def verify(
+    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `funnel export` wrote: a version, or their folder.")],
+    run: Annotated[Path, typer.Option("--run", metavar="RUN", help="The run that it is of.")],
+    data: DataFolder = None,
+    split: SplitName = "test",
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="How many rows, at most.")] = 100_000,
+    tolerance: Annotated[float, typer.Option(min=0, metavar="T", help="How large a difference may be.")] = 1e-6,
+    as_json: AsJson = False,
+) -> None:
+    """Send raw rows through an export, in a process with TensorFlow alone; the exit code is 1 where it differs from the run."""
+    rows_of = _split(split)
+    _load_tensorflow()
+    from funnel.verification.verify import verify as verify_
+
+    screen = Screen(quiet=as_json)
+    with screen:
+        found = verify_(export, run, data, rows_of, rows=rows, tolerance=tolerance, watch=screen.watch)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=1))
+    else:
+        print(f"{found.export} against {found.run}; data: {found.data}{_simulated(Path(found.data))}")
+        show_verification(found)
+    if not found.passed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from funnel.data.origin import Origin, Split, files_of, origin_of
 from funnel.data.sampling import is_sampled
-from funnel.errors import RunError, listed
+from funnel.errors import DataError, RunError, listed
 from funnel.evaluation.comparison import Comparison, compare_probabilities, compare_slices, compare_truth
+from funnel.evaluation.cumulative import cumulative
 from funnel.evaluation.gather import Gathered
 from funnel.evaluation.outcomes import Floats, Outcomes
-from funnel.evaluation.predict import columns, cumulative
+from funnel.evaluation.predict import columns
 from funnel.evaluation.slices import require_sliceable
 from funnel.evaluation.truth import read_truth
 from funnel.run import Run
@@ -99,11 +100,7 @@ def _require_same_files(names: Sequence[str], schemas: Sequence[FunnelSchema], o
     """Runs whose schemas name other files would predict other rows, in silence where these are as many."""
     if origin.root is None:
         return
-    head = f"{split} {FACTS} "
-    first, *others = (
-        {name: file["path"] for name, file in files_of(schema, {split: origin}).items() if name.startswith(head)}
-        for schema in schemas
-    )
+    first, *others = (_fact_files(name, schema, origin, split) for name, schema in zip(names, schemas, strict=True))
     for name, files in zip(names[1:], others, strict=True):
         if files != first:
             got, expected = (", ".join(sorted(Path(path).name for path in one.values())[:3]) for one in (files, first))
@@ -111,6 +108,15 @@ def _require_same_files(names: Sequence[str], schemas: Sequence[FunnelSchema], o
                 f"{name}: reads {got} in {origin}, expected {expected} as {names[0]} does: they would be of other rows. "
                 "Compare runs whose schemas name the same files of facts."
             )
+
+
+def _fact_files(name: str, schema: FunnelSchema, origin: Origin, split: Split) -> dict[str, str]:
+    head = f"{split} {FACTS} "
+    try:
+        files = files_of(schema, {split: origin})
+    except DataError as error:
+        raise RunError(f"{name}: {error}") from None
+    return {file: found["path"] for file, found in files.items() if file.startswith(head)}
 
 
 def _shared(schemas: Sequence[FunnelSchema]) -> set[str]:
@@ -157,16 +163,15 @@ def _as(first: Outcomes, run: Run, logits: NDArray[np.float32]) -> Outcomes:
     """The first run's rows as another run predicts them."""
     schema, names = run.schema, first.names
     chances = columns(run.model, logits)
-    to_cumulative = partial(cumulative, run.model)
+    to_cumulative = partial(cumulative, schema.topology)
     if (schema.stage_names, schema.topology) == (names.stages, names.topology):
         return replace(first, logits=logits, chances=chances, to_cumulative=to_cumulative)
     # Of another funnel: by name, with its own logits behind, which its cumulatives are made of.
-    place = [schema.stage_names.index(name) if name in schema.stage_names else -1 for name in names.stages]
+    place = {stage: schema.stage_names.index(name) for stage, name in enumerate(names.stages) if name in schema.stage_names}
     width = len(names.stages)
 
-    def by_name(block: Floats) -> Floats:
-        reached = to_cumulative(block[:, width:].astype(np.float64))
-        return np.where(np.array(place) >= 0, reached[:, place], np.nan)
+    def by_name(block: NDArray[Any], stage: int) -> Floats:
+        return to_cumulative(block[:, width:], place[stage])
 
     given = {name: stage for stage, name in enumerate(schema.conditional_names)}
     own = [given.get(name, 0) for name in names.conditionals]

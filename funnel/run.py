@@ -257,14 +257,17 @@ class Run:
         store = self.store(data, split, labels=False)
         found: dict[str, np.ndarray] = {}
         for star in store.shards(split).once():
-            conditional = self.logits(star)
-            made = columns(self.model, conditional)
-            made |= score_columns(self.schema, star, made) | (logit_columns(self.model, conditional) if logits else {})
-            for name, values in made.items():
+            for name, values in self.predictions(star, logits=logits).items():
                 if name not in found:
                     found[name] = np.full(store.manifest["splits"][split]["read"], np.nan, values.dtype)
                 found[name][star.position] = values
         return found
+
+    def predictions(self, star: Star, *, logits: bool = False) -> dict[str, np.ndarray]:
+        """What `predict` gives, of all facts of a star, in their order: each [rows]."""
+        conditional = self.logits(star)
+        made = columns(self.model, conditional)
+        return made | score_columns(self.schema, star, made) | (logit_columns(self.model, conditional) if logits else {})
 
     def export(
         self,

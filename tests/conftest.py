@@ -20,6 +20,19 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)  # pytes
 settings.load_profile("funnel")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --long`."""
+    parser.addoption("--long", action="store_true", help="run also what repeats in many more cases what other tests show")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is `long` runs where it is asked for."""
+    if not config.getoption("--long"):
+        chosen = [item for item in items if item.get_closest_marker("long") is None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
+
+
 @pytest.fixture
 def tree():
     """A valid declaration with every kind of part, as a mapping of its own for each test."""

@@ -119,6 +119,14 @@ def test_what_cannot_be_compared_is_refused(folder: Path, runs: dict[str, Path],
     library.fit(other, folder, out=tmp_path / "other")
     with pytest.raises(RunError, match=r"other: reads train.parquet in .*, expected test.parquet as first does"):
         library.compare([first, tmp_path / "other"], folder)
+    lacking = tree(
+        data=shop.tree()["data"] | {"dimensions": [{"name": "user", "key": "user_id", "format": "parquet", "files": "p*"}]}
+    )
+    people = shop.write(tmp_path / "people")
+    (people / "users.parquet").rename(people / "people.parquet")
+    library.fit(lacking, people, out=tmp_path / "lacking")
+    with pytest.raises(RunError, match=r"lacking: user: got no file for 'p\*' in .*have: .*'users.parquet'"):
+        library.compare([first, tmp_path / "lacking"], folder)
     renamed = tree(stages=[{"name": "tap", "label": "click"}], train={"batch_size": 128, "epochs": 1})
     library.fit(renamed, folder, out=tmp_path / "renamed")
     with pytest.raises(RunError, match=r"first: got no probability that the other runs have too.*they have: 'tap'"):

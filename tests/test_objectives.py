@@ -47,10 +47,20 @@ def rows_of(topology: str) -> tuple[dict[str, pl.DataFrame], Store]:
 
 
 PAIRS = [(kind, topology, True) for kind in KINDS for topology in TREES] + [(kind, "esm2", False) for kind in KINDS]
+# Each objective on a chain and where branches join, each topology with the default; the others: --long.
+FIRST = [
+    *((kind, topology, True) for kind in KINDS for topology in ("four", "esm2")),
+    ("esmm", "esm2", False),
+    ("dcmt", "esm2", False),
+]
+FIRST += [("esmm", topology, True) for topology in TREES]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "topology", "shared"), PAIRS)
+@pytest.mark.parametrize(
+    ("kind", "topology", "shared"),
+    [pair if pair in FIRST else pytest.param(*pair, marks=pytest.mark.long) for pair in PAIRS],
+)
 def test_it_trains_stays_consistent_and_comes_back(kind: str, topology: str, shared: bool, tmp_path: Path) -> None:
     data, store = rows_of(topology)
     schema = funnel.load_schema(

@@ -55,10 +55,13 @@ def wait_for(process: "subprocess.Popen[str]", out: Path, steps: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_ten_moments_it_ends_ten_times_with_the_same_weights(tmp_path: Path, folder: Path, whole: Run) -> None:
-    moments = random.Random(4)  # noqa: S311  # no secret
+@pytest.mark.parametrize(("seed", "times"), [(1, 2), pytest.param(4, 10, marks=pytest.mark.long)])
+def test_killed_at_any_moment_it_ends_every_time_with_the_same_weights(
+    tmp_path: Path, folder: Path, whole: Run, seed: int, times: int
+) -> None:
+    moments = random.Random(seed)  # noqa: S311  # no secret
     gone_on = 0
-    for number in range(10):
+    for number in range(times):
         out, killed = tmp_path / f"run-{number}", moments.randint(1, whole.manifest["steps"])
         process = begun(command(folder, out))
         wait_for(process, out, killed)
@@ -71,7 +74,7 @@ def test_killed_at_ten_moments_it_ends_ten_times_with_the_same_weights(tmp_path:
         assert same(funnel.load(out), whole)
         assert funnel.load(out).metrics == whole.metrics
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith((out.name, f".{out.name}"))] == [out.name]
-    assert gone_on == 10
+    assert gone_on == times
 
 
 DOOMED = {

@@ -99,7 +99,7 @@ ODD = [
         chain(2),
         {**PARQUET, "train": "20??/*/*.parquet"},
         [
-            {"name": "from", "source": "sender", "column": "id", "kind": "categorical"},
+            {"name": "sent_by", "source": "sender", "column": "id", "kind": "categorical"},
             {"name": "to", "source": "receiver", "column": "id", "kind": "numeric"},
             {"name": "when", "column": "time", "kind": "numeric"},
             {"name": "b", "kind": "bag", "weighted": True, "weights": "w", "missing": "error"},

@@ -12,12 +12,10 @@ from funnel.ablation.rows import Rows
 from funnel.data.stand_ins import is_answered, is_answered_inside, stand_ins
 from funnel.evaluation.bootstrap import pooled
 from funnel.evaluation.influence import auc_influence, calibration_influence
-from funnel.model.likelihood import cumulative_logits
 from funnel.schema.funnel_schema import FunnelSchema
 
 Floats = NDArray[np.float64]
 Measure = Literal["AUC", "pred/obs", "pred/true"]
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,15 +84,6 @@ def outcomes_of(
     place = schema.topology[stage]
     judged = is_answered_inside(rows.labels, stage, place) if conditional else is_answered(rows.labels, stage, place)
     return rows.labels[judged, stage].astype(np.float64), judged
-
-
-def cumulative_of(schema: FunnelSchema, conditional: NDArray[Any]) -> Floats:
-    """Cumulative logits of conditional ones, a block of rows after the other: float64 [rows, stages]."""
-    found = np.empty(conditional.shape, np.float64)
-    for begin in range(0, len(conditional), BLOCK):
-        block = np.asarray(conditional[begin : begin + BLOCK], np.float64)
-        found[begin : begin + BLOCK] = cumulative_logits(block, schema.topology)
-    return found
 
 
 def score(

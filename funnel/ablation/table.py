@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.ablation.columns import Column, columns_of, cumulative_of, score
+from funnel.ablation.columns import Column, columns_of, score
 from funnel.ablation.folder import Folder
 from funnel.ablation.rows import Rows
 from funnel.ablation.variants import PAPER, Variant, title_of
 from funnel.data.progress import Progress
 from funnel.evaluation.bootstrap import RESAMPLES, paired_intervals
+from funnel.evaluation.cumulative import all_cumulative
 from funnel.evaluation.report import without_nan
 from funnel.schema.funnel_schema import FunnelSchema
 
@@ -184,7 +185,7 @@ def make_table(
             watch(Progress("judging", v * len(seeds) + s, len(variants) * len(seeds), "fits"))
             found[v].append(folder.metrics(variant.name, seed) or {})
             conditional = folder.logits(variant.name, seed, rows.shape)
-            cumulative = cumulative_of(schema, conditional)
+            cumulative = all_cumulative(schema.topology, conditional)
             for c, column in enumerate(columns):
                 values[c, v, s], influences[c, v, s] = score(column, schema, rows, conditional, cumulative)
     compared = [_cells(values[c], influences[c]) for c in range(len(columns))]

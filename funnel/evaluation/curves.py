@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from funnel.evaluation.binned import Bins
 from funnel.evaluation.ranked import Ranked
 
 POINTS = 201
@@ -47,43 +47,37 @@ class Curves:
     calibration: tuple[Bin, ...]
 
 
-def curves_of(ranked: Ranked, weights: NDArray[np.float64] | None, bins: int) -> Curves:
-    """The curves of rows in their order."""
-    return Curves(_roc(ranked), _calibration(ranked, weights, bins))
+def curves_of(ranked: Ranked, bins: Bins) -> Curves:
+    """The curves of rows in their order, and in bins."""
+    return Curves(_roc(ranked), _calibration(bins))
 
 
 def _roc(ranked: Ranked) -> tuple[tuple[float, float], ...]:
     if not ranked.two_classes:
         return ()
-    positive, rows = (one[::-1] for one in ranked.above)  # from the greatest score on
-    true = np.concatenate(([0.0], positive / ranked.positives))
-    false = np.concatenate(([0.0], (rows - positive) / ranked.negatives))
-    wanted = np.searchsorted(true + false, np.linspace(0, 2, POINTS)).clip(max=len(true) - 1)
-    kept = np.unique(np.concatenate(([0], wanted, [len(true) - 1])))[: POINTS - 1]
-    kept = np.append(kept[kept < len(true) - 1], len(true) - 1)
-    points = np.clip(np.column_stack((false[kept], true[kept])), 0.0, 1.0)
+    wanted = np.linspace(0, 2, POINTS)[1:-1]  # sums of both shares
+    found = np.empty([len(wanted), 2])
+    for runs in ranked.parts():
+        positive, rows = (one[::-1] for one in runs.at_least)  # from the greatest score on
+        points = np.column_stack(((rows - positive) / ranked.negatives, positive / ranked.positives))
+        kept = np.searchsorted(points.sum(axis=1), wanted)
+        here = kept < len(points)
+        found[here] = points[kept[here]]  # those that a part of greater scores reaches, it takes over
+    points = np.unique(np.clip(np.concatenate(([[0, 0]], found, [[1, 1]])), 0.0, 1.0), axis=0)
     return tuple((float(x), float(y)) for x, y in points)
 
 
-def _calibration(ranked: Ranked, weights: NDArray[np.float64] | None, bins: int) -> tuple[Bin, ...]:
-    if not ranked.positives + ranked.negatives > 0:
-        return ()
-    which = ranked.bins(bins)
-    mass = ranked.positive + ranked.negative
-    rows, positives = (np.bincount(which, weights=one, minlength=bins) for one in (mass, ranked.positive))
-    predicted = np.bincount(which, weights=mass * ranked.scores.astype(np.float64), minlength=bins)
-    squares = rows
-    if weights is not None:
-        squares = np.bincount(which, weights=np.add.reduceat(weights[ranked.order] ** 2, ranked.starts), minlength=bins)
+def _calibration(bins: Bins) -> tuple[Bin, ...]:
+    found = zip(bins.mass, bins.predicted, bins.positive, bins.squares, strict=True)
     return tuple(
         Bin(
-            float(rows[b]),
-            float(predicted[b] / rows[b]),
-            float(positives[b] / rows[b]),
-            *wilson(float(positives[b] / rows[b]), float(rows[b] ** 2 / squares[b])),
+            float(mass),
+            float(predicted / mass),
+            float(positive / mass),
+            *wilson(float(positive / mass), float(mass**2 / squares)),
         )
-        for b in range(bins)
-        if rows[b] > 0
+        for mass, predicted, positive, squares in found
+        if mass > 0
     )
 
 

@@ -14,9 +14,10 @@ from funnel.data.sampling import keep_rates
 from funnel.data.star import Star
 from funnel.errors import DataError
 from funnel.evaluation.bootstrap import clusters_of
+from funnel.evaluation.cumulative import cumulative
 from funnel.evaluation.metrics import numbered
 from funnel.evaluation.outcomes import Outcomes, names_of
-from funnel.evaluation.predict import columns, cumulative
+from funnel.evaluation.predict import columns
 from funnel.evaluation.slices import column_of
 from funnel.model.funnel_model import FunnelModel
 
@@ -80,7 +81,7 @@ def gather(
         names=names_of(schema),
         labels=label,
         logits=np.concatenate(conditional),
-        to_cumulative=partial(cumulative, model),
+        to_cumulative=partial(cumulative, schema.topology),
         chances={name: np.concatenate(parts) for name, parts in chances.items()},
         weights=1 / keep_rates(schema, label) if sampled else None,
         groups=group,

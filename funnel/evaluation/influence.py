@@ -11,12 +11,12 @@ label is drawn with the chance q.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from funnel.evaluation.ranked import Ranked
+from funnel.evaluation.ranked import Ranked, Runs
 
 Floats = NDArray[np.float64]
 
@@ -41,14 +41,12 @@ def auc_influence(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | Non
         ValueError: Shapes differ, or values are not as described.
     """
     label, score, weight = _checked(labels, scores, weights)
-    ranked = Ranked.of(label, score, weight)
+    ranked = Ranked.of(label, score, weight, np.arange(score.size, dtype=np.int32))
     influence = np.zeros(score.size)
     if not ranked.two_classes:
         return math.nan, influence
-    of_positive, of_negative = area_influence(ranked)
-    of_label = label[ranked.order]
-    mixed = of_label * ranked.by_row(of_positive) + (1 - of_label) * ranked.by_row(of_negative)
-    influence[ranked.order] = weight[ranked.order] * mixed
+    for runs, of_positive, of_negative in area_influence(ranked):
+        influence[ranked.marked(runs)] = ranked.of_rows(runs, of_positive, of_negative)
     return ranked.area, influence
 
 
@@ -76,46 +74,44 @@ def calibration_influence(
     return ratio, weight * (probability - ratio * label) / observed
 
 
-# Of a positive and of a negative row of weight 1 in each run: float64 [runs] both. There are two classes.
+# Of a positive and of a negative row of weight 1 in each run, part by part: the runs, and float64 [runs] both. There are two
+# classes.
+
+ByClass = tuple[Runs, Floats, Floats]
 
 
-def area_influence(ranked: Ranked) -> tuple[Floats, Floats]:
+def area_influence(ranked: Ranked) -> Iterator[ByClass]:
     """On the AUC: what the row's share of its own class wins, less what is won on average."""
-    return (ranked.beaten - ranked.area) / ranked.positives, (ranked.lost_to - ranked.area) / ranked.negatives
+    area, positives, negatives = ranked.area, ranked.positives, ranked.negatives
+    for runs in ranked.parts():
+        yield runs, (ranked.beaten(runs) - area) / positives, (ranked.lost_to(runs) - area) / negatives
 
 
-def precision_influence(ranked: Ranked) -> tuple[Floats, Floats]:
+def precision_influence(ranked: Ranked) -> Iterator[ByClass]:
     """On the average precision: a row moves its own share, if it is a positive, and the precision at every lower score."""
-    positive, rows = ranked.above
-    precision = np.divide(positive, rows, out=np.zeros_like(rows), where=rows > 0)
-    per_row = np.divide(ranked.positive, rows, out=np.zeros_like(rows), where=rows > 0)
-    total = ranked.positives
-    lifted = np.cumsum(per_row * (1 - precision))
-    lowered = np.cumsum(per_row * precision)
-    return (precision - ranked.average_precision + lifted) / total, -lowered / total
+    average, total = ranked.average_precision, ranked.positives
+    lifted = lowered = 0.0  # up to here
+    for runs in ranked.parts():
+        precision, (_, rows) = runs.precision, runs.at_least
+        per_row = np.divide(runs.positive, rows, out=np.zeros_like(rows), where=rows > 0)
+        lifts = lifted + np.cumsum(per_row * (1 - precision))
+        lowers = lowered + np.cumsum(per_row * precision)
+        lifted, lowered = float(lifts[-1]), float(lowers[-1])
+        yield runs, (precision - average + lifts) / total, -lowers / total
 
 
-def gap_influence(ranked: Ranked, gaps: Floats, bins: int) -> tuple[Floats, Floats]:
+def gap_influence(ranked: Ranked, gaps: Floats) -> Iterator[ByClass]:
     """On the expected calibration error, the bins being what they are.
 
     Args:
         ranked: The rows, by probability.
         gaps: By bin: predicted less observed positives.
-        bins: How many.
     """
-    total = ranked.positives + ranked.negatives
+    total = ranked.total
     error = float(np.abs(gaps).sum() / total)
-    side = np.sign(gaps)[ranked.bins(bins)]
-    chance = ranked.scores.astype(np.float64)
-    return (side * (chance - 1) - error) / total, (side * chance - error) / total
-
-
-def mean_influence(values: NDArray[Any], weights: Floats | None, mean: float) -> Floats:
-    """On a weighted mean, of each row: float64 [n]."""
-    gaps = values - mean
-    if weights is None:
-        return gaps / len(values)
-    return np.where(weights > 0, weights * gaps, 0.0) / weights.sum()
+    for runs in ranked.parts():
+        side = np.sign(gaps)[ranked.bins(runs, len(gaps))]
+        yield runs, (side * (runs.scores - 1) - error) / total, (side * runs.scores - error) / total
 
 
 def _checked(labels: ArrayLike, values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

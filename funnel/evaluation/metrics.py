@@ -7,12 +7,16 @@ Weights say how many rows a row stands for: 1 where there are none given, while 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from funnel.evaluation.ranked import Ranked, group_areas
+from funnel.evaluation.binned import Bins
+from funnel.evaluation.cumulative import softplus
+from funnel.evaluation.grouped import group_areas
+from funnel.evaluation.ranked import Ranked
 
 Floats = NDArray[np.float64]
 
@@ -57,8 +61,7 @@ def group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weights: 
     positive, score, weight = _rows(labels, scores, "scores", weights)
     _require_shape(keys, "groups", score.shape)
     given = None if weights is None else weight
-    numbers = numbered(keys)
-    _, areas, impressions = group_areas(Ranked.of(positive, score, given), positive, numbers, given)
+    _, areas, impressions = group_areas(positive, score, numbered(keys), given)
     return weighted_mean(areas, impressions), len(areas)
 
 
@@ -90,13 +93,13 @@ def auc_standard_error(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike 
     counts = [int(np.count_nonzero(weight[of_class])) for of_class in (rows, ~rows)]
     if min(counts) < 2:
         return math.nan
-    ranked = Ranked.of(rows, score, weight)
-    squares = Ranked.of(rows, score, weight**2)
-    variances = (
-        _variance_of_mean(ranked.beaten, ranked.positive, squares.positive, counts[0]),
-        _variance_of_mean(ranked.lost_to, ranked.negative, squares.negative, counts[1]),
+    ranked, squares = Ranked.of(rows, score, weight), Ranked.of(rows, score, weight**2)
+    both = list(zip(ranked.parts(), squares.parts(), strict=True))
+    of_positive, of_negative = (
+        [(ranked.beaten(runs), runs.positive, square.positive) for runs, square in both],
+        [(ranked.lost_to(runs), runs.negative, square.negative) for runs, square in both],
     )
-    return math.sqrt(sum(variances))
+    return math.sqrt(_variance_of_mean(of_positive, counts[0]) + _variance_of_mean(of_negative, counts[1]))
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -140,7 +143,7 @@ def log_loss_from_logits(labels: ArrayLike, logits: ArrayLike, weights: ArrayLik
 
 def surprise(positive: NDArray[np.bool_], logits: Floats) -> Floats:
     """-log P(label) of each row, in nats: float64 [n]."""
-    return np.logaddexp(0.0, np.where(positive, -logits, logits))
+    return softplus(np.where(positive, -logits, logits))
 
 
 def normalized_entropy(labels: ArrayLike, logits: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -203,17 +206,7 @@ def expected_calibration_error(
     """
     if bins < 1:
         raise ValueError(f"got {bins} bins, expected at least 1.")
-    ranked = _ranked(labels, probabilities, "probabilities", weights)
-    total = ranked.positives + ranked.negatives
-    return float(np.abs(calibration_gaps(ranked, bins)).sum() / total) if total > 0 else math.nan
-
-
-def calibration_gaps(ranked: Ranked, bins: int) -> Floats:
-    """By bin of equal mass: predicted less observed positives: float64 [bins]."""
-    chances = ranked.scores.astype(np.float64)
-    return np.bincount(
-        ranked.bins(bins), weights=ranked.negative * chances - ranked.positive * (1 - chances), minlength=bins
-    ).astype(np.float64, copy=False)
+    return Bins.of(_ranked(labels, probabilities, "probabilities", weights), bins).error
 
 
 def _ranked(labels: ArrayLike, values: ArrayLike, name: str, weights: ArrayLike | None) -> Ranked:
@@ -264,7 +257,8 @@ def weighted_mean(values: NDArray[Any], weights: Floats | None) -> float:
     return float(np.sum(values[used] * weights[used]) / np.sum(weights[used])) if used.any() else math.nan
 
 
-def _variance_of_mean(values: Floats, weights: Floats, squares: Floats, rows: int) -> float:
+def _variance_of_mean(parts: Sequence[tuple[Floats, Floats, Floats]], rows: int) -> float:
     """The variance of a weighted mean of independent rows, by run: its value, weight and the sum of its squared weights."""
+    values, weights, squares = (np.concatenate(column) for column in zip(*parts, strict=True))
     gaps = (values - weighted_mean(values, weights)) ** 2
     return float(np.sum(squares * gaps) / weights.sum() ** 2 * rows / (rows - 1))

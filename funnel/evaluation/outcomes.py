@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.stand_ins import is_answered, is_answered_inside, stand_ins
+from funnel.evaluation.cumulative import Cumulative, ToCumulative
 from funnel.evaluation.metrics import weighted_mean
-from funnel.evaluation.scores import Rows
+from funnel.evaluation.rows import Rows
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Topology
 
 Floats = NDArray[np.float64]
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Outcomes:
         names: What is what.
         labels: 0, 1, or UNKNOWN: uint8 [rows, stages].
         logits: Of the conditionals: [rows, stages].
-        to_cumulative: Makes cumulative logits of conditional ones: float64 [n, stages] both.
+        to_cumulative: Makes a stage's cumulative logits, float64 [n], of `logits` of some rows, [n, stages], and the stage.
         chances: Every probability by name, as `predict` gives it: float32 [rows].
         weights: How many rows each stands for: float64 [rows]; None counts each once.
         groups: Whose each row is: int32 [rows] of at least 0; None where no groups are declared.
@@ -61,7 +61,7 @@ class Outcomes:
     names: Names
     labels: NDArray[np.uint8]
     logits: NDArray[Any]
-    to_cumulative: Callable[[Floats], Floats]
+    to_cumulative: ToCumulative
     chances: Mapping[str, NDArray[np.float32]]
     weights: Floats | None = None
     groups: NDArray[np.int32] | None = None
@@ -105,7 +105,7 @@ class Outcomes:
         """What a cumulative is judged on: the rows whose label is known, which stand for the others, too."""
         known = is_answered(self.labels, stage, self.names.topology[stage])
         weights = stand_ins(self.labels, stage, self.names.topology, self.weights)
-        return self._rows(stage, known, self._cumulative(stage), self.chances[self.names.stages[stage]], weights)
+        return self._rows(stage, known, None, self.chances[self.names.stages[stage]], weights)
 
     def rates(self, stage: int) -> tuple[float, float]:
         """The share of all rows that reached a stage, and that which is predicted."""
@@ -116,17 +116,16 @@ class Outcomes:
         return observed, weighted_mean(self.chances[self.names.stages[stage]], self.weights)
 
     def _rows(
-        self, stage: int, used: NDArray[np.bool_], logits: NDArray[Any], chances: NDArray[np.float32], weights: Floats | None
+        self,
+        stage: int,
+        used: NDArray[np.bool_],
+        logits: NDArray[Any] | None,
+        chances: NDArray[np.float32],
+        weights: Floats | None,
     ) -> Rows:
         # A view where all are: most columns are long.
         kept: Any = slice(None) if used.all() else used
         weights, groups, clusters = (None if one is None else one[kept] for one in (weights, self.groups, self.clusters))
         label = self.labels[kept, stage] == 1
-        return Rows(label, chances[kept], logits[kept].astype(np.float64, copy=False), weights, groups, clusters)
-
-    def _cumulative(self, stage: int) -> Floats:
-        found = np.empty(self.rows)
-        for begin in range(0, self.rows, BLOCK):
-            block = self.logits[begin : begin + BLOCK].astype(np.float64)
-            found[begin : begin + BLOCK] = self.to_cumulative(block)[:, stage]
-        return found
+        column = Cumulative(self.logits[kept], stage, self.to_cumulative) if logits is None else logits[kept]
+        return Rows(label, chances[kept], column, weights, groups, clusters)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from funnel.data.batches import in_order
 from funnel.data.star import Star
 from funnel.errors import DivergedError, SchemaError
+from funnel.evaluation.cumulative import all_cumulative
 from funnel.evaluation.tiles import tiled, tiled_batch
 from funnel.model.funnel_model import FunnelModel, named
-from funnel.model.likelihood import cumulative_logits, probabilities
+from funnel.model.likelihood import probabilities
 from funnel.model.stored import Tables
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.scores import Functions
@@ -64,12 +65,6 @@ class Predictor:
         return self.model.conditional(batch, self._tables)
 
 
-def cumulative(model: FunnelModel, conditional: Floats) -> NDArray[np.float64]:
-    """Cumulative logits, in float64, of conditional ones: [rows, stages]."""
-    exact = tiled(conditional.astype(np.float64))
-    return np.asarray(cumulative_logits(exact, model.schema.topology))[: len(conditional)]
-
-
 def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
     """Every probability by name, from conditional logits [rows, stages]: float32 [rows]."""
     given, reached = (array.numpy()[: len(conditional)] for array in probabilities(tiled(conditional), model.schema.topology))
@@ -116,7 +111,7 @@ def logit_columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
     schema = model.schema
     probability = {*schema.stage_names, *schema.conditional_names}
     found: dict[str, Floats] = {}
-    reached = cumulative(model, conditional)
+    reached = all_cumulative(schema.topology, conditional)
     for position, (stage, given) in enumerate(zip(schema.stage_names, schema.conditional_names, strict=True)):
         found[f"{stage}{LOGIT}"] = reached[:, position]
         if given != stage:

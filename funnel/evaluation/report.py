@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from funnel.evaluation.curves import Curves, curves_of
 from funnel.evaluation.intervals import LEVEL
 from funnel.evaluation.outcomes import Outcomes
-from funnel.evaluation.scores import BINS, Measured, Scores, measure, with_intervals
+from funnel.evaluation.scores import Measured, Scores, measure, with_intervals
 from funnel.evaluation.slices import Cut
 from funnel.evaluation.steps import Loss, Step, losses, steps
 from funnel.evaluation.truth import Truth, against_truth
@@ -275,7 +275,7 @@ def _measured(outcomes: Outcomes, clusters: int, *, curves: bool) -> tuple[ByKin
             rows = outcomes.all(stage) if kind == "cumulative" else outcomes.given(stage)
             one = measure(title, space, rows, clusters)
             if curves and one.ranked is not None:
-                drawn[kind][name] = curves_of(one.ranked, rows.weights, BINS)
+                drawn[kind][name] = curves_of(one.ranked, one.bins)
             found[kind][name] = one.without_order()
     return found, drawn
 

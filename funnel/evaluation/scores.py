@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from funnel.evaluation.binned import Bins
 from funnel.evaluation.bootstrap import pooled, widening
-from funnel.evaluation.influence import area_influence, gap_influence, mean_influence, precision_influence
+from funnel.evaluation.grouped import group_areas
+from funnel.evaluation.influence import ByClass, area_influence, gap_influence, precision_influence
 from funnel.evaluation.intervals import LEVEL, Estimate, Interval, intervals
-from funnel.evaluation.metrics import calibration_gaps, surprise, weighted_mean
-from funnel.evaluation.ranked import Ranked, group_areas
+from funnel.evaluation.metrics import weighted_mean
+from funnel.evaluation.ranked import Ranked
+from funnel.evaluation.rows import Rows
+from funnel.evaluation.totals import Totals
 
 Floats = NDArray[np.float64]
 
@@ -58,27 +62,6 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What one probability is judged on: arrays of [n].
-
-    Attributes:
-        labels: bool.
-        chances: The probabilities, as `predict` gives them: float32.
-        logits: Those behind them: float64.
-        weights: How many rows each stands for: float64; None is 1 each.
-        groups: Whose each row is: int32 of at least 0; None where no groups are declared.
-        clusters: What the bootstrap draws together: int32 of at least 0; None for no intervals.
-    """
-
-    labels: NDArray[np.bool_]
-    chances: NDArray[np.float32]
-    logits: Floats
-    weights: Floats | None = None
-    groups: NDArray[np.int32] | None = None
-    clusters: NDArray[np.int32] | None = None
-
-
-@dataclass(frozen=True)
 class Measured:
     """Scores whose intervals are still to be found, and what these are found from.
 
@@ -86,54 +69,61 @@ class Measured:
         scores: Without intervals.
         estimates: By figure: what the bootstrap needs.
         ranked: The rows in their order; None where they are no longer needed.
+        bins: They in bins of equal mass.
     """
 
     scores: Scores
     estimates: dict[str, Estimate]
     ranked: Ranked | None
+    bins: Bins
 
     def without_order(self) -> Measured:
         """The same, which no longer holds what is as long as the rows."""
         return replace(self, ranked=None)
 
 
-def measure(name: str, space: str, rows: Rows, clusters: int = 0) -> Measured:
+def measure(name: str, space: str, rows: Rows, clusters: int | None = None) -> Measured:
     """Every figure of one probability.
 
     Args:
         name: The probability.
         space: What the rows are called.
         rows: The rows.
-        clusters: How many there are, of all rows.
+        clusters: How many there are, of all rows. Default: up to the greatest of these.
     """
-    ranked = Ranked.of(rows.labels, rows.chances, rows.weights)
-    total = ranked.positives + ranked.negatives
-    estimates: dict[str, Estimate] = {}
-    pool = None if rows.clusters is None else _Pool(rows, ranked, clusters)
-    if pool is not None and ranked.two_classes:
-        _ranking(rows, ranked, pool, estimates)
-    group_auc, groups = _group_auc(rows, ranked, pool, estimates)
-    gaps = calibration_gaps(ranked, BINS) if total > 0 else np.zeros(BINS)
-    error = float(np.abs(gaps).sum() / total) if total > 0 else math.nan
-    if pool is not None and total > 0:
-        estimates["calibration_error"] = Estimate(error, pool.by_class(*gap_influence(ranked, gaps, BINS)), "size")
-    loss, entropy = _losses(rows, pool, estimates)
+    if clusters is None:
+        clusters = 0 if rows.clusters is None else int(rows.clusters.max(initial=-1)) + 1
+    group_auc, groups, of_groups = _group_auc(rows, clusters)
+    ranked = Ranked.of(rows.labels, rows.chances, rows.weights, rows.clusters)
+    bins, totals = Bins.of(ranked, BINS), Totals.of(rows, clusters)
+    loss, of_loss = totals.loss.over(totals.weight)
+    ratio, of_ratio = totals.chance.over(totals.label)
+    entropy, of_entropy = _normalized(totals)
     scores = Scores(
         name=name,
         space=space,
         rows=len(rows.labels),
-        positives=int(np.count_nonzero(rows.labels)),
+        positives=round(totals.positives.total),
         auc=ranked.area,
         group_auc=group_auc,
         groups=groups,
         pr_auc=ranked.average_precision,
         log_loss=loss,
         normalized_entropy=entropy,
-        predicted_over_observed=_calibration(rows, ranked, pool, estimates),
-        calibration_error=error,
-        calibration_error_by_chance=_by_chance(rows, ranked) if total > 0 else math.nan,
+        predicted_over_observed=ratio,
+        calibration_error=bins.error,
+        calibration_error_by_chance=bins.error_by_chance,
     )
-    return Measured(scores, estimates, ranked)
+    estimates: dict[str, Estimate] = {}
+    if rows.clusters is not None:
+        estimates |= _of_order(ranked, bins, totals, clusters)
+        if group_auc is not None:
+            estimates["group_auc"] = Estimate(group_auc, of_groups, "share", groups or 0)
+        estimates["log_loss"] = Estimate(loss, of_loss, "ratio")
+        estimates["normalized_entropy"] = Estimate(entropy, of_entropy, "ratio")
+        estimates["predicted_over_observed"] = Estimate(ratio, of_ratio, "ratio")
+    known = {figure: one for figure, one in estimates.items() if math.isfinite(one.value)}
+    return Measured(scores, known, ranked, bins)
 
 
 def with_intervals(measured: Sequence[Measured], clusters: int) -> Iterator[Scores]:
@@ -145,108 +135,60 @@ def with_intervals(measured: Sequence[Measured], clusters: int) -> Iterator[Scor
         yield replace(one.scores, intervals=known)
 
 
-class _Pool:
-    """Adds the influences of rows up by cluster."""
+def _of_order(ranked: Ranked, bins: Bins, totals: Totals, clusters: int) -> dict[str, Estimate]:
+    """The figures that are about an order, and how they vary.
 
-    def __init__(self, rows: Rows, ranked: Ranked, count: int) -> None:
-        if rows.clusters is None:
-            raise ValueError("got rows without clusters, expected some.")
-        self._clusters, self._ranked, self._count = rows.clusters, ranked, count
-        self._ordered = rows.clusters[ranked.order]
-        self._labels = rows.labels[ranked.order]
-        self._weights = None if rows.weights is None else rows.weights[ranked.order]
-        self.positives = int(np.count_nonzero(rows.labels))
-
-    def by_row(self, influence: Floats) -> Floats:
-        """Of influences along the rows: float64 [clusters]."""
-        return pooled(influence, self._clusters, self._count)
-
-    def by_class(self, of_positive: Floats, of_negative: Floats) -> Floats:
-        """Of influences of a positive and a negative row of each run: float64 [clusters]."""
-        influence = np.where(self._labels, self._ranked.by_row(of_positive), self._ranked.by_row(of_negative))
-        if self._weights is not None:
-            influence *= self._weights
-        return pooled(influence, self._ordered, self._count)
-
-    def independent(self, rows: NDArray[np.bool_]) -> int:
-        """How many clusters some rows are of: those of uneven size count for fewer even ones (Kish, 1965)."""
-        sizes = np.bincount(self._clusters[rows]).astype(np.float64)
-        return round(sizes.sum() ** 2 / (sizes**2).sum())
-
-    def of_groups(self, groups: NDArray[np.int32], names: NDArray[np.int64], influence: Floats) -> Floats:
-        """Of the influence of some groups, each of which lies in one cluster."""
-        cluster = np.zeros(int(groups.max(initial=-1)) + 1, np.int32)
-        cluster[groups] = self._clusters
-        return pooled(influence, cluster[names], self._count)
-
-
-def _ranking(rows: Rows, ranked: Ranked, pool: _Pool, estimates: dict[str, Estimate]) -> None:
-    """How the areas vary; nothing where a class is of one cluster: how much others would differ from it, nothing tells."""
-    independent = pool.independent(rows.labels), pool.independent(~rows.labels)
+    Those of areas are not known where a class is of one cluster: how much others would differ from it, nothing tells.
+    """
+    if not ranked.total > 0:
+        return {}
+    of_error = _pooled(ranked, gap_influence(ranked, bins.gaps), clusters)
+    found = {"calibration_error": Estimate(bins.error, of_error, "size")}
+    if not ranked.two_classes:
+        return found
+    negatives = totals.rows.less(totals.positives)
+    independent = totals.positives.independent, negatives.independent
     if min(independent) < 2 and ranked.area not in (0, 1):
-        return
-    of_positive, of_negative = area_influence(ranked)
-    shares = [widening(max(2, count), LEVEL) for count in independent]
-    least = min(len(rows.labels) - pool.positives, pool.positives)
-    estimates["auc"] = Estimate(ranked.area, pool.by_class(of_positive * shares[0], of_negative * shares[1]), "share", least)
-    precision = pool.by_class(*precision_influence(ranked))
-    estimates["pr_auc"] = Estimate(ranked.average_precision, precision, "share")
+        return found
+    wider = [widening(max(2, count), LEVEL) for count in independent]
+    least = round(min(totals.positives.total, negatives.total))
+    found["auc"] = Estimate(ranked.area, _pooled(ranked, area_influence(ranked), clusters, wider), "share", least)
+    found["pr_auc"] = Estimate(ranked.average_precision, _pooled(ranked, precision_influence(ranked), clusters), "share")
+    return found
 
 
-def _group_auc(
-    rows: Rows, ranked: Ranked, pool: _Pool | None, estimates: dict[str, Estimate]
-) -> tuple[float | None, int | None]:
+def _pooled(ranked: Ranked, influence: Iterable[ByClass], clusters: int, times: Sequence[float] = (1.0, 1.0)) -> Floats:
+    """Influences, those of positives and of negatives so many times, added up by cluster: float64 [clusters]."""
+    found = np.zeros(clusters)
+    for runs, of_positive, of_negative in influence:
+        of_rows = ranked.of_rows(runs, times[0] * of_positive, times[1] * of_negative)
+        found += pooled(of_rows, ranked.marked(runs), clusters)
+    return found
+
+
+def _group_auc(rows: Rows, clusters: int) -> tuple[float | None, int | None, Floats]:
+    """GAUC, how many groups it counts, and each cluster's influence on it."""
+    influence = np.zeros(clusters)
     if rows.groups is None:
-        return None, None
-    names, areas, mass = group_areas(ranked, rows.labels, rows.groups, rows.weights)
-    if not len(names):
-        return math.nan, 0
+        return None, None, influence
+    names, areas, mass = group_areas(rows.labels, rows.chances, rows.groups, rows.weights)
     mean = weighted_mean(areas, mass)
-    if pool is not None:
-        influence = mass / mass.sum() * (areas - mean)
-        estimates["group_auc"] = Estimate(mean, pool.of_groups(rows.groups, names, influence), "share", len(names))
-    return mean, len(names)
+    if rows.clusters is not None and len(names):
+        # Each group lies in one cluster.
+        cluster = np.zeros(int(rows.groups.max()) + 1, np.int32)
+        cluster[rows.groups] = rows.clusters
+        influence = pooled(mass / mass.sum() * (areas - mean), cluster[names], clusters)
+    return mean, len(names), influence
 
 
-def _losses(rows: Rows, pool: _Pool | None, estimates: dict[str, Estimate]) -> tuple[float, float]:
-    """Log loss, and the same over the entropy of the observed rate."""
-    losses = surprise(rows.labels, rows.logits)
-    loss = weighted_mean(losses, rows.weights)
-    label = rows.labels
-    rate = weighted_mean(label, rows.weights)
-    if pool is not None and math.isfinite(loss):
-        of_loss = pool.by_row(mean_influence(losses, rows.weights, loss))
-        estimates["log_loss"] = Estimate(loss, of_loss, "ratio")
+def _normalized(totals: Totals) -> tuple[float, Floats]:
+    """Log loss over the entropy of the observed rate, and each cluster's influence on it; NaN where the rate is 0 or 1."""
+    loss, of_loss = totals.loss.over(totals.weight)
+    rate, of_rate = totals.label.over(totals.weight)
     if not 0 < rate < 1:
-        return loss, math.nan
+        return math.nan, of_loss
     entropy = -rate * math.log(rate) - (1 - rate) * math.log1p(-rate)
-    if "log_loss" in estimates and pool is not None:
-        of_rate = pool.by_row(mean_influence(label, rows.weights, rate)) * math.log((1 - rate) / rate)
-        estimates["normalized_entropy"] = Estimate(loss / entropy, (of_loss - loss / entropy * of_rate) / entropy, "ratio")
-    return loss, loss / entropy
-
-
-def _calibration(rows: Rows, ranked: Ranked, pool: _Pool | None, estimates: dict[str, Estimate]) -> float:
-    observed = ranked.positives
-    if not observed > 0:
-        return math.nan
-    chances = rows.chances.astype(np.float64)
-    if rows.weights is not None:
-        chances *= rows.weights
-    ratio = float(chances.sum()) / observed
-    if pool is not None:
-        chances -= ratio * (rows.labels if rows.weights is None else rows.labels * rows.weights)
-        estimates["predicted_over_observed"] = Estimate(ratio, pool.by_row(chances / observed), "ratio")
-    return ratio
-
-
-def _by_chance(rows: Rows, ranked: Ranked) -> float:
-    """The mean of the calibration error were every probability true: by bin, the mean size of a normal deviation."""
-    chances = ranked.scores.astype(np.float64)
-    variance = chances * (1 - chances)
-    if rows.weights is None:
-        squares = (ranked.positive + ranked.negative).astype(np.float64)
-    else:
-        squares = np.add.reduceat(rows.weights[ranked.order] ** 2, ranked.starts)
-    by_bin = np.bincount(ranked.bins(BINS), weights=squares * variance)
-    return float(np.sqrt(by_bin * 2 / math.pi).sum() / (ranked.positives + ranked.negatives))
+    ratio = loss / entropy
+    if not math.isfinite(ratio):
+        return ratio, of_loss
+    return ratio, (of_loss - ratio * math.log((1 - rate) / rate) * of_rate) / entropy

@@ -5,13 +5,13 @@ Shapes: Q unique rows, D numbers per row, E entries of lookups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from funnel.model._keras import keras, tf
 from funnel.model.optimizers import gather_rows
 from funnel.model.stored import Table
-from funnel.schema.layout import SIZES, Width
+from funnel.schema.layout import ONCE, SIZES, Lookup, Width
 from funnel.schema.learnt import FIRST
 
 INIT_ROWS = 1 << 15  # first values are drawn for so many rows at a time: a table is never there twice
@@ -93,8 +93,15 @@ class Embeddings(keras.layers.Layer):
             sums = weighted_sums(rows_QD, batch[width.entries_key], batch[width.weights_key], tf.add_n(counts))
             for (source, lookups), part in zip(width.lookups.items(), tf.split(sums, counts), strict=True):
                 if lookups:
-                    found.setdefault(source, []).append(tf.reshape(part, [-1, len(lookups) * width.dim]))
+                    pooled = _repeated(tf.reshape(part, [-1, len(lookups), width.dim]), lookups, batch)
+                    found.setdefault(source, []).append(tf.reshape(pooled, [-1, len(lookups) * width.dim]))
         return found
+
+
+def _repeated(sums_NLD: tf.Tensor, lookups: Sequence[Lookup], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The sums of L lookups, those whose list is that of all rows taken from the first row."""
+    once_L = [f"{lookup.key}{ONCE}" in batch for lookup in lookups]
+    return tf.where(tf.constant(once_L)[:, tf.newaxis], sums_NLD[:1], sums_NLD) if any(once_L) else sums_NLD
 
 
 class _Gathered:

@@ -7,11 +7,13 @@ models, and of a user's own `tf.data`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from funnel.model._keras import tf
 from funnel.schema.features import Bag, Categorical, Cross, Fill, Input, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.layout import ONCE
 from funnel.schema.learnt import CROSS_SEPARATOR, FIRST, MISSING, OOV, buckets_of, vocabulary_tables
 
 Terms = Mapping[str, Sequence[str] | str]  # by table: the ids in order, or the path of a file with one a line
@@ -41,7 +43,7 @@ class RawEncoder(tf.Module):
         Args:
             batch: As above.
             once: Features that have one row, which is that of all facts; not all features. A dimension that has no others is
-                one row; of the rest the row is repeated.
+                one row; of the rest the row is repeated, but for lists, which the network repeats once they are pooled.
 
         Raises:
             ValueError: A feature is missing from the batch.
@@ -117,9 +119,11 @@ class _Rows:
             return found
         if not isinstance(feature, Bag):
             return {key: tf.repeat(found[key], self.facts)}
-        length = found[f"{key}/offsets"][1]
-        tiled = {name: tf.tile(array, [self.facts]) for name, array in found.items() if not name.endswith("/offsets")}
-        return tiled | {f"{key}/offsets": tf.range(self.facts + 1) * length}
+        # A list is pooled for the first row alone, and its sum then repeated; without rows, its entries are nobody's.
+        count = found[f"{key}/offsets"][1] * tf.minimum(self.facts, 1)
+        entries = {name: array[:count] for name, array in found.items() if not name.endswith("/offsets")}
+        offsets = tf.concat([[0], tf.fill([self.facts], count)], axis=0)
+        return entries | {f"{key}/offsets": offsets, f"{key}{ONCE}": tf.constant(True)}
 
     def of_cross(self, cross: Cross, part: str, text: tf.Tensor) -> tf.Tensor:
         """A part of a cross, with as many rows as the cross has."""
@@ -146,7 +150,10 @@ def raw_names(schema: FunnelSchema) -> list[str]:
 
 
 def _lookup(terms: Sequence[str] | str) -> tf.lookup.StaticHashTable:
-    if isinstance(terms, str):
+    if not (Path(terms).stat().st_size if isinstance(terms, str) else len(terms)):
+        # All ids are rare. TensorFlow has no empty tables: this one says of a line break, too, that it is unknown.
+        initializer = tf.lookup.KeyValueTensorInitializer(["\n"], tf.constant([OOV - FIRST], tf.int64))
+    elif isinstance(terms, str):
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
         initializer = tf.lookup.TextFileInitializer(terms, tf.string, whole, tf.int64, line)
     else:

@@ -20,6 +20,7 @@ KINDS: tuple[Kind, ...] = ("float32", "float16", "int8")
 BLOCK = 1 << 18  # rows that are read at a time: a table is never there twice as float32
 STEPS = 127  # of an int8, to either side of 0
 LARGEST = float(np.finfo(np.float16).max)
+MOST = {"float32": float(np.finfo(np.float32).max), "float16": LARGEST, "int8": LARGEST * STEPS}
 
 
 class Table(Protocol):
@@ -110,10 +111,9 @@ def stored(table: Any, rows_R: NDArray[np.int64], kind: Kind) -> Float | Int8:
     for begin in range(0, shape[0], BLOCK):
         part = slice(begin, begin + BLOCK)
         numbers = gather_rows(table, tf.constant(rows_R[part])).numpy()
-        most = LARGEST * {"float16": 1, "int8": STEPS}.get(kind, np.inf)
         # Written so that NaN is refused, too.
-        if not (np.abs(numbers) <= most).all():
-            raise ValueError(f"holds numbers that are none, or beyond {most:.3g}, expected such as {kind} can hold")
+        if not (np.abs(numbers) <= MOST[kind]).all():
+            raise ValueError(f"holds numbers that are none, or beyond {MOST[kind]:.3g}, expected such as {kind} can hold")
         if kind == "int8":
             values[part], scales[part] = rounded(numbers)
         else:

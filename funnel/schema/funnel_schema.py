@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from keyword import iskeyword
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -257,6 +258,12 @@ def _check_unused_tables(schema: FunnelSchema) -> None:
 def _check_inputs(schema: FunnelSchema) -> None:
     names = {feature.name for feature in schema.features}
     for position, feature in enumerate(schema.features):
+        if not isinstance(feature, Cross) and (feature.name == "self" or iskeyword(feature.name)):
+            # TensorFlow makes arguments of Python functions of them.
+            message = (
+                f"{feature.name!r} cannot be an input of a SavedModel, expected another name. Rename it, and say its `column`."
+            )
+            raise problem(("features", position, "name"), message)
         if isinstance(feature, Bag) and feature.weighted and f"{feature.name}_weights" in names:
             message = f"its weights are the input {feature.name}_weights, which is a feature's name too. Rename one."
             raise problem(("features", position, "name"), message)

@@ -17,6 +17,7 @@ from funnel.serving.inputs import Field
 from funnel.serving.module import Serving
 from funnel.serving.page import as_dict, as_markdown
 from funnel.serving.signatures import signatures_of
+from funnel.serving.warmup import FILE, write_warmup
 
 EXTRA = "assets.extra"  # where SavedModels keep what is no part of the graph
 SIGNATURE_JSON, SIGNATURE_PAGE = "signature.json", "signature.md"
@@ -24,7 +25,7 @@ COST_JSON, COST_PAGE = "export.json", "export.md"
 
 
 def export(model: FunnelModel, compact: Compact, out: Path, fields: Sequence[Field], effect: Mapping[str, Any] | str) -> None:
-    """Write a SavedModel, and in its `assets.extra` `signature.json` and `.md`, `export.json` and `.md`.
+    """Write a SavedModel, and in its `assets.extra` the pages of its signatures and tables, and requests to warm up with.
 
     Args:
         model: The fitted model.
@@ -45,3 +46,4 @@ def export(model: FunnelModel, compact: Compact, out: Path, fields: Sequence[Fie
     found = cost.described(compact, out, effect)
     (out / EXTRA / COST_JSON).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / EXTRA / COST_PAGE).write_text(cost.as_markdown(model.schema.name, found), encoding="utf-8")
+    write_warmup(out / EXTRA / FILE, model.schema.name, fields, list(module.functions))

@@ -23,6 +23,7 @@ TENSORS = Functions(
     {"min": tf.minimum, "max": tf.maximum},
 )
 EXAMPLES = "examples"  # the signature that parses, and its input
+RANK = "rank"  # the signature that has the user's inputs once
 
 
 class Serving(tf.Module):
@@ -69,7 +70,7 @@ class Serving(tf.Module):
         self.functions = {"serving_default": self.predict, "predict": self.predict, EXAMPLES: self.examples}
         if schema.given_once:
             self.rank = tf.function(rank, input_signature=[specs(fields)], autograph=False)
-            self.functions["rank"] = self.rank
+            self.functions[RANK] = self.rank
 
 
 def specs(fields: Sequence[Field]) -> dict[str, Any]:

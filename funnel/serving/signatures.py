@@ -9,7 +9,7 @@ from typing import Any
 from funnel.model._keras import tf
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.serving.inputs import SHOWN, Field
-from funnel.serving.module import EXAMPLES
+from funnel.serving.module import EXAMPLES, RANK
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def signatures_of(schema: FunnelSchema, fields: Sequence[Field]) -> tuple[Signat
     if schema.given_once:
         found.append(
             Signature(
-                "rank",
+                RANK,
                 "Inputs of the user and the moment once, and those of each candidate. What is given once is worked on once.",
                 tuple(_described(field, "1" if field.once else "candidates") for field in fields),
                 _outputs(schema, "candidates"),

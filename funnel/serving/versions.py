@@ -25,8 +25,16 @@ def version_folder(path: Path) -> Path:
         _require_no_model(path.parent)
         return path
     _require_no_model(path)
-    taken = [int(one.name) for one in path.iterdir() if one.name.isascii() and one.name.isdecimal()] if path.is_dir() else []
-    return path / str(max(taken, default=0) + 1)
+    return path / str(max((int(one.name) for one in _versions(path)), default=0) + 1)
+
+
+def newest_version(path: Path) -> Path | None:
+    """The version in a folder that is served: that of the greatest number; None where there is none."""
+    return max(_versions(path), key=lambda one: int(one.name), default=None)
+
+
+def _versions(path: Path) -> list[Path]:
+    return [one for one in path.iterdir() if one.name.isascii() and one.name.isdecimal()] if path.is_dir() else []
 
 
 def _require_no_model(folder: Path) -> None:

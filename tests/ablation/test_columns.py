@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from funnel.ablation.columns import columns_of, cumulative_of, score
+from funnel.ablation.columns import columns_of, score
 from funnel.ablation.rows import Rows
 from funnel.data.labels import UNKNOWN
 from funnel.data.stand_ins import stand_ins
+from funnel.evaluation.cumulative import all_cumulative
 from funnel.evaluation.metrics import auc, predicted_over_observed
 from funnel.schema.reader import load_schema
 from tests import shop
@@ -56,7 +57,7 @@ def test_the_columns_and_what_each_is_about() -> None:
 @pytest.mark.parametrize("unknown", [False, True])
 def test_scores_are_those_of_the_metrics_on_the_rows_that_are_known(weights, unknown) -> None:
     rows, logits = made(unknown=unknown, weights=weights)
-    cumulative = cumulative_of(SCHEMA, logits)
+    cumulative = all_cumulative(SCHEMA.topology, logits)
     np.testing.assert_allclose(sigmoid(cumulative[:, 1]), sigmoid(logits[:, 0]) * sigmoid(logits[:, 1]), rtol=1e-12)
     known = rows.labels[:, 1] != UNKNOWN
     clicked = known & (rows.labels[:, 0] == 1)
@@ -81,7 +82,7 @@ def test_scores_are_those_of_the_metrics_on_the_rows_that_are_known(weights, unk
 
 def test_against_the_truth_each_row_is_a_positive_and_a_negative() -> None:
     rows, logits = made(truth=True)
-    cumulative = cumulative_of(SCHEMA, logits)
+    cumulative = all_cumulative(SCHEMA.topology, logits)
     area, ratio = (score(column, SCHEMA, rows, logits, cumulative)[0] for column in columns_of(SCHEMA, rows)[6:])
     q, z = rows.truth[:, 1], logits[:, 1].astype(np.float64)
     both = np.concatenate([np.ones(400), np.zeros(400)]), np.concatenate([z, z]), np.concatenate([q, 1 - q])
@@ -92,7 +93,9 @@ def test_against_the_truth_each_row_is_a_positive_and_a_negative() -> None:
 def test_a_stage_without_positives_is_undefined() -> None:
     rows, logits = made()
     rows.labels[:, 1] = 0
-    found = [score(column, SCHEMA, rows, logits, cumulative_of(SCHEMA, logits)) for column in columns_of(SCHEMA, rows)]
+    found = [
+        score(column, SCHEMA, rows, logits, all_cumulative(SCHEMA.topology, logits)) for column in columns_of(SCHEMA, rows)
+    ]
     assert [np.isnan(value) for value, _ in found] == [False, False, True, True, True, True]
     assert not np.any([influence for _, influence in found[2:]])
 
@@ -100,7 +103,7 @@ def test_a_stage_without_positives_is_undefined() -> None:
 def test_clusters_add_up() -> None:
     rows, logits = made()
     grouped = Rows(rows.labels, (np.arange(400) % 7).astype(np.int32), grouped=True, weights=None, truth=None)
-    cumulative = cumulative_of(SCHEMA, logits)
+    cumulative = all_cumulative(SCHEMA.topology, logits)
     for column in columns_of(SCHEMA, rows):
         each, together = (score(column, SCHEMA, one, logits, cumulative)[1] for one in (rows, grouped))
         np.testing.assert_allclose(together, [each[k::7].sum() for k in range(7)], atol=1e-12)

@@ -84,7 +84,7 @@ def fits_or_steps(out: Path) -> int:
     return 100 * len(list(out.glob("fits/*/seed-?/metrics.json"))) + max(steps, default=0)
 
 
-@pytest.mark.parametrize("moment", [3, 209, 310])
+@pytest.mark.parametrize("moment", [209, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 310))])
 def test_killed_in_the_middle_the_same_command_comes_to_the_same(folder: Path, tmp_path: Path, moment: int) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(command(folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -100,6 +100,7 @@ def test_killed_in_the_middle_the_same_command_comes_to_the_same(folder: Path, t
     assert not leftovers(out)
 
 
+FIRST = ("as a fit ends, before it is kept", "before the table")  # the others: --long
 DOOMED = {
     "as a fit ends, before it is kept": """
 from funnel.ablation.folder import Folder
@@ -140,7 +141,7 @@ Figure.savefig = doomed
 }
 
 
-@pytest.mark.parametrize("doom", DOOMED)
+@pytest.mark.parametrize("doom", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in DOOMED])
 def test_killed_at_the_worst_moments(folder: Path, tmp_path: Path, doom: str) -> None:
     out = tmp_path / "out"
     code = f"import os, signal\n{DOOMED[doom]}\n{MAIN}"

@@ -21,9 +21,9 @@ FIGURES = {
 }  # fmt: skip
 
 
-def to_cumulative(block):
+def to_cumulative(block, stage):
     """Chains, the plain way."""
-    chance = np.cumprod(1 / (1 + np.exp(-block)), axis=1)
+    chance = np.prod(1 / (1 + np.exp(-block[:, : stage + 1].astype(np.float64))), axis=1)
     return np.log(chance) - np.log1p(-chance)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
+from funnel.evaluation.binned import Bins
 from funnel.evaluation.curves import POINTS, curves_of, wilson
 from funnel.evaluation.ranked import Ranked
 
@@ -18,11 +19,16 @@ def drawn(seed, n, weights=False):
     return labels, chances, random.choice([1.0, 2.0], n) if weights else None
 
 
+def drawn_of(labels, chances, weight=None):
+    ranked = Ranked.of(labels, chances, weight)
+    return curves_of(ranked, Bins.of(ranked, 20))
+
+
 @pytest.mark.parametrize("weights", [False, True])
 @pytest.mark.parametrize("n", [2, 3, 100, 5000])
 def test_the_roc_holds_points_of_the_whole_curve(n, weights):
     labels, chances, weight = drawn(n, n, weights)
-    found = np.array(curves_of(Ranked.of(labels, chances, weight), weight, 20).roc)
+    found = np.array(drawn_of(labels, chances, weight).roc)
     false, true, _ = roc_curve(labels, chances, sample_weight=weight, drop_intermediate=False)
     whole = np.column_stack((false, true))
     assert len(found) <= POINTS
@@ -38,7 +44,7 @@ def test_the_roc_holds_points_of_the_whole_curve(n, weights):
 @given(st.integers(0, 999), st.integers(2, 300), st.booleans())
 def test_bins_add_up_to_the_whole(seed, n, weights):
     labels, chances, weight = drawn(seed, n, weights)
-    bins = curves_of(Ranked.of(labels, chances, weight), weight, 20).calibration
+    bins = drawn_of(labels, chances, weight).calibration
     mass = np.ones(n) if weight is None else weight
     assert sum(one.rows for one in bins) == pytest.approx(mass.sum())
     assert sum(one.rows * one.observed for one in bins) == pytest.approx(mass @ labels)
@@ -60,8 +66,8 @@ def test_wilsons_interval_is_where_the_rate_is_two_errors_away():
 
 def test_rows_without_both_classes_have_no_roc():
     chances = np.array([0.1, 0.2], np.float32)
-    found = curves_of(Ranked.of(np.zeros(2, bool), chances), None, 20)
+    found = drawn_of(np.zeros(2, bool), chances)
     assert found.roc == ()
     assert [one.observed for one in found.calibration] == [0, 0]
-    nothing = curves_of(Ranked.of(np.zeros(0, bool), np.zeros(0, np.float32)), None, 20)
+    nothing = drawn_of(np.zeros(0, bool), np.zeros(0, np.float32))
     assert (nothing.roc, nothing.calibration) == ((), ())

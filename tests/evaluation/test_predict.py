@@ -19,7 +19,7 @@ import funnel
 from funnel.data.columns import take
 from funnel.data.prepare import prepare
 from funnel.data.star import Star
-from funnel.evaluation.predict import Predictor, columns, cumulative, logit_columns
+from funnel.evaluation.predict import Predictor, columns, logit_columns
 from funnel.fitting import model_of
 from funnel.model.funnel_model import FunnelModel
 from funnel.schema.funnel_schema import FACTS
@@ -121,7 +121,6 @@ def test_probabilities_and_cumulative_logits_are_the_same_wherever_rows_are_cut(
     stages = len(model.schema.stages)
     logits = np.random.default_rng(seed).normal(scale=5, size=[count, stages]).astype(np.float32)
     halves = [logits[:cut], logits[cut:]]
-    np.testing.assert_array_equal(np.concatenate([cumulative(model, half) for half in halves]), cumulative(model, logits))
     for of in (columns, logit_columns):
         apart = [of(model, half) for half in halves]
         for column, values in of(model, logits).items():

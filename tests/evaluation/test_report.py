@@ -27,7 +27,7 @@ def outcomes(labels, logits, *, groups=None, weights=None, clusters=None):
     by_name = dict(zip([*NAMES, *CONDITIONALS], np.concatenate([chances, chances], axis=1).T, strict=True))
     label = np.array(labels, np.uint8).reshape(-1, 3)
     given = None if groups is None else numbered(np.asarray(groups))
-    return Outcomes(names, label, logits, lambda block: block, by_name, weights, given, clusters)
+    return Outcomes(names, label, logits, lambda block, stage: block[:, stage], by_name, weights, given, clusters)
 
 
 def judged(labels, logits, **others):

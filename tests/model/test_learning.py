@@ -54,7 +54,12 @@ def tree(network: dict[str, Any], stages: list[tuple[str, str | None]] | None = 
 
 @pytest.mark.parametrize(
     ("network", "stages"),
-    [("prelu towers", None), ("a body, then linear towers", None), ("body and towers", "chain"), ("prelu towers", "tree")],
+    [
+        ("prelu towers", None),
+        ("prelu towers", "tree"),
+        pytest.param("a body, then linear towers", None, marks=pytest.mark.long),
+        pytest.param("body and towers", "chain", marks=pytest.mark.long),
+    ],
 )
 def test_after_fifty_steps_all_weights_and_losses_are_those_of_the_plain_network(network: str, stages: str | None) -> None:
     schema = funnel.load_schema(tree(NETWORKS[network], FOUR[stages] if stages else None))

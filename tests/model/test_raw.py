@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,13 @@ def joined() -> dict[str, Any]:
     }
 
 
+BAGS = (("facts", "seen"), ("user", "liked"))
+
+
+def name_of(key: str) -> str:
+    return key.split("/")[1]
+
+
 def as_numbers(star: dict[str, tf.Tensor]) -> dict[str, list[Any]]:
     """None for NaN, which equals nothing."""
     return {key: [None if one != one else one for one in value.numpy().tolist()] for key, value in star.items()}  # noqa: PLR0124
@@ -104,11 +112,18 @@ def test_what_is_given_once_means_what_it_means_in_each_row(
             one[name] = rows[name][row : row + 1]
             each[name] = tf.repeat(one[name], ROWS, axis=0)
     found, plain = encoder(one, once), encoder(each)
-    assert found.keys() == plain.keys()
+    assert {key for key in found if not key.endswith("/once")} == plain.keys()
+    repeated = [key for key in found if key.endswith("/once")]
+    assert repeated == [f"{source}/{name}/once" for source, name in BAGS if name in once and source not in single]
     for key, expected in plain.items():
         source = key.split("/")[0]
         if key.startswith("index/"):
             assert found[key].numpy().tolist() == ([0] * ROWS if key.removeprefix("index/") in single else list(range(ROWS)))
+        elif source not in single and name_of(key) in once and f"{source}/{name_of(key)}/offsets" in plain:
+            # A list of all rows stands in the first.
+            count = int(plain[f"{source}/{name_of(key)}/offsets"][1])
+            kept = [0] + [count] * ROWS if key.endswith("/offsets") else expected[:count]
+            np.testing.assert_array_equal(found[key], kept, err_msg=key)
         elif source not in single:
             np.testing.assert_array_equal(found[key], expected, err_msg=key)
         elif f"{key}/offsets" in plain:
@@ -123,10 +138,18 @@ def test_what_is_given_once_means_what_it_means_in_each_row(
 def test_no_facts_are_no_rows(encoder: RawEncoder) -> None:
     none = {name: tf.constant(column)[:0] for name, column in joined().items()}
     once = ("city", "liked", "age")
-    users = {name: tf.constant(joined()[name])[:1] for name in once}
-    for found in (encoder(none), encoder(none | users, once)):
+    users = {name: tf.constant(joined()[name])[:1] for name in (*once, "seen", "seen_weights")}
+    assert encoder(none | users, (*once, "seen"))["facts/seen"].shape == (0,)
+    for found in (encoder(none), encoder(none | users | {"seen": none["seen"], "seen_weights": none["seen_weights"]}, once)):
         assert found["facts/hour"].shape == found["index/user"].shape == found["facts/city_hour"].shape == (0,)
     assert found["user/city"].shape == (1,)
+
+
+def test_a_vocabulary_may_have_no_ids(tmp_path: Path) -> None:
+    (tmp_path / "none.txt").touch()
+    for none in ((), str(tmp_path / "none.txt")):
+        found = RawEncoder(load_schema(TREE), TERMS | {"city": none})(joined() | {"city": ["rome", "", "\n", "x", "y"]})
+        assert found["user/city"].numpy().tolist() == [1, 0, 1, 1, 1]
 
 
 def test_a_batch_without_a_feature_is_refused(encoder: RawEncoder) -> None:

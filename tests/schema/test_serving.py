@@ -54,6 +54,13 @@ def test_names_are_features_and_dimensions(tree) -> None:
         once(tree, "user")
 
 
+@pytest.mark.parametrize("name", ["self", "class", "from"])
+def test_a_name_that_no_input_can_have_is_refused(tree, name: str) -> None:
+    tree["features"][3]["name"] = name
+    with pytest.raises(SchemaError, match=rf"features\[3\]\.name: '{name}' cannot be an input of a SavedModel"):
+        load_schema(tree)
+
+
 def test_where_all_features_are_the_users_none_is_given_once(tree) -> None:
     tree["features"] = [f for f in tree["features"] if f.get("source") == "user"]
     tree["tables"] = {"item": {}}

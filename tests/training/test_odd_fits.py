@@ -68,7 +68,10 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+FIRST = ("no dimension", "no embeddings", "only bags", "one stage", "no validation", "one epoch")  # the others: --long
+
+
+@pytest.mark.parametrize("name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in ODD])
 def test_it_goes_on_exactly_and_may_be_started_from(tmp_path: Path, data, name: str) -> None:
     made, train = ODD[name]
     made = made | {"train": {"batch_size": 64, "epochs": 2, "checkpoint": {"steps": 1, "keep": 1}} | train}
