@@ -22,6 +22,7 @@ from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
 from funnel.folders import whole_file
 from funnel.model.funnel_model import FunnelModel, build_model
+from funnel.model.stored import Kind
 from funnel.run import Run
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import declared_only
@@ -218,6 +219,17 @@ def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Pat
     return path
 
 
-def export(run: str | Path, out: str | Path) -> Path:
-    """Write a saved run as a SavedModel that takes raw values: `DIR/3`, or the next version in `DIR`; gives its folder."""
-    return load(run).export(out)
+def export(
+    run: str | Path,
+    out: str | Path,
+    *,
+    tables: Kind = "float32",
+    min_count: int | None = None,
+    data: Any = None,
+    split: Literal["train", "test"] = "test",
+) -> Path:
+    """Write a saved run as a SavedModel that takes raw values: `DIR/3`, or the next version in `DIR`; gives its folder.
+
+    See `Run.export` for smaller tables, and what they cost.
+    """
+    return load(run).export(out, tables=tables, min_count=min_count, data=data, split=split)

@@ -15,7 +15,7 @@ import typer
 
 from funnel.errors import FunnelError
 from funnel.report_screen import show_report
-from funnel.terminal import Screen, show_checkup, show_store
+from funnel.terminal import Screen, show_checkup, show_cost, show_store
 from funnel.verification_screen import show_verification
 
 if TYPE_CHECKING:
@@ -309,14 +309,28 @@ def export(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR[/VERSION]", help="New version: DIR/3, or the next one in DIR, from DIR/1.")
     ],
+    tables: Annotated[
+        str,
+        typer.Option("--tables", metavar="float32|float16|int8", help="What embeddings are stored as; int8 has a scale a row."),
+    ] = "float32",
+    min_count: Annotated[
+        int | None,
+        typer.Option("--min-count", metavar="N", help="Ids in fewer training rows are not stored, but served as unknown ones."),
+    ] = None,
+    data: DataFolder = None,
+    split: SplitName = "test",
 ) -> None:
-    """Write a SavedModel that takes raw values, and needs only TensorFlow."""
+    """Write a SavedModel that takes raw values, and needs only TensorFlow. What smaller tables cost is measured on --data."""
+    rows_of, kind = _split(split), _kind(tables)
     _load_tensorflow()
     from funnel.api import export as export_
-    from funnel.serving.export import EXTRA, SIGNATURE_PAGE
+    from funnel.serving.export import COST_JSON, COST_PAGE, EXTRA, SIGNATURE_PAGE
 
-    written = export_(run, out)
+    written = export_(run, out, tables=kind, min_count=min_count, data=data, split=rows_of)
     print(f"{written}: a SavedModel with the vocabularies inside")
+    if tables != "float32" or min_count is not None:
+        show_cost(json.loads((written / EXTRA / COST_JSON).read_text(encoding="utf-8")))
+        print(f"what the smaller tables cost: {written / EXTRA / COST_PAGE}")
     print(f"its signatures, with requests to send: {written / EXTRA / SIGNATURE_PAGE}")
 
 
@@ -418,6 +432,12 @@ def _split(split: str) -> Any:
     if split not in ("train", "test"):
         raise typer.BadParameter(f"got {split!r}, expected train or test", param_hint="--split")
     return split
+
+
+def _kind(tables: str) -> Any:
+    if tables not in ("float32", "float16", "int8"):
+        raise typer.BadParameter(f"got {tables!r}, expected float32, float16 or int8", param_hint="--tables")
+    return tables
 
 
 def _interrupt(*_: object) -> None:

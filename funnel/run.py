@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,17 +21,19 @@ from funnel.data.sampling import is_sampled
 from funnel.data.star import Star
 from funnel.data.store import Shards, Store, TemporaryFolder
 from funnel.data.vocabulary import Vocabulary
-from funnel.errors import RunError
+from funnel.errors import DataError, RunError
+from funnel.evaluation.effect import effect
 from funnel.evaluation.gather import Gathered, gather
 from funnel.evaluation.predict import Predictor, columns, logit_columns, score_columns
 from funnel.evaluation.report import Report, judge
 from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
-from funnel.folders import whole_folder
+from funnel.folders import require_writable, whole_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.likelihood import constant_stages
 from funnel.model.network import blank_batch
+from funnel.model.stored import Kind
 from funnel.run_files import (
     HEALTH,
     HISTORY,
@@ -49,6 +50,7 @@ from funnel.run_files import (
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
+from funnel.serving.compact import Compact, compact
 from funnel.serving.export import export
 from funnel.serving.inputs import SHOWN, fields_of
 from funnel.serving.versions import version_folder
@@ -161,9 +163,8 @@ class Run:
             for one in (self.schema, schema)
         )
         same = {name for name, feature in own.items() if theirs.get(name) == feature}
-        tables = {name: terms for name, terms in self.vocabulary.terms.items() if name in vocabulary_tables(schema)}
         scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
-        return Known(self.learnt.model_copy(update={"scales": scales}), Vocabulary(tables))
+        return Known(self.learnt.model_copy(update={"scales": scales}), self.vocabulary.only(vocabulary_tables(schema)))
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
@@ -268,23 +269,58 @@ class Run:
         made = columns(self.model, conditional)
         return made | score_columns(self.schema, star, made) | (logit_columns(self.model, conditional) if logits else {})
 
-    def export(self, path: str | Path) -> Path:
+    def export(
+        self,
+        path: str | Path,
+        *,
+        tables: Kind = "float32",
+        min_count: int | None = None,
+        data: Any = None,
+        split: Split = "test",
+    ) -> Path:
         """Write a SavedModel that takes raw values.
+
+        What smaller tables cost is measured on rows with labels, and stands in its `assets.extra/export.json` and `.md`.
 
         Args:
             path: A version, `DIR/3`, or the folder of the versions, which gets the next one: `DIR/1` at first.
+            tables: What embeddings are stored as: `float32`, `float16`, or `int8` with a scale for each row.
+            min_count: Ids that training rows hold less often are not stored, and served as unknown ones; None stores all.
+            data: What to measure on: a folder, or frames; None for the folder that the run was fitted on, where that is there.
+            split: Which rows of the folder.
 
         Returns:
             The version's folder.
 
         Raises:
-            RunError: The version is already there, or it cannot be written.
+            RunError: The version is already there, or it cannot be written; or the tables cannot be stored so.
+            DataError: Rows were given, and are not what the schema says.
         """
-        with whole_folder(path := version_folder(Path(path)), RunError) as folder, tempfile.TemporaryDirectory() as vocabulary:
-            self.vocabulary.save(Path(vocabulary))
-            terms = {table: ids.head(SHOWN).to_list() for table, ids in self.vocabulary.terms.items()}
-            export(self.model, Path(vocabulary), folder, fields_of(self.schema, self.learnt, terms))
+        require_writable(path := version_folder(Path(path)), RunError)
+        stored = compact(self.model, self.vocabulary, tables, min_count)
+        found = self._effect(stored, data, split)
+        with whole_folder(path, RunError) as folder:
+            terms = {table: ids.head(SHOWN).to_list() for table, ids in stored.vocabulary.terms.items()}
+            export(self.model, stored, folder, fields_of(self.schema, self.learnt, terms), found)
         return path
+
+    def _effect(self, stored: Compact, data: Any, split: Split) -> dict[str, Any] | str:
+        """What stored tables cost; or why that is not known."""
+        tables = stored.in_place_of(self.model.network.widths)
+        if tables is None:
+            return "the tables are as they were learnt."
+        fitted_on = self.manifest.get("data")
+        if data is None and (fitted_on is None or not Path(fitted_on).is_dir()):
+            return f"there are no rows to measure on: the run was fitted on {fitted_on}. Give a folder with labels."
+        origin = origin_of(self.schema, fitted_on if data is None else data)
+        try:
+            store = self.store(origin, split, labels=True)
+        except DataError as error:
+            if data is not None:
+                raise
+            return f"there are no rows to measure on: {error}"
+        sampled = is_sampled(self.schema, split)
+        return effect(self.model, store.shards(split), tables, str(origin), split, sampled=sampled).as_dict()
 
 
 def versions() -> dict[str, str]:

@@ -211,3 +211,22 @@ def show_checkup(found: Checkup) -> None:
         console.print(findings)
     counts = [(found.count(level), level) for level in ("error", "warning", "note")]
     print(", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in counts if count or level != "note"))
+
+
+def show_cost(found: dict[str, Any]) -> None:
+    """How large an export's tables are, and what that costs, from its `export.json`."""
+    size, tables = found["bytes"], found["by_table"].values()
+    learnt, rows = (sum(one[key] for one in tables) for key in ("learnt", "rows"))
+    share = f", {size['share']:.3f} of what was learnt" if size["share"] is not None else ""
+    print(f"tables: {found['tables']}, {rows:,} of {learnt:,} rows, {size['tables'] / 1e6:,.2f} MB{share}")
+    if found["effect"] is None:
+        print(f"  what that costs was not measured: {found['no_effect_because']}")
+        return
+    print(f"  on {found['effect']['rows']:,} {found['effect']['split']} rows of {found['effect']['data']}:")
+    for one in found["effect"]["probabilities"]:
+        change = one["change"]["auc"]
+        ends = f" ({change['low']:+.5f} to {change['high']:+.5f})" if change else ""
+        before, after = (one[key]["auc"] for key in ("before", "after"))
+        known = before is not None and after is not None
+        difference = f"{before:.5f} -> {after:.5f}, {after - before:+.5f}{ends}" if known else "undefined"
+        print(f"  {one['name']}: AUC {difference}")

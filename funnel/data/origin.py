@@ -132,7 +132,7 @@ def fingerprint(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-FORMAT = 2  # of stores: another one is not read
+FORMAT = 3  # of stores: another one is not read
 
 
 def read_part(schema: FunnelSchema) -> dict[str, Any]:

@@ -98,8 +98,8 @@ class Preparation:
         (self.folder / VOCABULARY).mkdir(exist_ok=True)  # also where no table has one
         if self.known is not None:
             self._write_learnt(self.known.learnt)
-            for table, terms in self.known.vocabulary.terms.items():
-                self._keep(table, terms)
+            for table in self.known.vocabulary.terms:
+                self._keep(self.known.vocabulary.only([table]))
         elif "train" in self.splits:
             self._train(self.splits["train"])
         else:
@@ -238,11 +238,11 @@ class Preparation:
     def _write_learnt(self, learnt: Learnt) -> None:
         (self.folder / LEARNT).write_text(learnt.model_dump_json(indent=1), encoding="utf-8")
 
-    def _keep(self, table: str, terms: pl.Series) -> None:
+    def _keep(self, vocabulary: Vocabulary) -> None:
         """Write a vocabulary down, and be ready to look its ids up; their texts are not held any longer."""
-        vocabulary = Vocabulary({table: terms})
         vocabulary.save(self.folder / VOCABULARY)
-        self.lookups[table] = vocabulary.lookup(table, self.seed)
+        for table in vocabulary.terms:
+            self.lookups[table] = vocabulary.lookup(table, self.seed)
 
     def _described(self, split: str) -> dict[str, Any]:
         made = self.made[split]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns
@@ -20,7 +19,7 @@ from funnel.data.quantiles import Quantiles
 from funnel.data.shards import Condensed, uses_of
 from funnel.data.stage_counts import StageCounts
 from funnel.data.star import Star
-from funnel.data.vocabulary import choose_terms, grown
+from funnel.data.vocabulary import Vocabulary, added, choose_terms, grown
 from funnel.data.weights import row_weights
 from funnel.errors import DataError
 from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
@@ -125,15 +124,16 @@ class Learner:
         self,
         spellings: Mapping[str, Keyed],
         again: Callable[[], Iterable[Star]],
-        keep: Callable[[str, pl.Series], None],
+        keep: Callable[[Vocabulary], None],
     ) -> Learnt:
         """All stars were seen.
 
         Args:
             spellings: By table: `code` and `text` of ids that are not their own codes.
             again: Gives the stars once more.
-            keep: Called with each table that learns a vocabulary, and its ids in the order of their rows; on several cores, so
-                that the ids of as many tables are in memory.
+            keep: Called with the vocabulary of each table that learns one; on several cores, so that the ids of as many tables
+                are in memory. What a base has seen counts, too, where that is known; of its ids, those that are now seen less
+                often than a new one must be count as not seen.
 
         Raises:
             DataError: A numeric feature without any value; an id that holds a line break.
@@ -146,10 +146,15 @@ class Learner:
         def choose(table: str) -> int:
             min_count, max_rows = _limits(schema, table)
             known = spellings.get(table) or texts(self._folder / f"no texts of {table}")
-            terms = choose_terms(self._tallies.pop(table), known, table, min_count, max_rows)
+            terms, counts = choose_terms(self._tallies.pop(table), known, table, min_count, max_rows)
             if self._base is not None and table in self._base.vocabulary.terms:
-                terms = grown(self._base.vocabulary.terms[table], terms, max_rows)
-            keep(table, terms)
+                base, new = self._base.vocabulary, (terms, counts)
+                terms = grown(base.terms[table], terms, max_rows)
+                if table not in base.counts:
+                    keep(Vocabulary({table: terms}))
+                    return len(terms)
+                counts = added(terms, (base.terms[table], base.counts[table]), new)
+            keep(Vocabulary({table: terms}, {table: counts}))
             return len(terms)
 
         counts = dict(zip(tables, in_order(choose, tables), strict=True))

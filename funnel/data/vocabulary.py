@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,17 @@ class Vocabulary:
 
     Attributes:
         terms: By table: text [ids], most frequent first, equals in the order of their text. Id i has row `FIRST + i`.
+        counts: By table: how often each was seen in training rows, int64 [ids]; not there where that is not known.
     """
 
     terms: dict[str, pl.Series]
+    counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def only(self, tables: Iterable[str]) -> Vocabulary:
+        """That of some tables; of those it has."""
+        wanted = set(tables)
+        terms = {table: terms for table, terms in self.terms.items() if table in wanted}
+        return Vocabulary(terms, {table: counts for table, counts in self.counts.items() if table in wanted})
 
     def encode(self, table: str, text: pl.Series) -> NDArray[np.int32]:
         """Rows of ids: MISSING for null, OOV for unknown ones. Text [n] -> int32 [n]."""
@@ -49,8 +57,10 @@ class Vocabulary:
         return Lookup(codes[order], (order + FIRST).astype(np.int32), texts)
 
     def save(self, folder: Path) -> None:
-        """Write `<table>.txt` for each table."""
+        """Write `<table>.txt` for each table, and `<table>.counts.npy` where its counts are known."""
         folder.mkdir(parents=True, exist_ok=True)
+        for table, counts in self.counts.items():
+            np.save(_counts_file(folder, table), counts)
         for table, terms in self.terms.items():
             with (folder / f"{table}.txt").open("wb") as file:
                 terms.to_frame().write_csv(file, include_header=False, quote_style="never")
@@ -62,7 +72,7 @@ class Vocabulary:
         Raises:
             RunError: A file is missing.
         """
-        terms = {}
+        terms, counts = {}, {}
         for table in tables:
             path = folder / f"{table}.txt"
             if not path.is_file():
@@ -70,11 +80,19 @@ class Vocabulary:
             # Not splitlines(), nor text mode: an id may hold characters that they take for line breaks.
             lines = path.read_bytes().decode("utf-8").split("\n")[:-1]
             terms[table] = pl.Series(table, lines, dtype=pl.String)
-        return cls(terms)
+            if (counted := _counts_file(folder, table)).is_file():
+                counts[table] = np.load(counted)
+        return cls(terms, counts)
 
 
-def choose_terms(counts: Keyed, texts: Keyed, table: str, min_count: int, max_rows: int | None) -> pl.Series:
-    """The ids that get a row of their own: text, most frequent first, equals in the order of their text.
+def _counts_file(folder: Path, table: str) -> Path:
+    return folder / f"{table}.counts.npy"
+
+
+def choose_terms(
+    counts: Keyed, texts: Keyed, table: str, min_count: int, max_rows: int | None
+) -> tuple[pl.Series, NDArray[np.int64]]:
+    """The ids that get a row of their own, and how often each was seen: most frequent first, equals in the order of their text.
 
     Args:
         counts: `code` and `count`.
@@ -93,13 +111,14 @@ def choose_terms(counts: Keyed, texts: Keyed, table: str, min_count: int, max_ro
         if part.height:
             chosen.append(part.filter(pl.col("count") >= max(1, min_count)).select("code", "count"))
             spellings.append((spelling if spelling.width else NO_TEXTS).join(chosen[-1], on="code", how="semi"))
-    terms = _in_order(pl.concat(chosen), pl.concat(spellings))
-    terms = terms if max_rows is None else terms.head(max_rows)
+    ordered = _in_order(pl.concat(chosen), pl.concat(spellings))
+    ordered = ordered if max_rows is None else ordered.head(max_rows)
+    terms = ordered["text"]
     broken = terms.str.contains("[\r\n]")
     if broken.any():
         found = terms.filter(broken)[0]
         raise DataError(f"table {table!r}: the id {found!r} holds a line break, expected none. Clean the column.")
-    return terms.rename(table)
+    return terms.rename(table), ordered["count"].to_numpy()
 
 
 def grown(known: pl.Series, terms: pl.Series, max_rows: int | None) -> pl.Series:
@@ -115,17 +134,37 @@ def grown(known: pl.Series, terms: pl.Series, max_rows: int | None) -> pl.Series
     return pl.concat([known, new.head(room)]).rename(terms.name)
 
 
-def _in_order(chosen: pl.DataFrame, spellings: pl.DataFrame) -> pl.Series:
-    """Texts of ids, by descending count, then by text."""
+def added(terms: pl.Series, *seen: tuple[pl.Series, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """How often ids were seen in several logs: int64 [ids].
+
+    Args:
+        terms: The ids.
+        seen: By log: ids, each once, and how often each was seen; one that it lacks was not.
+    """
+    total = np.zeros(len(terms), np.int64)
+    for ids, counts in seen:
+        known = pl.DataFrame({"text": ids, "count": counts})
+        found = terms.rename("text").to_frame().join(known, on="text", how="left", maintain_order="left")["count"]
+        total += found.fill_null(0).to_numpy()
+    return total
+
+
+def _in_order(chosen: pl.DataFrame, spellings: pl.DataFrame) -> pl.DataFrame:
+    """`text` and `count` of ids, by descending count, then by text."""
     codes = chosen["code"].to_numpy()
     if spellings.height:
-        return chosen.with_columns(text=spelt(codes, spellings)).sort("count", "text", descending=[True, False])["text"]
+        return (
+            chosen.with_columns(text=spelt(codes, spellings))
+            .sort("count", "text", descending=[True, False])
+            .select("text", "count")
+        )
     # The order of decimal texts without making them: by their digits from the left, and the shorter first where these are
     # equal.
     digits = np.maximum(np.searchsorted(_POWERS, codes, side="right"), 1)
     aligned = codes.astype(np.uint64) * _POWERS[19 - digits].astype(np.uint64)
     keys = chosen.with_columns(aligned=pl.Series(aligned), digits=pl.Series(digits))
-    return keys.sort("count", "aligned", "digits", descending=[True, False, False])["code"].cast(pl.String)
+    ordered = keys.sort("count", "aligned", "digits", descending=[True, False, False])
+    return ordered.select(text=pl.col("code").cast(pl.String), count="count")
 
 
 _POWERS = np.concatenate([[1], 10 ** np.arange(1, 19)])  # of ten, as far as int64 holds them

@@ -15,6 +15,7 @@ from funnel.evaluation.cumulative import all_cumulative
 from funnel.evaluation.tiles import tiled, tiled_batch
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import probabilities
+from funnel.model.stored import Tables
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.scores import Functions
 
@@ -24,12 +25,17 @@ LOGIT = "_logit"  # after the name of what it is the logit of
 
 
 class Predictor:
-    """A model's forward pass, traced once for any number of calls."""
+    """A model's forward pass, traced once for any number of calls.
 
-    def __init__(self, model: FunnelModel) -> None:
+    Args:
+        model: The model.
+        tables: What it reads in the place of its own tables.
+    """
+
+    def __init__(self, model: FunnelModel, tables: Tables | None = None) -> None:
         from funnel.model._keras import tf  # noqa: PLC0415  # the metrics beside this module do without TensorFlow
 
-        self.model, self._tf = model, tf
+        self.model, self._tables, self._tf = model, tables, tf
         self._forward: Any = None
 
     def logits(self, star: Star, batch_size: int) -> Floats:
@@ -52,8 +58,11 @@ class Predictor:
             batch = tiled_batch(own)
             if self._forward is None:
                 spec = {key: self._tf.TensorSpec([None, *array.shape[1:]], array.dtype) for key, array in batch.items()}
-                self._forward = self._tf.function(self.model.logits, input_signature=[spec], autograph=False)
+                self._forward = self._tf.function(self._conditional, input_signature=[spec], autograph=False)
             yield self._forward(batch).numpy()[: min(batch_size, star.rows - begin)]
+
+    def _conditional(self, batch: Mapping[str, Any]) -> Any:
+        return self.model.conditional(batch, self._tables)
 
 
 def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:

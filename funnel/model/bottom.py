@@ -9,6 +9,7 @@ from funnel.model._keras import keras, tf
 from funnel.model.embedding import Embeddings
 from funnel.model.layers import Stack
 from funnel.model.numbers import scaled
+from funnel.model.stored import Table
 from funnel.schema.features import Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import Width
@@ -33,10 +34,10 @@ class Bottom(keras.layers.Layer):
         self.body = Stack(body.units, body.activation, body.dropout, seed * 101)
 
     def call(
-        self, batch: Mapping[str, tf.Tensor], training: bool = False
+        self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None
     ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor | None]]:
         """A packed batch -> what `StarDense` takes: parts, and each fact's row of them. A dimension row is worked on once."""
-        columns = self.embeddings(batch)
+        columns = self.embeddings(batch, tables=tables)
         for feature in self._declared.features:
             if isinstance(feature, Numeric) and table_of(feature) is None:
                 source = self._declared.source_of(feature)

@@ -10,6 +10,7 @@ from typing import Any
 
 from funnel.model._keras import keras, tf
 from funnel.model.optimizers import gather_rows
+from funnel.model.stored import Table
 from funnel.schema.layout import ONCE, SIZES, Lookup, Width
 from funnel.schema.learnt import FIRST
 
@@ -73,14 +74,22 @@ class Embeddings(keras.layers.Layer):
         """By reference of a table: its rows as the last call read them, float32 [Q, D]; for the optimiser of the same step."""
         return self._gathered.rows
 
-    def call(self, batch: Mapping[str, tf.Tensor]) -> dict[str, list[tf.Tensor]]:
-        """Embeddings by source: for each width D of its features float32 [N, features * D], N its rows in the batch."""
+    def call(self, batch: Mapping[str, tf.Tensor], tables: Mapping[str, Table] | None = None) -> dict[str, list[tf.Tensor]]:
+        """Embeddings by source: for each width D of its features float32 [N, features * D], N its rows in the batch.
+
+        Args:
+            batch: Packed for the tables.
+            tables: By width: what is read in the place of its own tables.
+        """
         found: dict[str, list[tf.Tensor]] = {}
         for width in self._widths:
             counts = [batch[SIZES][place] * len(lookups) for place, lookups in enumerate(width.lookups.values())]
-            table = self.tables[str(width.dim)]
-            rows_QD = gather_rows(table, batch[width.unique_key])
-            self._gathered.rows[table.ref()] = rows_QD
+            unique_Q = batch[width.unique_key]
+            if tables is None:
+                table = self.tables[str(width.dim)]
+                rows_QD = self._gathered.rows[table.ref()] = gather_rows(table, unique_Q)
+            else:
+                rows_QD = tables[str(width.dim)].gather(unique_Q)
             sums = weighted_sums(rows_QD, batch[width.entries_key], batch[width.weights_key], tf.add_n(counts))
             for (source, lookups), part in zip(width.lookups.items(), tf.split(sums, counts), strict=True):
                 if lookups:

@@ -12,6 +12,7 @@ from funnel.model.objectives import Judged, Objective
 from funnel.model.optimizers import already_gathered, composite
 from funnel.model.raw import RawEncoder, Terms
 from funnel.model.sampling import corrected
+from funnel.model.stored import Tables
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
 from funnel.schema.objective import Division
@@ -83,9 +84,9 @@ class FunnelModel(tfrs.Model):
         """Conditional logits among all rows, also where the rows to learn from were sampled: float32 [B, stages]."""
         return self.conditional(self.star(inputs))
 
-    def conditional(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """The same, of a star batch."""
-        towers = corrected(self.schema, self._meant(self.network(batch).towers))
+    def conditional(self, batch: Mapping[str, tf.Tensor], tables: Tables | None = None) -> tf.Tensor:
+        """The same, of a star batch; read from other tables than its own, where some are given."""
+        towers = corrected(self.schema, self._meant(self.network(batch, tables=tables).towers))
         return with_joins(towers, self.schema.topology)
 
     def _meant(self, towers: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:

@@ -13,6 +13,7 @@ from funnel.model.layers import ConditionalTower
 from funnel.model.numbers import columns_of
 from funnel.model.packing import packed
 from funnel.model.sampling import sampled_logits
+from funnel.model.stored import Tables
 from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
@@ -107,10 +108,20 @@ class Network(keras.layers.Layer):
             for place, (name, layer) in enumerate([*tower.stack.layers(), ("logit", tower.logit)]):
                 yield f"{tower.name}/{name}", layer, first and place == 0
 
-    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False, twins: bool = False) -> Logits:
-        """The towers' logits for a star batch, packed or not; those of twins where they are asked for."""
-        batch = packed(self._declared, self.widths, batch)
-        outputs = [bottom(batch, training=training) for bottom in self.bottoms]
+    def call(
+        self, batch: Mapping[str, tf.Tensor], training: bool = False, twins: bool = False, tables: Tables | None = None
+    ) -> Logits:
+        """The towers' logits for a star batch, packed or not; those of twins where they are asked for.
+
+        Args:
+            batch: The batch; packed, if so, for the tables.
+            training: Whether weights are learnt from it.
+            twins: Whether they are asked for.
+            tables: What is read in the place of its own tables.
+        """
+        batch = packed(self._declared, self.widths if tables is None else tables.widths, batch)
+        read = [None] * len(self.bottoms) if tables is None else tables.by_bottom
+        outputs = [bottom(batch, training=training, tables=own) for bottom, own in zip(self.bottoms, read, strict=True)]
         # One for all, or each tower's own.
         below = {tower.name: outputs[place if len(outputs) > 1 else 0] for place, tower in enumerate(self.towers)}
         found = tuple(tower(*below[tower.name], training=training) for tower in self.towers)

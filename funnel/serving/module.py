@@ -10,6 +10,7 @@ from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import probabilities
 from funnel.model.raw import RawEncoder
+from funnel.model.stored import Tables
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import vocabulary_tables
 from funnel.schema.scores import Functions
@@ -32,23 +33,26 @@ class Serving(tf.Module):
         model: The fitted model.
         vocabulary: The folder with `<table>.txt`; the files become assets.
         fields: The inputs.
+        tables: What is stored in the place of the model's tables; None stores these.
 
     Attributes:
         functions: By signature.
     """
 
-    def __init__(self, model: FunnelModel, vocabulary: Path, fields: Sequence[Field]) -> None:
+    def __init__(self, model: FunnelModel, vocabulary: Path, fields: Sequence[Field], tables: Tables | None = None) -> None:
         super().__init__()
         schema = model.schema
         self._tables = RawEncoder(schema, {table: str(vocabulary / f"{table}.txt") for table in vocabulary_tables(schema)})
-        self._weights = list(model.network.variables)
+        replaced = set() if tables is None else {table.ref() for table in model.network.tables}
+        self._weights = [variable for variable in model.network.variables if variable.ref() not in replaced]
+        self._stored = [] if tables is None else [dict(own) for own in tables.by_bottom]
         # Closures, as `self` would be tracked with the functions: a signature wants only the inputs.
         encoder, fields = self._tables, tuple(fields)
 
         def answer(values: Values, *, ranked: bool) -> dict[str, tf.Tensor]:
             given = _with_defaults(fields, checked(fields, values, ranked=ranked))
             star = encoder(given, schema.given_once if ranked else ())
-            found = named(schema, *probabilities(model.conditional(star), schema.topology))
+            found = named(schema, *probabilities(model.conditional(star, tables), schema.topology))
             found |= _scores(schema, star, found)
             return {name: tf.identity(column, name=name) for name, column in found.items()}
 

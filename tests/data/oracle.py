@@ -231,8 +231,10 @@ def learn(
     learner = Learner(schema, NOWHERE)
     for star in stars:
         learner.add(learner.see(condense(schema, star, count=True)), star)
-    terms: dict[str, pl.Series] = {}
-    return learner.learnt(reading.texts, lambda: stars, terms.__setitem__), Vocabulary(terms)
+    kept: list[Vocabulary] = []
+    learnt = learner.learnt(reading.texts, lambda: stars, kept.append)
+    terms = {table: terms for one in kept for table, terms in one.terms.items()}
+    return learnt, Vocabulary(terms, {table: counts for one in kept for table, counts in one.counts.items()})
 
 
 def encoded(schema: FunnelSchema, reading: Reading, vocabulary: Vocabulary, rows: Sequence[int] | None = None) -> Star:

@@ -12,22 +12,27 @@ from hypothesis import strategies as st
 from funnel.data.codes import CollisionError, codes_of
 from funnel.data.keyed import Tally
 from funnel.data.keyed import texts as texts_of
-from funnel.data.vocabulary import Vocabulary, choose_terms
+from funnel.data.vocabulary import Vocabulary, added, choose_terms
 from funnel.errors import DataError, RunError
 
 texts = st.text(max_size=3)
 
 
-def chosen(parts, min_count, max_rows=None, *, folder=oracle.NOWHERE, limit=10**6):
+def chosen(*args, **kwargs):
     """The terms of ids and their counts, gathered piece by piece."""
+    return counted(*args, **kwargs)[0]
+
+
+def counted(parts, min_count, max_rows=None, *, folder=oracle.NOWHERE, limit=10**6):
+    """The same, and how often each was seen."""
     counts, spellings = Tally(folder / "counts", limit), texts_of(folder / "texts", limit)
     for part in parts:
         codes, table = codes_of(pl.Series("x", [term for term, _ in part], dtype=pl.String))
         spellings.add(table)
-        counted = pl.DataFrame({"code": codes, "count": np.array([count for _, count in part], np.int64)})
-        counted = counted.filter(pl.Series([term is not None for term, _ in part], dtype=pl.Boolean))
-        counted = counted.group_by("code").agg(pl.col("count").sum()).sort("code")
-        counts.count(counted["code"].to_numpy(), counted["count"].to_numpy())
+        seen = pl.DataFrame({"code": codes, "count": np.array([count for _, count in part], np.int64)})
+        seen = seen.filter(pl.Series([term is not None for term, _ in part], dtype=pl.Boolean))
+        seen = seen.group_by("code").agg(pl.col("count").sum()).sort("code")
+        counts.count(seen["code"].to_numpy(), seen["count"].to_numpy())
     return choose_terms(counts, spellings, "t", min_count, max_rows)
 
 
@@ -53,9 +58,10 @@ def test_ids_are_chosen_by_count_then_by_text(tmp_path_factory, parts, min_count
         with pytest.raises(DataError, match=r"table 't': the id .* holds a line break, expected none\. Clean the column"):
             chosen(parts, min_count, max_rows, folder=folder, limit=limit)
     else:
-        found = chosen(parts, min_count, max_rows, folder=folder, limit=limit)
+        found, seen = counted(parts, min_count, max_rows, folder=folder, limit=limit)
         assert found.to_list() == terms
         assert (found.dtype, found.name) == (pl.String, "t")
+        assert (seen.tolist(), seen.dtype) == ([counts[term] for term in terms], np.int64)
 
 
 def test_equals_come_in_the_order_of_their_text_whether_numbers_or_not():
@@ -78,7 +84,9 @@ def test_whole_numbers_alone_come_in_the_order_of_their_text_too(pairs):
     counts = Counter()
     for number, count in pairs:
         counts[str(number)] += count
-    assert chosen([[(str(number), count)] for number, count in pairs], 1).to_list() == oracle.terms_of(counts, 1)
+    terms, seen = counted([[(str(number), count)] for number, count in pairs], 1)
+    assert terms.to_list() == oracle.terms_of(counts, 1)
+    assert seen.tolist() == [counts[term] for term in terms]
 
 
 def test_a_line_break_in_a_rare_id_does_no_harm():
@@ -136,6 +144,22 @@ def test_any_ids_without_line_feeds_are_saved_and_loaded(tmp_path_factory, terms
     folder = tmp_path_factory.mktemp("vocabulary")
     Vocabulary({"t": pl.Series("t", terms, dtype=pl.String)}).save(folder)
     assert Vocabulary.load(folder, ["t"]).terms["t"].to_list() == terms
+
+
+def test_counts_are_saved_and_loaded_and_may_be_unknown(tmp_path):
+    terms = {"t": pl.Series("t", ["a", "b"]), "old": pl.Series("old", ["c"])}
+    Vocabulary(terms, {"t": np.array([2**40, 1])}).save(tmp_path)
+    loaded = Vocabulary.load(tmp_path, ["t", "old"])
+    assert {table: counts.tolist() for table, counts in loaded.counts.items()} == {"t": [2**40, 1]}
+    assert loaded.counts["t"].dtype == np.int64
+    assert list(loaded.only(["old", "other"]).terms) == ["old"]
+    assert loaded.only(["old"]).counts == {}
+
+
+def test_counts_of_several_logs_add_up():
+    one, other = pl.Series(["a", "b"]), pl.Series(["c", "b"])
+    terms = pl.Series(["a", "b", "c", "d"])
+    assert added(terms, (one, np.array([1, 2])), (other, np.array([3, 4]))).tolist() == [1, 6, 3, 0]
 
 
 def test_files_have_one_id_a_line(tmp_path):
