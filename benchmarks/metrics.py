@@ -2,10 +2,10 @@
 
     python benchmarks/metrics.py [DOCS] [--rows 43000000] [--repeats 3]
 
-Three stages over drawn rows: the figures alone, and with the intervals of a bootstrap over 400,000 users. Beside them what is
-usual: scikit-learn's AUC, log loss and average precision of the same rows, and Keras' AUC of 200 thresholds. Every measurement
-is a process of its own, of which its peak memory is told; they are interleaved, and medians are shown. With DOCS, writes
-`metrics_speed.md` there.
+Three stages over drawn rows: the figures alone, and with the curves and the intervals of a bootstrap over 400,000 users. Beside
+them what is usual: scikit-learn's AUC, log loss and average precision of the same rows, and Keras' AUC of 200 thresholds. Every
+measurement is a process of its own, of which its peak memory is told; they are interleaved, and medians are shown. With DOCS,
+writes `metrics_speed.md` and its plot there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -23,16 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markdown import table
+from metrics_page import NAMES, Series, page, plot, summary
 
 ROWS, USERS, STAGES = 43_000_000, 400_000, ("click", "cart", "buy")
 RATES = (-3.0, -2.0, -1.0)  # logits: some 6, 16 and 32 % of the rows before
-WAYS = {
-    "figures": "funnel, every figure",
-    "intervals": "funnel, with intervals and curves",
-    "sklearn": "scikit-learn: AUC, log loss, PR-AUC",
-    "keras": "Keras: AUC of 200 thresholds",
-}
+FEW = 1000  # rows to warm up with: imports and traces are not measured
 
 
 def drawn(rows: int) -> Any:
@@ -62,7 +56,7 @@ def drawn(rows: int) -> Any:
     return Outcomes(names, labels, logits, partial(cumulative, names.topology), chances, groups=users)
 
 
-def ours(outcomes: Any, *, intervals: bool) -> None:
+def funnel(outcomes: Any, *, intervals: bool) -> dict[str, float]:
     """Every figure of every stage."""
     from dataclasses import replace
 
@@ -71,52 +65,64 @@ def ours(outcomes: Any, *, intervals: bool) -> None:
 
     clusters = clusters_of(outcomes.rows, outcomes.groups) if intervals else None
     report = judge(replace(outcomes, clusters=clusters), brief=not intervals, group_by="user")
-    assert intervals == bool(report.cumulative["buy"].intervals)
+    assert intervals == bool(report.cumulative["click"].intervals)
+    return {one.name: one.auc for kind in (report.cumulative, report.conditional) for one in kind.values()}
 
 
-def sklearn(outcomes: Any) -> None:
+def sklearn(outcomes: Any) -> dict[str, float]:
     """Three figures of the same probabilities."""
     from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-    for label, chance in columns(outcomes):
-        for figure in (roc_auc_score, average_precision_score, log_loss):
-            figure(label, chance)
+    found = {}
+    for name, label, chance in columns(outcomes):
+        found[name] = float(roc_auc_score(label, chance))
+        average_precision_score(label, chance)
+        log_loss(label, chance)
+    return found
 
 
-def keras(outcomes: Any) -> None:
+def keras(outcomes: Any) -> dict[str, float]:
     """One figure of them, in batches."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from funnel.model._keras import keras as tf_keras
 
-    for label, chance in columns(outcomes):
+    found = {}
+    for name, label, chance in columns(outcomes):
         metric = tf_keras.metrics.AUC()
         for begin in range(0, len(label), 1 << 16):
             metric.update_state(label[begin : begin + (1 << 16)], chance[begin : begin + (1 << 16)])
-        metric.result()
+        found[name] = float(metric.result())
+    return found
+
+
+WAYS = {
+    "figures": partial(funnel, intervals=False),
+    "intervals": partial(funnel, intervals=True),
+    "sklearn": sklearn,
+    "keras": keras,
+}
+assert set(WAYS) == set(NAMES)
 
 
 def columns(outcomes: Any) -> Any:
-    """Label and probability of each stage, over all rows and over the rows before it."""
+    """Name, label and probability of each stage, over all rows and over the rows before it."""
     for stage, name in enumerate(outcomes.names.stages):
-        yield outcomes.labels[:, stage], outcomes.chances[name]
+        yield name, outcomes.labels[:, stage], outcomes.chances[name]
         if stage:
             inside = outcomes.labels[:, stage - 1] == 1
-            yield outcomes.labels[inside, stage], outcomes.chances[outcomes.names.conditionals[stage]][inside]
+            given = outcomes.names.conditionals[stage]
+            yield given, outcomes.labels[inside, stage], outcomes.chances[given][inside]
 
 
-def measure(way: str, rows: int) -> dict[str, float]:
-    """In this process: seconds, without the drawing of the rows, and peak memory with it."""
+def measure(way: str, rows: int) -> dict[str, Any]:
+    """In this process: seconds and those of all its threads, without the drawing of the rows, and peak memory with them."""
+    WAYS[way](drawn(FEW))
     outcomes = drawn(rows)
-    begun = time.perf_counter()
-    match way:
-        case "figures" | "intervals":
-            ours(outcomes, intervals=way == "intervals")
-        case "sklearn":
-            sklearn(outcomes)
-        case _:
-            keras(outcomes)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": time.perf_counter() - begun, "peak": peak}
+    before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    areas = WAYS[way](outcomes)
+    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "peak": after.ru_maxrss * 1024, "areas": areas}
 
 
 def main() -> None:
@@ -131,28 +137,18 @@ def main() -> None:
     if flags.way:
         print(json.dumps(measure(flags.way, flags.rows)))
         return
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in flags.ways.split(",")}
+    found = {way: Series(NAMES[way]) for way in flags.ways.split(",")}
     for _ in range(flags.repeats):
-        for way, runs in found.items():
+        for way, series in found.items():
             command = [sys.executable, __file__, "--way", way, "--rows", str(flags.rows)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            runs.append(json.loads(done.stdout.splitlines()[-1]))
-            print(way, runs[-1], flush=True)
-    rows = []
-    for way, runs in found.items():
-        seconds = [run["seconds"] for run in runs]
-        middle = statistics.median(seconds)
-        peak = max(run["peak"] for run in runs)
-        rows.append([WAYS[way], f"{middle:,.1f}", f"{min(seconds):,.1f} .. {max(seconds):,.1f}", f"{peak / 1e9:.2f}"])
-    text = table(["way", "seconds", "from .. to", "peak GB"], rows)
-    print(text)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            series.runs.append(json.loads(done.stdout.splitlines()[-1]))
+            print(way, series.runs[-1], flush=True)
+    print(summary(found))
     if flags.docs:
-        head = (
-            f"# Speed of evaluation\n\nThree stages over {flags.rows:,} rows of {USERS:,} users, {os.cpu_count()} cores: five "
-            f"probabilities, each over its own sample space. Medians of {flags.repeats} interleaved runs, each a process of "
-            "its own; the peak holds the rows themselves, the drawing of which is not timed.\n\n"
-        )
-        (flags.docs / "metrics_speed.md").write_text(head + text, encoding="utf-8")
+        text = page(found, rows=flags.rows, users=USERS, repeats=flags.repeats, picture="metrics_speed.svg")
+        (flags.docs / "metrics_speed.md").write_text(text, encoding="utf-8")
+        plot(found, flags.docs / "metrics_speed.svg")
 
 
 if __name__ == "__main__":

@@ -46,15 +46,15 @@ class Bins:
         """
         found = np.zeros([6, count])
         for runs in ranked.parts() if ranked.total > 0 else ():
-            which, chance = ranked.bins(runs, count), runs.scores
+            which, chance, other = ranked.bins(runs, count), runs.scores, 1 - runs.scores
             squares = runs.mass if ranked.whole is None else sums(ranked.whole[runs.rows] ** 2, runs.starts)
             of_runs = (
                 runs.mass,
                 runs.positive,
                 runs.mass * chance,
-                runs.negative * chance - runs.positive * (1 - chance),
+                runs.negative * chance - runs.positive * other,
                 squares,
-                squares * chance * (1 - chance),
+                squares * chance * other,
             )
             first = np.flatnonzero(changes(which))
             found[:, which[first]] += [sums(values, first) for values in of_runs]

@@ -13,8 +13,8 @@ from typing import Any
 
 from funnel.evaluation.intervals import LEVEL, Estimate, intervals
 from funnel.evaluation.outcomes import Floats, Outcomes
-from funnel.evaluation.report import Kind, without_nan
-from funnel.evaluation.scores import Measured, Scores, measure, with_intervals
+from funnel.evaluation.report import Kind, measured, without_nan
+from funnel.evaluation.scores import Scores, with_intervals
 from funnel.evaluation.slices import Cut
 from funnel.evaluation.truth import Truth, measure_truth
 
@@ -145,9 +145,9 @@ def compare_probabilities(outcomes: Sequence[Outcomes], shared: Collection[str])
     """
     count = clusters_in(outcomes[0])
     places = [place for place in _places(outcomes[0]) if place[1] in shared]
-    measured = [[_measured(one, kind, stage, count) for one in outcomes] for kind, _, stage in places]
-    scores = list(with_intervals([one for by_run in measured for one in by_run], count))
-    changes = changes_of([[one.estimates for one in by_run] for by_run in measured], count)
+    by_place = [[measured(one, kind, stage, count)[0] for one in outcomes] for kind, _, stage in places]
+    scores = list(with_intervals([one for by_run in by_place for one in by_run], count))
+    changes = changes_of([[one.estimates for one in by_run] for by_run in by_place], count)
     names, runs = outcomes[0].names, len(outcomes)
     return tuple(
         Compared(
@@ -225,11 +225,3 @@ def _places(outcomes: Outcomes) -> Iterator[tuple[Kind, str, int]]:
         yield "cumulative", reached, stage
         if given != reached:
             yield "conditional", given, stage
-
-
-def _measured(outcomes: Outcomes, kind: Kind, stage: int, clusters: int) -> Measured:
-    names = outcomes.names
-    if kind == "cumulative":
-        return measure(names.stages[stage], names.space, outcomes.all(stage), clusters).without_order()
-    title, space = names.conditionals[stage], names.conditional_spaces[stage]
-    return measure(title, space, outcomes.given(stage), clusters).without_order()

@@ -59,10 +59,11 @@ def _roc(ranked: Ranked) -> tuple[tuple[float, float], ...]:
     found = np.empty([len(wanted), 2])
     for runs in ranked.parts():
         positive, rows = (one[::-1] for one in runs.at_least)  # from the greatest score on
-        points = np.column_stack(((rows - positive) / ranked.negatives, positive / ranked.positives))
-        kept = np.searchsorted(points.sum(axis=1), wanted)
-        here = kept < len(points)
-        found[here] = points[kept[here]]  # those that a part of greater scores reaches, it takes over
+        false, true = (rows - positive) / ranked.negatives, positive / ranked.positives
+        kept = np.searchsorted(false + true, wanted)
+        here = kept < len(true)
+        kept = kept[here]
+        found[here] = np.column_stack((false[kept], true[kept]))  # where a part of greater scores has a point, it takes over
     points = np.unique(np.clip(np.concatenate(([[0, 0]], found, [[1, 1]])), 0.0, 1.0), axis=0)
     return tuple((float(x), float(y)) for x, y in points)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.evaluation.sorting import ascending, blocks, by_group, changes, ordinals, parts, sort, sums, sums_by_class
+from funnel.evaluation.sorting import HALF, ascending, blocks, changes, ordinals, parts, sort, sums, sums_by_class, with_places
 
 Floats = NDArray[np.float64]
 SCORE = np.uint64(1)  # bits below a score: the label's
@@ -81,12 +81,13 @@ def _looked_up(
 ) -> Iterator[Part]:
     """By sorting places: for scores of 64 bits, and for rows with weights."""
     order = ascending(scores)
-    order = order[_with_positives(labels, groups)[groups[order]]]
-    order = order[by_group(groups[order])]
-    ordered = groups[order]
-    for rows in parts(ordered):
-        places = order[rows]
-        label, score, group = labels[places], scores[places], ordered[rows]
+    group = groups[order]
+    used = _with_positives(labels, groups)[group]
+    keys = with_places(group[used])
+    order = order[used][keys.astype(np.uint32)]  # the lower half
+    for rows in parts(keys, ignored=int(HALF)):
+        places, group = order[rows], (keys[rows] >> HALF).astype(np.int64)
+        label, score = labels[places], scores[places]
         whole = None if weights is None else weights[places]
         yield Part(group, changes(group) | changes(score), label if whole is None else label * whole, whole)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from funnel.evaluation.ranked import Ranked, Runs
+from funnel.evaluation.ranked import TINY, Ranked, Runs
 
 Floats = NDArray[np.float64]
 
@@ -93,7 +93,7 @@ def precision_influence(ranked: Ranked) -> Iterator[ByClass]:
     lifted = lowered = 0.0  # up to here
     for runs in ranked.parts():
         precision, (_, rows) = runs.precision, runs.at_least
-        per_row = np.divide(runs.positive, rows, out=np.zeros_like(rows), where=rows > 0)
+        per_row = runs.positive / np.maximum(rows, TINY)
         lifts = lifted + np.cumsum(per_row * (1 - precision))
         lowers = lowered + np.cumsum(per_row * precision)
         lifted, lowered = float(lifts[-1]), float(lowers[-1])

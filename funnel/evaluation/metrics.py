@@ -253,8 +253,9 @@ def weighted_mean(values: NDArray[Any], weights: Floats | None) -> float:
     """The mean of the rows that have a weight, of which None is 1 each; NaN where none has."""
     if weights is None:
         return float(np.mean(values, dtype=np.float64)) if len(values) else math.nan
-    used = weights > 0  # 0 times infinity is not 0
-    return float(np.sum(values[used] * weights[used]) / np.sum(weights[used])) if used.any() else math.nan
+    # 0 times infinity is not 0.
+    products = np.multiply(values, weights, out=np.zeros(len(weights)), where=weights > 0)
+    return float(np.sum(products) / np.sum(weights)) if weights.any() else math.nan
 
 
 def _variance_of_mean(parts: Sequence[tuple[Floats, Floats, Floats]], rows: int) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from funnel.evaluation.sorting import HALF, MOST, ascending, blocks, changes, ordinals, parts, scores_of, sort, sums_by_class
 
 Floats = NDArray[np.float64]
+TINY = np.finfo(np.float64).tiny  # above 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Runs:
     def precision(self) -> Floats:
         """The share of positives among the rows with the score or a greater one: float64 [runs]."""
         positive, rows = self.at_least
-        return np.divide(positive, rows, out=np.zeros_like(rows), where=rows > 0)
+        return positive / np.maximum(rows, TINY)  # rows of weight 0 have a precision of 0
 
     def by_row(self, of_runs: NDArray[Any]) -> NDArray[Any]:
         """What holds for each run, for its rows in ascending order: [rows]."""

@@ -269,15 +269,23 @@ def _measured(outcomes: Outcomes, clusters: int, *, curves: bool) -> tuple[ByKin
                 if curves:
                     drawn[kind][name] = drawn["cumulative"][name]
                 continue
-            title, space = (
-                (name, names.space) if kind == "cumulative" else (names.conditionals[stage], names.conditional_spaces[stage])
-            )
-            rows = outcomes.all(stage) if kind == "cumulative" else outcomes.given(stage)
-            one = measure(title, space, rows, clusters)
-            if curves and one.ranked is not None:
-                drawn[kind][name] = curves_of(one.ranked, one.bins)
-            found[kind][name] = one.without_order()
+            found[kind][name], lines = measured(outcomes, kind, stage, clusters, curves=curves)
+            if lines is not None:
+                drawn[kind][name] = lines
     return found, drawn
+
+
+def measured(
+    outcomes: Outcomes, kind: Kind, stage: int, clusters: int, *, curves: bool = False
+) -> tuple[Measured, Curves | None]:
+    """One probability of a stage, without its rows in their order; and its curves, if they are wanted."""
+    names = outcomes.names
+    if kind == "cumulative":
+        one = measure(names.stages[stage], names.space, outcomes.all(stage), clusters)
+    else:
+        one = measure(names.conditionals[stage], names.conditional_spaces[stage], outcomes.given(stage), clusters)
+    lines = curves_of(one.ranked, one.bins) if curves and one.ranked is not None else None
+    return one.without_order(), lines
 
 
 def _funnel(outcomes: Outcomes) -> tuple[Step, ...]:

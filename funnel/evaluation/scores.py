@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -93,9 +94,11 @@ def measure(name: str, space: str, rows: Rows, clusters: int | None = None) -> M
     """
     if clusters is None:
         clusters = 0 if rows.clusters is None else int(rows.clusters.max(initial=-1)) + 1
-    group_auc, groups, of_groups = _group_auc(rows, clusters)
-    ranked = Ranked.of(rows.labels, rows.chances, rows.weights, rows.clusters)
-    bins, totals = Bins.of(ranked, BINS), Totals.of(rows, clusters)
+    with ThreadPoolExecutor(1) as other_core:
+        of_groups, of_totals = other_core.submit(_group_auc, rows, clusters), other_core.submit(Totals.of, rows, clusters)
+        ranked = Ranked.of(rows.labels, rows.chances, rows.weights, rows.clusters)
+        area, precision, bins = ranked.area, ranked.average_precision, Bins.of(ranked, BINS)
+        (group_auc, groups, of_group_auc), totals = of_groups.result(), of_totals.result()
     loss, of_loss = totals.loss.over(totals.weight)
     ratio, of_ratio = totals.chance.over(totals.label)
     entropy, of_entropy = _normalized(totals)
@@ -104,10 +107,10 @@ def measure(name: str, space: str, rows: Rows, clusters: int | None = None) -> M
         space=space,
         rows=len(rows.labels),
         positives=round(totals.positives.total),
-        auc=ranked.area,
+        auc=area,
         group_auc=group_auc,
         groups=groups,
-        pr_auc=ranked.average_precision,
+        pr_auc=precision,
         log_loss=loss,
         normalized_entropy=entropy,
         predicted_over_observed=ratio,
@@ -118,7 +121,7 @@ def measure(name: str, space: str, rows: Rows, clusters: int | None = None) -> M
     if rows.clusters is not None:
         estimates |= _of_order(ranked, bins, totals, clusters)
         if group_auc is not None:
-            estimates["group_auc"] = Estimate(group_auc, of_groups, "share", groups or 0)
+            estimates["group_auc"] = Estimate(group_auc, of_group_auc, "share", groups or 0)
         estimates["log_loss"] = Estimate(loss, of_loss, "ratio")
         estimates["normalized_entropy"] = Estimate(entropy, of_entropy, "ratio")
         estimates["predicted_over_observed"] = Estimate(ratio, of_ratio, "ratio")

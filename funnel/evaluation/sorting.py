@@ -48,12 +48,22 @@ def ascending(scores: NDArray[Any]) -> NDArray[Any]:
     """The places of numbers in ascending order, equal ones as they came: whole numbers, [n]."""
     if scores.dtype != np.float32 or len(scores) >> 32:
         return np.argsort(scores, kind="stable")
-    return _places(ordinals(scores))
+    return with_places(ordinals(scores)).astype(np.uint32)  # the lower half
 
 
-def by_group(groups: NDArray[Any]) -> NDArray[Any]:
-    """The places of groups, int32 of at least 0, in ascending order, those of a group as they came: [n]."""
-    return np.argsort(groups, kind="stable") if len(groups) >> 32 else _places(groups)
+def with_places(numbers: NDArray[Any]) -> NDArray[np.uint64]:
+    """Numbers of 32 bits, at least 0, ascending, each above the place where it was; equal ones as they came: [n].
+
+    Raises:
+        ValueError: There are 2^32 or more.
+    """
+    if len(numbers) >> 32:
+        raise ValueError(f"got {len(numbers):,} rows, expected fewer than 2^32.")
+    keys = numbers.astype(np.uint64)
+    keys <<= HALF
+    keys |= np.arange(len(keys), dtype=np.uint32)
+    sort(keys)
+    return keys
 
 
 def changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
@@ -119,11 +129,3 @@ def _alike(number: Any, ignored: int) -> tuple[Any, Any]:
         return number, number
     low = np.uint64((1 << ignored) - 1)
     return number & ~low, number | low
-
-
-def _places(numbers: NDArray[Any]) -> NDArray[np.uint32]:
-    keys = numbers.astype(np.uint64)
-    keys <<= HALF
-    keys |= np.arange(len(keys), dtype=np.uint32)
-    sort(keys)
-    return keys.astype(np.uint32)  # the lower half

@@ -12,7 +12,6 @@ from funnel.evaluation import sorting
 from funnel.evaluation.sorting import (
     ascending,
     blocks,
-    by_group,
     changes,
     ordinals,
     parts,
@@ -20,6 +19,7 @@ from funnel.evaluation.sorting import (
     sort,
     sums,
     sums_by_class,
+    with_places,
 )
 
 SINGLE = npst.arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32, allow_nan=False))
@@ -49,7 +49,9 @@ def test_ordinals_are_in_the_order_of_the_scores_and_give_them_again(scores):
 
 @given(npst.arrays(np.int32, st.integers(0, 50), elements=st.integers(0, 2**31 - 1)))
 def test_groups_are_sorted_as_numpy_does(groups):
-    np.testing.assert_array_equal(by_group(groups), np.argsort(groups, kind="stable"))
+    found = with_places(groups)
+    np.testing.assert_array_equal(found & np.uint64(2**32 - 1), np.argsort(groups, kind="stable"))
+    np.testing.assert_array_equal(found >> np.uint64(32), np.sort(groups))
 
 
 @given(npst.arrays(np.uint64, st.integers(0, 40), elements=st.sampled_from([0, 1, 2**63, 2**64 - 1])))
@@ -116,3 +118,8 @@ def test_something_new_begins_at_the_first_and_at_every_change():
     assert changes(np.array([3, 3, 1, 3])).tolist() == [True, False, True, True]
     assert changes(np.array([0.0, -0.0])).tolist() == [True, False]
     assert changes(np.zeros(0)).tolist() == []
+
+
+def test_more_rows_than_places_are_refused():
+    with pytest.raises(ValueError, match=r"got 4,294,967,297 rows, expected fewer than 2\^32"):
+        with_places(np.broadcast_to(np.uint32(0), 2**32 + 1))
