@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from funnel.model._keras import tf
 from funnel.model.numbers import bucketized
@@ -27,47 +28,81 @@ def packed(schema: FunnelSchema, widths: tuple[Width, ...], batch: Batch) -> Bat
 
 
 def _pack(width: Width, sizes: Mapping[str, tf.Tensor], batch: Batch) -> dict[str, tf.Tensor]:
-    ids, owners, weights = [], [], []
+    """All lookups of one kind and source at once: requests are small, and then it is operations that cost, not numbers."""
+    found: list[_Entries] = []
     begin = tf.constant(0)
     for source, lookups in width.lookups.items():
-        count = sizes[source]
-        for place, lookup in enumerate(lookups):
-            found = _ids(lookup, batch)
-            row, weight = _uses(lookup, found, count, batch)
-            ids.append(found + lookup.offset)
-            owners.append(begin + row * len(lookups) + place)
-            weights.append(weight)
-        begin += count * len(lookups)
-    unique_Q, position_E = tf.unique(tf.concat(ids, axis=0))
+        first_N = begin + tf.range(sizes[source]) * len(lookups)
+        for pooling in (None, "sum", "mean", "sqrtn"):
+            placed = [(place, lookup) for place, lookup in enumerate(lookups) if lookup.pooling == pooling]
+            if placed:
+                sums_S = tf.reshape(tf.constant([place for place, _ in placed])[:, None] + first_N, [-1])
+                own = [lookup for _, lookup in placed]
+                found.append(_single(own, sums_S, batch) if pooling is None else _pooled(own, pooling, sums_S, batch))
+        begin += sizes[source] * len(lookups)
+    ids_E, sums_E, weights_E = (tf.concat(parts, axis=0) for parts in zip(*found, strict=True))
+    unique_Q, position_E = tf.unique(ids_E)
     return {
         width.unique_key: unique_Q,
-        width.entries_key: tf.stack([tf.concat(owners, axis=0), position_E], axis=1),
-        width.weights_key: tf.concat(weights, axis=0),
+        width.entries_key: tf.stack([sums_E, position_E], axis=1),
+        width.weights_key: weights_E,
     }
+
+
+class _Entries(NamedTuple):
+    """Entries of the matrix: what row of the variable each reads, int32 [E], for which sum, int32 [E], and how often [E]."""
+
+    ids: tf.Tensor
+    sums: tf.Tensor
+    weights: tf.Tensor
+
+
+def _single(lookups: Sequence[Lookup], sums_S: tf.Tensor, batch: Batch) -> _Entries:
+    """One id a row: S of L lookups of N rows each."""
+    offsets_L = tf.constant([lookup.offset for lookup in lookups])
+    ids_LN = tf.stack([_ids(lookup, batch) for lookup in lookups]) + offsets_L[:, None]
+    return _Entries(tf.reshape(ids_LN, [-1]), sums_S, tf.ones_like(sums_S, tf.float32))
+
+
+def _pooled(lookups: Sequence[Lookup], pooling: str, sums_S: tf.Tensor, batch: Batch) -> _Entries:
+    """Bags that are pooled alike, S of L lookups of N rows each."""
+    ids_E = tf.concat([_ids(lookup, batch) + lookup.offset for lookup in lookups], axis=0)
+    offsets_LN = tf.stack([batch[f"{lookup.key}/offsets"] for lookup in lookups])
+    bag_E = _bags(tf.reshape(offsets_LN[:, 1:] - offsets_LN[:, :-1], [-1]), tf.shape(ids_E)[0])
+    weight_E = _given(lookups, ids_E, batch)
+    if pooling != "sum":
+        weight_E *= tf.gather(_scales(pooling, weight_E, bag_E, tf.shape(sums_S)[0]), bag_E)
+    return _Entries(ids_E, tf.gather(sums_S, bag_E), weight_E)
+
+
+def _bags(lengths_S: tf.Tensor, entries: tf.Tensor) -> tf.Tensor:
+    """The bag that each entry is of: as many as have ended before it; int32 [E]."""
+    ended = tf.math.unsorted_segment_sum(tf.ones_like(lengths_S), tf.cumsum(lengths_S), entries + 1)
+    return tf.cumsum(ended)[:-1]
+
+
+def _given(lookups: Sequence[Lookup], ids_E: tf.Tensor, batch: Batch) -> tf.Tensor:
+    """The weights of bags' entries, 1 where none are given: float32 [E]."""
+    keys = [f"{lookup.key}/weights" for lookup in lookups]
+    if not any(key in batch for key in keys):
+        return tf.ones_like(ids_E, tf.float32)
+    pairs = zip(keys, lookups, strict=True)
+    each = [batch[key] if key in batch else tf.ones_like(batch[lookup.key], tf.float32) for key, lookup in pairs]
+    return tf.concat(each, axis=0)
+
+
+def _scales(pooling: str, weight_E: tf.Tensor, bag_E: tf.Tensor, bags: tf.Tensor) -> tf.Tensor:
+    """What the sum of each bag is divided by, as a factor; 0 where its weights cancel out: float32 [S]."""
+    if pooling == "sqrtn":
+        return tf.math.divide_no_nan(1.0, tf.sqrt(tf.math.unsorted_segment_sum(weight_E * weight_E, bag_E, bags)))
+    exact_E = tf.cast(weight_E, tf.float64)
+    total_S = tf.math.unsorted_segment_sum(exact_E, bag_E, bags)
+    cancelled_S = tf.abs(total_S) <= CANCELLED * tf.math.unsorted_segment_sum(tf.abs(exact_E), bag_E, bags)
+    return tf.math.divide_no_nan(1.0, tf.cast(tf.where(cancelled_S, tf.zeros_like(total_S), total_S), tf.float32))
 
 
 def _ids(lookup: Lookup, batch: Batch) -> tf.Tensor:
     return batch[lookup.key] if lookup.scale is None else bucketized(lookup.scale, batch[lookup.key])
-
-
-def _uses(lookup: Lookup, ids_E: tf.Tensor, count: tf.Tensor, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-    """The row that each id belongs to, and its weight there: int32 [E], float32 [E]."""
-    if lookup.pooling is None:
-        return tf.range(count), tf.ones([count])
-    offsets = batch[f"{lookup.key}/offsets"]
-    row_E = tf.repeat(tf.range(count), offsets[1:] - offsets[:-1])
-    weight_E = batch[f"{lookup.key}/weights"] if f"{lookup.key}/weights" in batch else tf.ones(tf.shape(ids_E))
-    if lookup.pooling == "sum":
-        return row_E, weight_E
-    if lookup.pooling == "sqrtn":
-        scale_N = tf.math.divide_no_nan(1.0, tf.sqrt(tf.math.unsorted_segment_sum(weight_E * weight_E, row_E, count)))
-    else:
-        exact_E = tf.cast(weight_E, tf.float64)
-        total_N = tf.math.unsorted_segment_sum(exact_E, row_E, count)
-        cancelled_N = tf.abs(total_N) <= CANCELLED * tf.math.unsorted_segment_sum(tf.abs(exact_E), row_E, count)
-        # 0 where the weights cancel out.
-        scale_N = tf.math.divide_no_nan(1.0, tf.cast(tf.where(cancelled_N, tf.zeros_like(total_N), total_N), tf.float32))
-    return row_E, weight_E * tf.gather(scale_N, row_E)
 
 
 def source_rows(schema: FunnelSchema, source: str, batch: Batch) -> tf.Tensor:

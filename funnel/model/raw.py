@@ -57,14 +57,14 @@ class RawEncoder(tf.Module):
             for feature in self._declared.features
             if isinstance(feature, Categorical)
         }
+        ids = self._ids(texts, once)
         encoded: dict[str, tf.Tensor] = {}
         # Those that tell how many facts there are come first.
         for feature in sorted(self._declared.inputs, key=lambda feature: feature.name in once):
             key = f"{self._declared.source_of(feature)}/{feature.name}"
             match feature:
                 case Categorical():
-                    ids = self._rows(feature.table_name, texts[feature.name])
-                    found = {key: tf.where(ids == MISSING, OOV, ids) if feature.missing == "oov" else ids}
+                    found = {key: ids[feature.name]}
                 case Bag():
                     found = self._bag(feature, key, batch)
                 case Numeric():
@@ -79,18 +79,32 @@ class RawEncoder(tf.Module):
                 encoded[f"{self._declared.source_of(cross)}/{cross.name}"] = _hashed(crossed, cross.buckets)
         return encoded | rows.index()
 
+    def _ids(self, texts: Mapping[str, tf.Tensor], once: Collection[str]) -> dict[str, tf.Tensor]:
+        """Rows of the ids of categorical features: int32 [B]. Those of as many rows together, which are then few operations."""
+        together: dict[tuple[str, bool], list[Categorical]] = {}
+        for feature in self._declared.features:
+            if isinstance(feature, Categorical):
+                together.setdefault((self._declared.source_of(feature), feature.name in once), []).append(feature)
+        found: dict[str, tf.Tensor] = {}
+        for features in together.values():
+            missing_F = tf.constant([OOV if feature.missing == "oov" else MISSING for feature in features])
+            rows_FB = tf.stack([self._rows(feature.table_name, texts[feature.name]) for feature in features])
+            text_FB = tf.stack([texts[feature.name] for feature in features])
+            ids_FB = tf.where(text_FB == "", missing_F[:, None], tf.cast(rows_FB, tf.int32) + FIRST)
+            found |= {feature.name: rows for feature, rows in zip(features, tf.unstack(ids_FB, len(features)), strict=True)}
+        return found
+
     def _rows(self, table: str, text: tf.Tensor) -> tf.Tensor:
+        """Rows of ids that are there, counted from the first that has one of its own: int64, of the shape of the text."""
         buckets = buckets_of(self._declared, table)
-        rows = _hashed(text, buckets) if buckets else tf.cast(self._tables[table].lookup(text), tf.int32) + FIRST
-        return tf.where(text == "", MISSING, rows)
+        return tf.strings.to_hash_bucket_fast(text, buckets) if buckets else self._tables[table].lookup(text)
 
     def _bag(self, feature: Bag, key: str, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        ids, lengths = _entries(batch[feature.name])
-        text = _as_string(ids)
+        text, kept, lengths = _entries(batch[feature.name])
         # Found once for ids and weights: a mask each would be looked through each time.
-        place = tf.where(text != "")[:, 0]
+        place = tf.where(kept)[:, 0]
         encoded = {
-            key: self._rows(feature.table_name, tf.gather(text, place)),
+            key: tf.cast(self._rows(feature.table_name, tf.gather(text, place)), tf.int32) + FIRST,
             f"{key}/offsets": tf.concat([[0], tf.cumsum(lengths)], axis=0),
         }
         if feature.weighted:
@@ -174,14 +188,18 @@ def _text(feature: Categorical, values: Any) -> tf.Tensor:
     values = tf.convert_to_tensor(values)
     if values.dtype.is_floating:
         raise ValueError(f"batch[{feature.name!r}]: got {values.dtype.name}, expected text or whole numbers. Cast it.")
-    text = _as_string(tf.reshape(values, [-1]))
+    text = _as_string(_flat(values))
     return tf.where(text == "", str(feature.missing.fill), text) if isinstance(feature.missing, Fill) else text
 
 
 def _number(feature: Numeric, values: Any) -> tf.Tensor:
-    numbers = tf.reshape(tf.cast(values, tf.float32), [-1])
+    numbers = _flat(tf.cast(values, tf.float32))
     fill = feature.missing
     return tf.where(tf.math.is_nan(numbers), tf.constant(float(fill.fill)), numbers) if isinstance(fill, Fill) else numbers
+
+
+def _flat(values: tf.Tensor) -> tf.Tensor:
+    return values if values.shape.rank == 1 else tf.reshape(values, [-1])
 
 
 def _is_listed(values: Any) -> bool:
@@ -192,12 +210,15 @@ def _ragged(values: Any) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_sparse(values) if isinstance(values, tf.SparseTensor) else values
 
 
-def _entries(values: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """All entries of lists, [E], and how many of each row are ids: int32 [B]."""
+def _entries(values: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """All entries of lists: text [E]; which of them are ids: bool [E]; and how many of each row: int32 [B]."""
     if not _is_listed(values):
         dense = tf.convert_to_tensor(values)
-        kept = _as_string(dense) != ""
-        return tf.reshape(dense, [-1]), tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
+        text = _as_string(tf.reshape(dense, [-1]))
+        kept = text != ""
+        return text, kept, tf.reduce_sum(tf.reshape(tf.cast(kept, tf.int32), tf.shape(dense)), axis=1)
     ragged = _ragged(values)
-    kept = _as_string(ragged.flat_values) != ""
-    return ragged.flat_values, tf.math.unsorted_segment_sum(tf.cast(kept, tf.int32), ragged.value_rowids(), ragged.nrows())
+    text = _as_string(ragged.flat_values)
+    kept = text != ""
+    lengths = tf.math.unsorted_segment_sum(tf.cast(kept, tf.int32), ragged.value_rowids(), ragged.nrows())
+    return text, kept, lengths

@@ -34,8 +34,20 @@ def checked(fields: Sequence[Field], values: Values, *, ranked: bool) -> dict[st
         return {name: tf.identity(value) for name, value in values.items()}
 
 
-def _rows(value: Any) -> tf.Tensor:
-    return tf.cast(value.nrows(), tf.int32) if isinstance(value, tf.RaggedTensor) else tf.shape(value)[0]
+def _rows(fields: Sequence[Field], values: Values) -> tf.Tensor:
+    """How many rows each input has: int32 [inputs]. Dense ones of a type and rank are asked at once: that is one operation."""
+    alike: dict[tuple[str, bool], list[Field]] = {}
+    found: dict[str, Any] = {}
+    for field in fields:
+        value = values[field.name]
+        if isinstance(value, tf.RaggedTensor):
+            found[field.name] = tf.cast(value.nrows(), tf.int32)
+        else:
+            alike.setdefault((field.dtype, field.listed), []).append(field)
+    for some in alike.values():
+        shapes = tf.stack(tf.shape_n([values[field.name] for field in some]))[:, 0]
+        found |= dict(zip([field.name for field in some], tf.unstack(shapes, len(some)), strict=True))
+    return tf.stack([found[field.name] for field in fields])
 
 
 def _refuse(bad_N: tf.Tensor, fields: Sequence[Field], reason: str, shown_N: tf.Tensor | None = None) -> list[Any]:
@@ -48,13 +60,13 @@ def _refuse(bad_N: tf.Tensor, fields: Sequence[Field], reason: str, shown_N: tf.
 
 
 def _same_rows(fields: Sequence[Field], values: Values) -> list[Any]:
-    rows_N = tf.stack([_rows(values[field.name]) for field in fields])
+    rows_N = _rows(fields, values)
     reason = f"inputs: got another number of rows than {fields[0].name} has, expected as many in each; input and rows:"
     return _refuse(rows_N != rows_N[0], fields, reason, rows_N)
 
 
 def _one_row(fields: Sequence[Field], values: Values) -> list[Any]:
-    rows_N = tf.stack([_rows(values[field.name]) for field in fields])
+    rows_N = _rows(fields, values)
     reason = "inputs that are given once: got another number of rows, expected 1 in each; input and rows:"
     return _refuse(rows_N != 1, fields, reason, rows_N)
 
@@ -68,16 +80,15 @@ def _same_lengths(fields: Sequence[Field], values: Values) -> list[Any]:
     pairs = _pairs(fields)
     if not pairs:
         return []
-    same = []
-    for ids, field in pairs:
-        one, other = values[ids], values[field.name]
-        if isinstance(one, tf.RaggedTensor):
-            # As many rows each, or the batch is refused as parsed.
-            same.append(tf.reduce_all(one.row_splits == other.row_splits))
-        else:
-            same.append(tf.reduce_all(tf.shape(one) == tf.shape(other)))
+    given = [(values[ids], values[field.name]) for ids, field in pairs]
+    if isinstance(given[0][0], tf.RaggedTensor):
+        # As many rows each, or the batch is refused as parsed.
+        bad_N = ~tf.stack([tf.reduce_all(one.row_splits == other.row_splits) for one, other in given])
+    else:
+        shapes = [tf.stack(tf.shape_n(column)) for column in zip(*given, strict=True)]
+        bad_N = tf.reduce_any(shapes[0] != shapes[1], axis=1)
     reason = "weights: got another number than there are ids, expected one for each id; input:"
-    return _refuse(~tf.stack(same), [field for _, field in pairs], reason)
+    return _refuse(bad_N, [field for _, field in pairs], reason)
 
 
 def _none_missing(fields: Sequence[Field], values: Values) -> list[Any]:
