@@ -45,7 +45,9 @@ np.savez(out, **{name: value.numpy() for name, value in answer.items()})
 """
 
 
-@pytest.fixture(scope="module", params=TREES)
+@pytest.fixture(
+    scope="module", params=["chain", "no shared embeddings", pytest.param("branches that join", marks=pytest.mark.long)]
+)
 def run(request: pytest.FixtureRequest) -> Run:
     return run_of(TREES[request.param])
 
@@ -102,7 +104,7 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
         np.testing.assert_allclose(found[name], column, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize(("kind", "change"), [("int8", as_bytes), ("float16", as_halves)])
+@pytest.mark.parametrize(("kind", "change"), [("int8", as_bytes), pytest.param("float16", as_halves, marks=pytest.mark.long)])
 def test_every_signature_says_what_a_network_with_rounded_tables_says(run: Run, kind: Any, change: Any, tmp_path: Path) -> None:
     data = rows_of(run)
     loaded = signatures(run.export(tmp_path / "m", tables=kind))
@@ -117,7 +119,7 @@ def test_every_signature_says_what_a_network_with_rounded_tables_says(run: Run, 
     assert any(np.abs(own[name] - expected[name]).max() > 1e-6 for name in own)  # else nothing was rounded
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8"])
+@pytest.mark.parametrize("kind", ["int8", pytest.param("float32", marks=pytest.mark.long)])
 def test_rare_ids_are_served_as_unknown_ones(run: Run, kind: Any, tmp_path: Path) -> None:
     counts = run.vocabulary.counts["items"]
     least = int(np.median(counts)) + 1
