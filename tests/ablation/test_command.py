@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pytest
 from funnel.schema.objective import KINDS
 from tests.ablation import small
 
-pytestmark = pytest.mark.slow  # a dozen processes, each of which loads TensorFlow
+pytestmark = pytest.mark.slow  # some twenty processes, each of which loads TensorFlow
 
 Answer = tuple[int, str, str]
 MAIN = "from funnel.cli import main; main()"
@@ -81,49 +80,27 @@ def test_what_it_says_where_nobody_looks(folder: Path) -> None:
 
 def fits_or_steps(out: Path) -> int:
     """How far it is: a hundred for each fit that is done, and one for each step of the one under way."""
-    done = {path.parent for path in out.glob("fits/*/seed-?/metrics.json")}
-    # The checkpoints of a fit that is done are still there for a moment.
-    under_way = [path for path in out.glob("fits/*/*.unfinished") if path.with_suffix("") not in done]
-    steps = [int(path.name[5:]) for fit in under_way for path in fit.glob("checkpoints/step-*")]
-    return 100 * len(done) + max(steps, default=0)
+    steps = [int(path.name[5:]) for path in out.glob("fits/*/*.unfinished/checkpoints/step-*")]
+    return 100 * len(list(out.glob("fits/*/seed-?/metrics.json"))) + max(steps, default=0)
 
 
-def stopped(arguments: list[str], out: Path, moment: int, kind: signal.Signals) -> tuple[int, str, str]:
-    """What became of a process that was sent a signal once it was so far."""
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    before, deadline = fits_or_steps(out), time.monotonic() + 120
-    while process.poll() is None and (now := fits_or_steps(out)) < moment:
-        assert time.monotonic() < deadline, "it does not get on"
-        # While TensorFlow is loaded there is nothing to see, and looking takes the time of who loads it.
-        time.sleep(0.002 if now > before else 0.02)
-    process.send_signal(kind)
-    said, error = process.communicate(timeout=60)
-    return process.returncode, said, error
-
-
-def test_stopped_again_and_again_the_same_command_comes_to_the_same(
-    folder: Path, tmp_path: Path, funnel: Callable[..., Answer]
-) -> None:
+@pytest.mark.parametrize("moment", [209, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 310))])
+def test_killed_in_the_middle_the_same_command_comes_to_the_same(folder: Path, tmp_path: Path, moment: int) -> None:
     out = tmp_path / "out"
-    for moment in (3, 209, 310):
-        if moment == 209:
-            code, said, error = stopped(command(folder, out), out, 102, signal.SIGINT)
-            assert code == 130
-            assert error == f"stopped; the same command goes on from what is in {shlex.quote(str(out))}\n"
-            assert "going on from" in said
-        code, said, error = stopped(command(folder, out), out, moment, signal.SIGKILL)
-        assert code == -signal.SIGKILL, error
-        assert len(list(out.glob("fits/*/seed-?/metrics.json"))) == moment // 100
-        if moment > 3:
-            assert "of them are in" in said
-            assert "going on from" in said
-    code, said, error = funnel(*arguments(folder, out))
-    assert code == 0, error
-    assert "going on from" in said
+    process = subprocess.Popen(command(folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and fits_or_steps(out) < moment:
+        assert time.monotonic() < deadline, "it does not get on"
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    done = subprocess.run(command(folder, out), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert same(out, folder / "whole")
     assert not leftovers(out)
 
 
+FIRST = ("as a fit ends, before it is kept", "before the table")  # the others: --long
 DOOMED = {
     "as a fit ends, before it is kept": """
 from funnel.ablation.folder import Folder
@@ -162,39 +139,52 @@ def doomed(self, path, **_):
 Figure.savefig = doomed
 """,
 }
-AFTER_THE_FITS = ("before the table", "while the plot is written")
 
 
-@pytest.mark.parametrize("doom", DOOMED)
-def test_killed_at_the_worst_moments(folder: Path, tmp_path: Path, funnel: Callable[..., Answer], doom: str) -> None:
+@pytest.mark.parametrize("doom", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in DOOMED])
+def test_killed_at_the_worst_moments(folder: Path, tmp_path: Path, doom: str) -> None:
     out = tmp_path / "out"
-    if doom in AFTER_THE_FITS:
-        shutil.copytree(folder / "whole", out, ignore=shutil.ignore_patterns("ablation.*"))
     code = f"import os, signal\n{DOOMED[doom]}\n{MAIN}"
     done = subprocess.run(command(folder, out, code=code), capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not (out / "ablation.json").exists()
-    returned, said, error = funnel(*arguments(folder, out))
-    assert returned == 0, error
+    done = subprocess.run(command(folder, out), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert same(out, folder / "whole")
     assert not leftovers(out)
     if doom == "as a fit ends, before it is kept":
-        assert "going on from" in said
+        assert "going on from" in done.stdout
 
 
-def test_two_at_once_do_not_mix(folder: Path, tmp_path: Path, funnel: Callable[..., Answer]) -> None:
-    hold = f"import time\nfrom funnel.ablation import ablate\nablate.make_fits = lambda *_: time.sleep(600)\n{MAIN}"
+def test_ctrl_c_says_that_the_same_command_goes_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and fits_or_steps(out) < 102:
+        assert time.monotonic() < deadline, "it does not get on"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == f"stopped; the same command goes on from what is in {shlex.quote(str(out))}\n"
+    done = subprocess.run(command(folder, out), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "of them are in" in done.stdout
+    assert same(out, folder / "whole")
+
+
+def test_two_at_once_do_not_mix(folder: Path, tmp_path: Path) -> None:
+    hold = f"import time\nfrom funnel.ablation import ablate\nablate.make_fits = lambda *_: time.sleep(60)\n{MAIN}"
     out = tmp_path / "out"
     process = subprocess.Popen(command(folder, out, code=hold), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60
     while not (out / "manifest.json").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    code, _, error = funnel(*arguments(folder, out))
+    done = subprocess.run(command(folder, out), capture_output=True, text=True, check=False)
     process.kill()
     process.communicate()
-    assert code == 1
-    assert "another process is at work there" in error
+    assert done.returncode == 1
+    assert "another process is at work there" in done.stderr
 
 
 def test_json_is_what_the_file_holds(folder: Path, funnel: Callable[..., Answer]) -> None:
