@@ -15,7 +15,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
-from serving_made import Columns, predict_request, rank_request
+from serving_requests import Columns, predict_request, rank_request
 
 from funnel.model._keras import tf
 from funnel.training.process import peak_memory
