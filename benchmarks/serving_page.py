@@ -99,8 +99,8 @@ def report(found: list[Measured], work: Path, *, picture: str) -> str:
     parts = [
         "# Speed of serving\n",
         f"The schema of Ali-CCP at its real size: {len(IDS)} fields, vocabularies of {ids:.1f} million ids, as many table rows "
-        f"of width 18, towers of 200-80, and {entries()} weighted list entries of the user in a request. First weights, without "
-        "a fit, which cost as much as learnt ones. Requests are tensors in the process that has loaded the export with "
+        f"of width 18, towers of 200-80, and {entries()} weighted list entries of the user in a request. First weights, "
+        "without a fit, which cost as much as learnt ones. Requests are tensors in the process that has loaded the export with "
         "TensorFlow; what a server adds for reading them from the wire is not in it. Warm, each way in turns; medians of "
         f"{len(found[0].runs)} processes for each number of threads, which take turns, each held to as many cores. No GPU. "
         "Other work may run on the machine: the time on its processors stands beside that of the clock.\n",
