@@ -296,7 +296,9 @@ class Run:
             RunError: The version is already there, or it cannot be written; or the tables cannot be stored so.
             DataError: Rows were given, and are not what the schema says.
         """
-        require_writable(path := version_folder(Path(path)), RunError)
+        path = version_folder(Path(path))
+        if path.exists():
+            require_writable(path, RunError)
         stored = compact(self.model, self.vocabulary, tables, min_count)
         found = self._effect(stored, data, split)
         with whole_folder(path, RunError) as folder:
