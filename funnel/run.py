@@ -296,9 +296,10 @@ class Run:
             RunError: The version is already there, or it cannot be written; or the tables cannot be stored so.
             DataError: Rows were given, and are not what the schema says.
         """
+        path = version_folder(Path(path))
+        if path.exists():
+            require_writable(path, RunError)
         stored = compact(self.model, self.vocabulary, tables, min_count)
-        # Before what takes long.
-        require_writable(path := version_folder(Path(path)), RunError)
         found = self._effect(stored, data, split)
         with whole_folder(path, RunError) as folder:
             terms = {table: ids.head(SHOWN).to_list() for table, ids in stored.vocabulary.terms.items()}

@@ -98,11 +98,12 @@ class Workspace:
         """
         where = f"{self.path}: cannot go on"
         repair = "Give what it was begun with, or remove the folder and fit again."
-        if begun.get("rows") != content["rows"]:
-            raise RunError(f"{where}: got other training rows, or another vocabulary, than it was begun with. {repair}")
+        # First, as a run that is started from brings its vocabulary.
         if ("from" in begun) != ("from" in content):
             got, expected = content.get("from", "nothing"), begun.get("from", "nothing")
             raise RunError(f"{where}: --from: got {got}, expected {expected}. {repair}")
+        if begun.get("rows") != content["rows"]:
+            raise RunError(f"{where}: got other training rows, or another vocabulary, than it was begun with. {repair}")
         changed = list(differences(begun.get("schema"), content["schema"], ""))
         changed = [one for one in changed if not any(one[0] == free or one[0].startswith(f"{free}.") for free in FREE)]
         if changed:

@@ -169,7 +169,7 @@ def test_a_feature_may_have_any_name(tmp_path, name):
     assert [row[f"facts/{name}"] for _, row in rows] == wanted
 
 
-@pytest.mark.parametrize("name", ["position", "labels", "groups", "bucket", "user", "x", "work", "path", "self"])
+@pytest.mark.parametrize("name", ["position", "labels", "groups", "bucket", "user", "x", "work", "path"])
 def test_a_dimension_a_table_and_a_feature_may_have_one_name(tmp_path, name):
     features = [
         {"name": name, "kind": "categorical", "source": name, "column": "city", "min_count": 1},

@@ -56,7 +56,7 @@ def _outcomes(schema: FunnelSchema, labels: Any, conditional: Any) -> Outcomes:
     logits = np.concatenate([np.log(one) - np.log1p(-one) for one in (conditional, reached)], axis=1)
     width = len(schema.stages)
     return Outcomes(
-        names_of(schema), labels.astype(np.uint8), logits, lambda block: block[:, width:], chances,
+        names_of(schema), labels.astype(np.uint8), logits, lambda block, stage: block[:, width + stage], chances,
         clusters=clusters_of(len(labels)),
     )  # fmt: skip
 
