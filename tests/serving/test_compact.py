@@ -235,7 +235,7 @@ def test_without_rows_only_sizes_are_told(chain: Run, tmp_path: Path) -> None:
 def test_rows_that_were_asked_for_must_be_there(chain: Run, tmp_path: Path) -> None:
     with pytest.raises(funnel.DataError):
         chain.export(tmp_path / "m", tables="int8", data=tmp_path)
-    assert not list(tmp_path.rglob("m/*"))
+    assert not (tmp_path / "m").exists()
 
 
 def test_what_cannot_be_is_refused_with_a_reason(chain: Run, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_what_cannot_be_is_refused_with_a_reason(chain: Run, tmp_path: Path) -> 
     for run, asked, message in cases:
         with pytest.raises(funnel.RunError, match=message):
             run.export(tmp_path / "m", **asked)
-    assert not list(tmp_path.rglob("m/*"))
+    assert not (tmp_path / "m").exists()
 
 
 def test_hashed_tables_keep_all_rows(chain: Run) -> None:
