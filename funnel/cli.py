@@ -138,15 +138,24 @@ def fit(
     warm: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="Start from a run's weights; known ids keep their rows.")
     ] = None,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the others of TF_CONFIG.")] = 600,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the training rows, judge on the test rows, and write a run folder."""
+    """Train on the training rows, judge on the test rows, and write a run folder.
+
+    Where TF_CONFIG describes a cluster, run the same command in each of its processes.
+    """
+    from funnel.distribution.cluster import cluster_of, kind_of, serves
     from funnel.schema.reader import load_schema
     from funnel.training.process import tune_allocator, tune_threads
     from funnel.training.workspace import Workspace, latest
 
     declared = load_schema(schema, overrides or ())
+    cluster = cluster_of()
+    if serves(kind_of(declared.train.strategy, cluster), cluster):
+        _serve(wait)
+        return
     usual = Path("runs") / declared.name
     folder = out or (latest(usual) if resume else _free(usual))
     tune_allocator()
@@ -157,23 +166,27 @@ def fit(
     screen.say(f"objective {declared.objective.kind}: {losses}")
     _load_tensorflow()
     from funnel.api import fit as fit_
-    from funnel.api import load
     from funnel.data.origin import origin_of
     from funnel.data.prepare import default_store
+    from funnel.run import base_of
 
     origin = origin_of(declared, data, schema)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
-    started = None if warm is None else load(warm)
-    kept = store or default_store(declared, origin, None if started is None else started.base_for(declared))
+    kept = store or default_store(declared, origin, None if warm is None else base_of(warm, declared))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with screen:
-            run = fit_(declared, origin, out=folder, store=kept, resume=resume, warm_start=started, watch=screen.watch)
+            run = fit_(
+                declared, origin, out=folder, store=kept, resume=resume, warm_start=warm, watch=screen.watch, patience=wait
+            )
     except KeyboardInterrupt:
         if not Workspace(folder).path.exists():
             raise
         print(f"stopped; `--resume --out {shlex.quote(str(folder))}` goes on from the checkpoint", file=sys.stderr)
         raise Stopped(INTERRUPTED) from None
+    if cluster is not None and not cluster.is_chief:
+        screen.say(f"{cluster.name}: done; the run is where the leading process writes it")
+        return
     if as_json:
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return
@@ -393,6 +406,18 @@ def schema() -> None:
     from funnel.schema.json_schema import json_schema
 
     print(json_schema(), end="")
+
+
+def _serve(wait: float) -> None:
+    """Be a parameter server, or one of its workers, until the chief ends."""
+    from funnel.distribution.cluster import cluster_of
+
+    cluster = cluster_of()
+    print(f"{cluster}: serves until the chief ends", flush=True)
+    _load_tensorflow()
+    from funnel.distribution.strategy import serve
+
+    serve(wait)
 
 
 def _load_tensorflow() -> None:

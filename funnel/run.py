@@ -123,15 +123,13 @@ class Run:
         """
         path = Path(path)
         require_files(path, (SCHEMA, LEARNT, f"{WEIGHTS}.index", MANIFEST))
-        schema = load_schema(path / SCHEMA)
+        schema, learnt, vocabulary = _read_learnt(path)
         try:
-            learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
         if metrics.get("format") != METRICS_FORMAT:
             metrics = {}  # of another version: the run can be evaluated again
-        vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
         model = build_model(schema, learnt, files)
         model.network(blank_batch(schema), twins=True)
@@ -157,14 +155,7 @@ class Run:
 
     def base_for(self, schema: FunnelSchema) -> Known:
         """What a schema's rows are encoded with where its fit starts from this run: tables and scales that mean the same."""
-        # A default of serving is no part of how rows are read.
-        own, theirs = (
-            {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features}
-            for one in (self.schema, schema)
-        )
-        same = {name for name, feature in own.items() if theirs.get(name) == feature}
-        scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
-        return Known(self.learnt.model_copy(update={"scales": scales}), self.vocabulary.only(vocabulary_tables(schema)))
+        return _base(self.schema, self.learnt, self.vocabulary, schema)
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
@@ -204,6 +195,7 @@ class Run:
         slices: Sequence[str] = (),
         truth: np.ndarray | None = None,
         brief: bool = False,
+        logits: Sequence[np.ndarray] | None = None,
     ) -> Report:
         """Judge every stage on rows with labels.
 
@@ -213,11 +205,14 @@ class Run:
             slices: Features by whose values the rows are parted.
             truth: The true probability of each conditional: float64 [rows, stages].
             brief: Figures only: no intervals, no curves, no slices.
+            logits: Of each shard what the model says, where that is known: conditional, float32 [rows, stages].
 
         Raises:
             DataError: They have no labels.
         """
-        found = self.gathered(shards, sampled=sampled, features=() if brief else slices, brief=brief)
+        told = None if logits is None else iter(logits)
+        say = self.logits if told is None else lambda _: next(told)
+        found = gather(self.model, shards, say, sampled=sampled, features=() if brief else slices, brief=brief)
         return judge(
             found.outcomes,
             constant=constant_stages(self.schema.stage_names, found.outcomes.logits),
@@ -329,3 +324,33 @@ def versions() -> dict[str, str]:
     """What the run was made with."""
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "polars")
     return {"funnel": funnel.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def base_of(path: str | Path, schema: FunnelSchema) -> Known:
+    """What `Run.base_for` gives, of a run that is not loaded.
+
+    Raises:
+        RunError: The folder is missing or not whole.
+    """
+    path = Path(path)
+    require_files(path, (SCHEMA, LEARNT))
+    return _base(*_read_learnt(path), schema)
+
+
+def _read_learnt(path: Path) -> tuple[FunnelSchema, Learnt, Vocabulary]:
+    schema = load_schema(path / SCHEMA)
+    try:
+        learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+    return schema, learnt, Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
+
+
+def _base(theirs: FunnelSchema, learnt: Learnt, vocabulary: Vocabulary, schema: FunnelSchema) -> Known:
+    # A default of serving is no part of how rows are read.
+    before, now = (
+        {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features} for one in (theirs, schema)
+    )
+    same = {name for name, feature in before.items() if now.get(name) == feature}
+    scales = {name: scale for name, scale in learnt.scales.items() if name in same}
+    return Known(learnt.model_copy(update={"scales": scales}), vocabulary.only(vocabulary_tables(schema)))

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,10 @@ class State:
         best_value: Its score, the greater the better.
         history: By epoch that has ended: its Epoch as a mapping.
         constant: Stages that the last whole batch of the epoch that goes on shows as collapsed.
+        sums: Of what is shown: of each mean of a step, in the order of `FunnelModel.shown`, times its rows, over the steps made
+            in the epoch.
+        seen: Rows of these steps.
+        lanes: Into how many the rows of the epoch were dealt; 0 before it begins.
     """
 
     epoch: int = 1
@@ -48,6 +52,9 @@ class State:
     best_value: float | None = None
     history: tuple[dict[str, Any], ...] = ()
     constant: tuple[str, ...] = ()
+    sums: tuple[float, ...] = ()
+    seen: int = 0
+    lanes: int = 0
 
     def is_over(self, declared: Train) -> bool:
         """Whether the fit has ended: all epochs are done, or patience has run out."""
@@ -58,7 +65,7 @@ class State:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one fit, newest last: the model, its optimisers, the losses of the epoch, and the State.
+    """The checkpoints of one fit, newest last: the model, its optimisers, and the State.
 
     A checkpoint appears when it is whole. Beside them stand the weights of the best epoch, as long as a checkpoint that is kept
     tells of them.
@@ -79,7 +86,7 @@ class Checkpoints:
     def __post_init__(self) -> None:
         self.model.create_variables()
         parts = {"network": self.model.network, "objective": self.model.objective, "optimizer": self.model.optimizer}
-        self._all = tf.train.Checkpoint(**parts, **{f"mean_{mean.name}": mean for mean in self.model.metrics})
+        self._all = tf.train.Checkpoint(**parts)
         self._network = tf.train.Checkpoint(network=self.model.network)
 
     def save(self, state: State) -> Path:
@@ -208,8 +215,13 @@ def _state(path: Path) -> State:
     content = json.loads((path / STATE).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or content.pop(SUM, None) != _sum(content):
         raise ValueError("is not as it was written")
+    return state_of(content)
+
+
+def state_of(content: Mapping[str, Any]) -> State:
+    """A State, of what `asdict` made of it and JSON brought back."""
     state = State(**content)
-    return replace(state, history=tuple(state.history), constant=tuple(state.constant))
+    return replace(state, history=tuple(state.history), constant=tuple(state.constant), sums=tuple(state.sums))
 
 
 def _sum(content: dict[str, Any]) -> str:
