@@ -418,6 +418,7 @@ def _serve(wait: float) -> None:
     from funnel.distribution.strategy import serve
 
     serve(wait)
+    print("the chief has ended", flush=True)
 
 
 def _load_tensorflow() -> None:
@@ -432,6 +433,8 @@ def _load_tensorflow() -> None:
             from funnel.model._keras import tf
 
             tf.config.list_physical_devices()
+            # What it says of tracing is no part of our answer, either.
+            tf.get_logger().setLevel("ERROR")
         except BaseException:
             os.dup2(kept, 2)
             remarks.seek(0)

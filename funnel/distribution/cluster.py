@@ -170,29 +170,22 @@ def kind_of(declared: Strategy, cluster: Cluster | None) -> Strategy:
     Raises:
         ClusterError: It is not.
     """
+    kind = declared
+    if kind == "auto" and cluster is not None:
+        kind = "parameter_server" if cluster.has_servers else "multi_worker" if cluster.trainers > 1 else "auto"
     where = f"train.strategy: got {declared!r}"
-    if declared == "auto" and cluster is not None:
-        declared = "parameter_server" if cluster.has_servers else "multi_worker" if cluster.trainers > 1 else "auto"
-    if declared == "multi_worker":
-        if cluster is None:
+    if cluster is None:
+        if kind in ("multi_worker", "parameter_server"):
             raise ClusterError(f"{where} and no cluster, expected one in the environment variable {VARIABLE}. Set it.")
-        if cluster.has_servers:
-            raise ClusterError(
-                f"{where}, and {VARIABLE}.cluster has {SERVER!r}, expected workers alone. Remove it, or the strategy."
-            )
-    if declared == "parameter_server":
-        if cluster is None:
-            raise ClusterError(f"{where} and no cluster, expected one in the environment variable {VARIABLE}. Set it.")
-        for job in ("chief", WORKER, SERVER):
-            if job not in cluster.jobs:
-                raise ClusterError(
-                    f"{where}, and {VARIABLE}.cluster lacks {job!r}, expected 'chief', 'worker' and 'ps'. Add it."
-                )
-    if declared in ("one_device", "mirrored") and cluster is not None and len(list(cluster.tasks)) > 1:
-        raise ClusterError(
-            f"{where}, and {VARIABLE} describes several processes, expected one. Unset the variable, or take another strategy."
-        )
-    return declared
+        return kind
+    for job in (CHIEF, WORKER, SERVER) if kind == "parameter_server" else ():
+        if job not in cluster.jobs:
+            raise ClusterError(f"{where}, and {VARIABLE}.cluster has no {job!r}, expected chief, worker and ps. Add it.")
+    if kind == "multi_worker" and cluster.has_servers:
+        raise ClusterError(f"{where}, and {VARIABLE}.cluster has {SERVER!r}, expected workers alone. Correct either.")
+    if kind in ("one_device", "mirrored") and len(list(cluster.tasks)) > 1:
+        raise ClusterError(f"{where}, and {VARIABLE} describes several processes, expected one. Correct either.")
+    return kind
 
 
 def serves(kind: Strategy, cluster: Cluster | None) -> bool:

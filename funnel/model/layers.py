@@ -91,7 +91,8 @@ class PReLU(keras.layers.Layer):
 
     def call(self, inputs_BU: tf.Tensor) -> tf.Tensor:
         """float32 [B, U]."""
-        return prelu(inputs_BU, self.alpha)
+        # Not the variable itself, which under `tf.distribute` is several.
+        return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
 
 
 class Dropout(keras.layers.Layer):
