@@ -47,6 +47,8 @@ class Screen:
     def watch(self, event: Any) -> None:
         """Show one event of the fit."""
         match type(event).__name__:
+            case "str":
+                self.say(event)
             case "Progress":
                 self._progress(event)
             case "Prepared":

@@ -21,7 +21,7 @@ EPOCHS = 12
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shop.write(tmp_path_factory.mktemp("shop"))
-    tree = fits.tree(epochs=EPOCHS, batch_size=16, early_stopping=None, checkpoint={"steps": 20})
+    tree = fits.tree(epochs=EPOCHS, batch_size=16, early_stopping=None, checkpoint={"steps": 100})
     # Enough rows for four servers to share out.
     tree["features"][-1]["buckets"] = 100_000
     (folder / "schema.yaml").write_text(dump_schema(load_schema(tree)), encoding="utf-8")

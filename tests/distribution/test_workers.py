@@ -53,7 +53,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sgd = {"kind": "sgd", "learning_rate": 0.1}
     written(folder, "steps.yaml", epochs=1, batch_size=6, lanes=2, optimizer={"embedding": sgd, "dense": sgd}, checkpoint=None)
     # The metric of early stopping is gathered from both.
-    written(folder, "schema.yaml", epochs=20, lanes=2, checkpoint={"steps": 10}, early_stopping={"metric": "auc", "patience": 99})
+    written(
+        folder, "schema.yaml", epochs=20, lanes=2, checkpoint={"steps": 10}, early_stopping={"metric": "auc", "patience": 99}
+    )
     return folder
 
 
