@@ -21,6 +21,7 @@ from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
 from funnel.folders import whole_file
+from funnel.locations.location import Location, location
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.stored import Kind
 from funnel.run import Run
@@ -100,8 +101,8 @@ def fit(
     data: Any = None,
     *,
     test: Any = None,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: str | Location | None = None,
+    store: str | Location | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     warm_start: str | Path | Run | None = None,
@@ -129,7 +130,7 @@ def fit(
         FunnelError: The schema or the data are not right; nothing is left behind but the checkpoints of a fit that had begun.
     """
     declared = load_schema(schema, overrides)
-    workspace = None if out is None else opened(Path(out), resume=resume)
+    workspace = None if out is None else opened(out, resume=resume)
     if resume and workspace is None:
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
     warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
@@ -158,7 +159,7 @@ def _occasion(store: Store) -> dict[str, Any]:
     """When a fit ended, and whether its rows were simulated: a report says so, wherever the run has got to."""
     return {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "simulated": is_simulated(Path(store.manifest["data"])),
+        "simulated": is_simulated(store.manifest["data"]),
     }
 
 
@@ -203,13 +204,14 @@ def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "te
     )
 
 
-def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Path:
+def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Location:
     """Write predictions as Parquet or CSV, by the name's ending; the file appears when it is whole.
 
     Raises:
         DataError: Another ending, or the folder cannot be written.
+        RemoteError: It cannot be copied to a URL.
     """
-    path = Path(out)
+    path = location(out)
     if path.suffix not in (".parquet", ".csv"):
         raise DataError(f"{path}: got the ending {path.suffix!r}, expected .parquet or .csv. Rename it.")
     frame = pl.DataFrame(dict(columns))
@@ -227,7 +229,7 @@ def export(
     min_count: int | None = None,
     data: Any = None,
     split: Literal["train", "test"] = "test",
-) -> Path:
+) -> Location:
     """Write a saved run as a SavedModel that takes raw values: `DIR/3`, or the next version in `DIR`; gives its folder.
 
     See `Run.export` for smaller tables, and what they cost.

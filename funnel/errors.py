@@ -37,6 +37,10 @@ class RunError(FunnelError):
     """A run folder is missing, incomplete, or not what is needed."""
 
 
+class RemoteError(FunnelError):
+    """What is behind a URL cannot be read or written: a driver, a right or a bucket is missing, or a network fails."""
+
+
 def listed(names: Iterable[object], limit: int = 12) -> str:
     """Names as a message shows them: quoted, in order, cut after `limit`."""
     shown = [repr(str(name)) for name in names]
