@@ -78,7 +78,8 @@ def whole_folder(
     if isinstance(path, Remote):
         if not replace:
             require_writable(path, kind)
-        made = (here or TemporaryFolder()).path / path.name
+        owner = here or TemporaryFolder()
+        made = owner.path / path.name
         made.mkdir()
         try:
             with called(made, path), _room_here(path, kind, made):
