@@ -160,15 +160,18 @@ class Remote:
 
     def files(self) -> dict[str, Remote]:
         """All files below a folder, by their path from it; {} where there is no folder."""
-
-        def found(filesystem: Any, path: str) -> dict[str, Any]:
-            return {str(name).strip("/")[len(path.strip("/")) :].lstrip("/"): one for name, one in _found(filesystem, path)}
-
+        # Not the driver's own walk, which leaves out what it cannot list.
+        found: dict[str, Remote] = {}
         try:
-            entries = self._ask(found)
-        except FileNotFoundError:
-            return {}
-        return {name: Remote((self / name).url, one) for name, one in sorted(entries.items()) if name}
+            there = list(self.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return found
+        for one in there:
+            if one.is_dir():
+                found |= {f"{one.name}/{name}": below for name, below in one.files().items()}
+            else:
+                found[one.name] = one
+        return found
 
     # What is in it.
 
@@ -252,9 +255,3 @@ def _create(filesystem: Any, path: str, content: bytes) -> None:
         filesystem.pipe_file(path, content, mode="create")
     except (TypeError, NotImplementedError, ValueError):  # of a driver that has no such request
         filesystem.pipe_file(path, content)
-
-
-def _found(filesystem: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, entry in filesystem.find(path, detail=True).items():
-        if entry.get("type") != "directory" and not str(name).endswith("/"):
-            yield name, entry

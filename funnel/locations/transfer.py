@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -239,7 +239,7 @@ def put_folder(source: Path, target: Remote, last: str | None, *, replace: bool 
             put(last)
         (target / COPYING).unlink()
     except BaseException as error:
-        left = _withdrawn(target, sizes, last, replace=replace)
+        left = _withdrawn(target, last, replace=replace)
         if isinstance(error, RemoteError):
             raise RemoteError(f"{error} {left}") from None
         raise
@@ -250,7 +250,15 @@ def _claim(target: Remote, *, replace: bool) -> None:
     content = json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": datetime.now(UTC).isoformat()})
     if replace:
         (target / COPYING).write_text(content)
-    elif target.exists() or not (target / COPYING).create(content):
+        return
+    there = target.exists()
+    try:
+        there = there or not (target / COPYING).create(content)
+    except BaseException:
+        with suppress(FunnelError):
+            target.remove()  # its folder was made, where folders are
+        raise
+    if there:
         raise RemoteError(already_there(target))
 
 
@@ -272,13 +280,13 @@ def copying(folder: Remote) -> str | None:
         return "by another process"
 
 
-def _withdrawn(target: Remote, names: Iterable[str], last: str | None, *, replace: bool) -> str:
+def _withdrawn(target: Remote, last: str | None, *, replace: bool) -> str:
     """Take back what was copied of something new; what to say of what is left."""
     whole = f" without its {last}, so that nothing takes it for whole" if last is not None else f" with a {COPYING} in it"
     if replace:
         return f"What is in {target} is left{whole}: run the same command again."
     try:
-        target.remove([*names, COPYING])
+        target.remove()
     except FunnelError:
         return f"What was copied is left{whole}: remove {target}."
     return "Nothing was left behind."
