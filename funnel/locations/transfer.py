@@ -282,13 +282,13 @@ def copying(folder: Remote) -> str | None:
 
 def _withdrawn(target: Remote, last: str | None, *, replace: bool) -> str:
     """Take back what was copied of something new; what to say of what is left."""
-    whole = f" without its {last}, so that nothing takes it for whole" if last is not None else f" with a {COPYING} in it"
+    lacks = f"may lack its {last}, without which nothing takes it for whole" if last is not None else f"has a {COPYING} in it"
     if replace:
-        return f"What is in {target} is left{whole}: run the same command again."
+        return f"What is left in {target} {lacks}: run the same command again."
     try:
         target.remove()
     except FunnelError:
-        return f"What was copied is left{whole}: remove {target}."
+        return f"What is left there {lacks}: remove {target}."
     return "Nothing was left behind."
 
 

@@ -10,15 +10,16 @@ from funnel.locations.url import redacted, refusal
 from funnel.schema._base import Column, Declared, Name, Shorthand, problem
 
 
-def _without_secrets(place: str) -> str:
-    if (reason := refusal(place)) is not None:
-        raise problem((), f"{redacted(place)}: {reason}")
-    return place
+def _without_secrets(places: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    for place in (places,) if isinstance(places, str) else places:
+        if (reason := refusal(place)) is not None:
+            raise problem((), f"{redacted(place)}: {reason}")
+    return places
 
 
 Place = Annotated[str, AfterValidator(_without_secrets)]
-Glob = Annotated[Place, Field(min_length=1)]
-Globs = Glob | tuple[Glob, ...]
+Glob = Annotated[str, Field(min_length=1)]
+Globs = Annotated[Glob | tuple[Glob, ...], AfterValidator(_without_secrets)]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 

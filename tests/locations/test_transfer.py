@@ -103,7 +103,7 @@ def test_what_cannot_be_taken_back_is_told_of_and_is_not_whole(unreliable: type[
         cannot_remove(request, path)
 
     unreliable.rule = rule
-    with pytest.raises(RemoteError, match=rf"What was copied is left without its saved_model\.pb, .*: remove {PLACE}\.$"):
+    with pytest.raises(RemoteError, match=rf"What is left there may lack its saved_model\.pb, .*: remove {PLACE}\.$"):
         put_folder(source, PLACE, "saved_model.pb")
     assert "saved_model.pb" not in there(PLACE)
     with pytest.raises(RunError, match=r"is being copied \(by process \d+ of .*\), or was stopped meanwhile, expected a new"):
@@ -167,7 +167,9 @@ def test_one_that_gives_way_is_not_whole_while_it_does(unreliable: type[Faulty],
 def test_one_that_did_not_give_way_whole_can_be_put_again(unreliable: type[Faulty], source: Path) -> None:
     (PLACE / "saved_model.pb").write_text("old")
     unreliable.rule = failing(99, ConnectionResetError("gone"), "put", at="variables/data")
-    with pytest.raises(RemoteError, match=r"is left without its saved_model\.pb, .*: run the same command again\.$"):
+    with pytest.raises(
+        RemoteError, match=r"What is left in .* may lack its saved_model\.pb, .*: run the same command again\.$"
+    ):
         put_folder(source, PLACE, "saved_model.pb", replace=True)
     assert "saved_model.pb" not in there(PLACE)
     unreliable.rule = fine
