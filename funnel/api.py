@@ -23,6 +23,7 @@ from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
 from funnel.folders import whole_file
+from funnel.locations.location import Location, location
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.stored import Kind
 from funnel.run import Run
@@ -102,8 +103,8 @@ def fit(
     data: Any = None,
     *,
     test: Any = None,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: str | Location | None = None,
+    store: str | Location | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     warm_start: str | Path | Run | None = None,
@@ -143,7 +144,7 @@ def fit(
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
     with engaged(declared.train, patience, watch) as engine:
         leads = engine.team.leads
-        workspace = opened(Path(out), resume=resume) if out is not None and leads else None
+        workspace = opened(out, resume=resume) if out is not None and leads else None
         warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
         base = None if warm is None else warm.base_for(declared)
         rows = engine.team.in_turn(
@@ -174,7 +175,7 @@ def _occasion(store: Store) -> dict[str, Any]:
     """When a fit ended, and whether its rows were simulated: a report says so, wherever the run has got to."""
     return {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "simulated": is_simulated(Path(store.manifest["data"])),
+        "simulated": is_simulated(store.manifest["data"]),
     }
 
 
@@ -219,13 +220,14 @@ def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "te
     )
 
 
-def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Path:
+def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Location:
     """Write predictions as Parquet or CSV, by the name's ending; the file appears when it is whole.
 
     Raises:
         DataError: Another ending, or the folder cannot be written.
+        RemoteError: It cannot be copied to a URL.
     """
-    path = Path(out)
+    path = location(out)
     if path.suffix not in (".parquet", ".csv"):
         raise DataError(f"{path}: got the ending {path.suffix!r}, expected .parquet or .csv. Rename it.")
     frame = pl.DataFrame(dict(columns))
@@ -243,7 +245,7 @@ def export(
     min_count: int | None = None,
     data: Any = None,
     split: Literal["train", "test"] = "test",
-) -> Path:
+) -> Location:
     """Write a saved run as a SavedModel that takes raw values: `DIR/3`, or the next version in `DIR`; gives its folder.
 
     See `Run.export` for smaller tables, and what they cost.

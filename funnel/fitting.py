@@ -192,7 +192,7 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
                 f"{workspace.path}: cannot go on: train.epochs: got {schema.train.epochs}, expected {so_far} or more: so many "
                 "have begun. Give them, or remove the folder and fit again."
             )
-        events.append(Resumed(path, state.epoch, state.total_steps, skipped))
+        events.append(Resumed(path and workspace.called(path), state.epoch, state.total_steps, skipped))
         warm = {"warm_start": begun["warm_start"]} if "warm_start" in begun else {}
     model = checkpoints.model
     if start.warm is not None and state == State() and engine.team.leads:
@@ -203,6 +203,8 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
     engine.team.take_over([*model.network.variables, *model.objective.variables, *model.optimizer.weights])
     if workspace is not None and begun is None:
         workspace.begin(content | warm)
+    if workspace is not None:
+        checkpoints.saved = workspace.saved
     profile = Profile(workspace.logs) if schema.train.profile and workspace is not None else None
     saving = schema.train.checkpoint if workspace is not None else None
     fit = Fit(model, store.learnt, store.shards("train"), checkpoints, None, state, saving, profile, engine)

@@ -9,13 +9,17 @@ from typing import Any
 
 from funnel.data.arrays import checksum
 from funnel.data.codes import CollisionError
+from funnel.data.copies import Copies
 from funnel.data.known import Known
 from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
 from funnel.data.preparation import Preparation
-from funnel.data.progress import Watch
-from funnel.data.store import MANIFEST, Store, TemporaryFolder, manifest_of, parts_besides_shards, store_of
+from funnel.data.progress import Progress, Watch
+from funnel.data.store import MANIFEST, Store, manifest_of, parts_besides_shards, store_of
 from funnel.errors import DataError
-from funnel.folders import whole_folder
+from funnel.folders import TemporaryFolder, whole_folder
+from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import Copied, copying
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 
@@ -25,15 +29,15 @@ SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
 SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
 
 
-def schema_file(schema: SchemaLike) -> Path | None:
+def schema_file(schema: SchemaLike) -> Location | None:
     """The file that a schema is in."""
-    return Path(schema) if isinstance(schema, str | Path) else None
+    return location(schema) if isinstance(schema, str | Path) else None
 
 
 def make_store(
     schema: FunnelSchema,
     splits: Mapping[Split, Origin],
-    path: Path,
+    path: Location,
     *,
     labels: bool = True,
     known: Known | None = None,
@@ -47,7 +51,8 @@ def make_store(
     Args:
         schema: The declaration.
         splits: Where the rows of each split are; the training rows are learnt from.
-        path: The store's folder; it appears when it is whole. One that no longer fits is replaced.
+        path: The store's folder; it appears when it is whole. One that no longer fits is replaced. Behind a URL, it is made on
+            this machine, and then copied, its manifest last.
         labels: Whether labels are read.
         known: What a run has learnt, to encode with.
         base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
@@ -64,9 +69,14 @@ def make_store(
     hashes = hashes_of(files) if verify else {}
     if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
         return Store(path, schema, owner)
-    if there is None and path.exists():
+    # One that was not copied whole is as good as none.
+    halfway = there is None and isinstance(path, Remote) and copying(path) is not None
+    if there is None and not halfway and path.exists():
         raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
-    with whole_folder(path, DataError, replace=there is not None) as folder:
+    made = TemporaryFolder() if isinstance(path, Remote) else None
+    with whole_folder(
+        path, DataError, replace=there is not None or halfway, last=MANIFEST, here=made, copied=_told(watch)
+    ) as folder:
         for seed in range(SEEDS):
             try:
                 found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None)).run()
@@ -86,13 +96,13 @@ def make_store(
         manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
         manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return Store(path, schema, owner)
+    return Store(path, schema, owner, Copies(path, manifest, made) if isinstance(path, Remote) else None)
 
 
 def prepare(
     schema: SchemaLike,
     data: Any = None,
-    out: str | Path | None = None,
+    out: str | Location | None = None,
     *,
     test: Any = None,
     overrides: Sequence[str] = (),
@@ -125,9 +135,14 @@ def prepare(
     if test is not None:
         splits["test"] = origin_of(declared, test, schema_file(schema))
     if out is not None:
-        return make_store(declared, splits, Path(out), base=base, verify=verify, watch=watch)
+        return make_store(declared, splits, location(out), base=base, verify=verify, watch=watch)
     folder = TemporaryFolder()
     return make_store(declared, splits, folder.path / "store", base=base, verify=verify, watch=watch, owner=folder)
+
+
+def _told(watch: Watch | None) -> Copied:
+    """What tells how far copying is."""
+    return lambda done, total: watch(Progress("copying the store", done, total, "B")) if watch is not None else None
 
 
 def _mark(known: Known | None, base: Known | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,24 @@ from funnel.data.feature_list import Kind
 from funnel.data.pieces import Load, Piece, Place, require_columns
 from funnel.data.text import Text, unreadable
 from funnel.errors import DataError, have
+from funnel.locations.location import Location, folder_of, matching
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import in_turn
 from funnel.schema.data import Csv, FeatureList, SkipBadRows, Source
 
 Wanted = Iterable[tuple[str, Kind]]
 
 
-def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
+def find_files(root: Location, patterns: Sequence[str], what: str) -> list[Location]:
     """The files that patterns name, sorted.
 
     Raises:
         DataError: A pattern that names no file.
+        RemoteError: A URL that cannot be looked at.
     """
-    found: list[Path] = []
+    found: list[Location] = []
     for pattern in patterns:
-        matches = sorted(Path(name) for name in glob.glob(str(Path(glob.escape(str(root)), pattern))) if Path(name).is_file())  # noqa: PTH207  # patterns may be absolute
+        matches = _matching(*folder_of(root, pattern))
         if not matches:
             there = sorted(path.name for path in root.iterdir() if path.is_file()) if root.is_dir() else []
             place = f"{root} {have(pattern, there)}" if root.is_dir() else f"{root}, which is not a folder."
@@ -43,12 +48,19 @@ def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
     return found
 
 
-def read_files(files: Source, paths: Sequence[Path], wanted: Wanted, bad_rows: Any) -> Iterator[Load]:
+def _matching(root: Location, pattern: str) -> Sequence[Location]:
+    if isinstance(root, Remote):
+        return matching(root, pattern)
+    # A pattern may be absolute.
+    return sorted(Path(name) for name in glob.glob(str(Path(glob.escape(str(root)), pattern))) if Path(name).is_file())  # noqa: PTH207
+
+
+def read_files(files: Source, paths: Sequence[Location], wanted: Wanted, bad_rows: Any) -> Iterator[Load]:
     """Read files piece by piece.
 
     Args:
         files: The format.
-        paths: The files.
+        paths: The files; those behind URLs are here while they are read, two at a time.
         wanted: The columns to keep; for a feature list's fields, also how they are read.
         bad_rows: What becomes of lines with too few or too many columns: `data.bad_rows`.
 
@@ -56,26 +68,27 @@ def read_files(files: Source, paths: Sequence[Path], wanted: Wanted, bad_rows: A
         DataError: Unreadable files, missing columns; from the pieces, a bad line where these are refused.
     """
     names = list(dict.fromkeys(name for name, _ in wanted))
-    for path in paths:
-        try:
-            if isinstance(files, Csv | FeatureList):
-                yield from Text(files, path, names, skip=isinstance(bad_rows, SkipBadRows)).loads()
-            else:
-                yield from _read_parquet(path, names)
-        except (PolarsError, ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(unreadable(path, files.format, error, 0)) from None
+    with closing(in_turn(paths)) as copies:
+        for path, copy in copies:
+            try:
+                if isinstance(files, Csv | FeatureList):
+                    yield from Text(files, copy, names, skip=isinstance(bad_rows, SkipBadRows), where=str(path)).loads()
+                else:
+                    yield from _read_parquet(copy, names, str(path))
+            except (PolarsError, ArrowException, OSError, UnicodeDecodeError) as error:
+                raise DataError(unreadable(path, files.format, error, 0)) from None
 
 
-def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[Load]:
+def _read_parquet(path: Path, names: Sequence[str], where: str) -> Iterator[Load]:
     first = 0
     with pq.ParquetFile(path) as table:
-        require_columns(names, table.schema_arrow.names, str(path))
+        require_columns(names, table.schema_arrow.names, where)
         meta = table.metadata
         size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
         rows = max(1, min(pieces.PIECE_ROWS, pieces.PIECE_BYTES * max(1, meta.num_rows) // max(1, size)))
         for batch in table.iter_batches(rows, columns=list(names)):
             done = path.stat().st_size * (first + batch.num_rows) // max(1, meta.num_rows)
-            yield partial(Piece, Place(str(path), first), pl.DataFrame(pl.from_arrow(batch)), done=done)
+            yield partial(Piece, Place(where, first), pl.DataFrame(pl.from_arrow(batch)), done=done)
             first += batch.num_rows
 
 

@@ -26,6 +26,7 @@ from funnel.data.readers import find_files, read_files, read_frame
 from funnel.data.spill import BUCKET_SHIFT, DimensionSpill, FactSpill
 from funnel.data.wanted import key_role, label_role, wanted_columns, young_role
 from funnel.errors import DataError, have, listed
+from funnel.locations.location import size_of
 from funnel.schema.data import SkipBadRows
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
@@ -300,5 +301,5 @@ class _Reader:
                 f"{place}: declares no {self.split} files, expected `{self.split}` or `files`. Name them in the schema."
             )
         paths = find_files(self.origin.root, patterns, source)
-        size = sum(path.stat().st_size for path in paths)
+        size = sum(size_of(path) or 0 for path in paths)
         return size, listed(paths, 3), read_files(files, paths, wanted, self.schema.data.bad_rows)

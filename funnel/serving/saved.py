@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from funnel.errors import RunError
+from funnel.locations.location import Location
 from funnel.serving.versions import SAVED_MODEL, newest_version
 
 OF_TENSORFLOW = "__saved_model_init_op"  # a signature that it adds
@@ -29,7 +30,7 @@ class Saved:
     outputs: dict[str, str]
 
 
-def model_folder(path: Path) -> Path:
+def model_folder(path: Location) -> Location:
     """The folder with the SavedModel: the path itself, or the greatest version in it.
 
     Raises:

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any
 
 from funnel.errors import RunError
 from funnel.folders import whole_folder
+from funnel.locations.location import Location
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
 from funnel.schema.training import Train
-from funnel.training.workspace import BEST, STEP, paths_in
+from funnel.training.workspace import BEST, STATE, STEP, paths_in
 
-STATE, VARIABLES = "state.json", "variables"
+VARIABLES = "variables"
 OPERATION = re.compile(r"^\{\{.*?\}\} ?| \[Op:\w+\].*$")  # in TensorFlow's messages: the kernel that failed
 SUM = "sha256"  # of the rest of a state
 
@@ -74,11 +75,13 @@ class Checkpoints:
         folder: Where they are.
         keep: How many of the newest are kept.
         model: A compiled model whose variables exist.
+        saved: Called with a checkpoint's folder when it is whole, and others have gone; gives what it is called.
     """
 
     folder: Path
     keep: int
     model: FunnelModel
+    saved: Callable[[Path], Location] = lambda path: path
     _all: Any = field(init=False)
     _network: Any = field(init=False)
     _torn: set[str] = field(init=False, default_factory=set)
@@ -89,8 +92,11 @@ class Checkpoints:
         self._all = tf.train.Checkpoint(**parts)
         self._network = tf.train.Checkpoint(network=self.model.network)
 
-    def save(self, state: State) -> Path:
+    def save(self, state: State) -> Location:
         """Write one, and remove those that are no longer needed.
+
+        Returns:
+            Where it is.
 
         Raises:
             RunError: The disk is full, say; the earlier ones are still there.
@@ -103,7 +109,7 @@ class Checkpoints:
             (folder / STATE).write_text(json.dumps(content) + "\n", encoding="utf-8")
         self._torn.discard(path.name)
         self._prune(path)
-        return path
+        return self.saved(path)
 
     def save_best(self, epoch: int) -> None:
         """Write the weights, as those of the best epoch.
