@@ -20,6 +20,7 @@ from funnel.data.store import Shards, Store
 from funnel.distribution.engine import Engine
 from funnel.distribution.team import Team
 from funnel.errors import DataError, RunError
+from funnel.locations.remote import Remote
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run, versions
 from funnel.schema.funnel_schema import FunnelSchema
@@ -168,9 +169,12 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
     content = {"rows": store.digest, "schema": schema.model_dump(mode="json"), "versions": versions()}
     engine.team.require_same("rows, schema and versions", json.dumps(content, sort_keys=True))
 
+    # Parameter servers see what is in a folder of the user's, and no other.
+    here = engine.ahead and (start.workspace is None or isinstance(start.workspace.path, Remote))
+
     def made() -> Checkpoints:
         with engine.scope():
-            return Checkpoints(folder, keep, model_of(schema, store))
+            return Checkpoints(folder, keep, model_of(schema, store), here=here)
 
     checkpoints = made()
     events: list[Any] = []

@@ -30,11 +30,13 @@ from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
 from funnel.folders import TemporaryFolder, require_writable, whole_folder
 from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
 from funnel.locations.transfer import called, fetch_folder, fetched_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.likelihood import constant_stages
 from funnel.model.network import blank_batch
+from funnel.model.optimizers import is_served
 from funnel.model.stored import Kind
 from funnel.run_files import (
     HEALTH,
@@ -106,7 +108,9 @@ class Run:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
-            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
+            served = any(is_served(table) for table in self.model.network.tables)
+            here = served and isinstance(path, Remote)
+            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS, here=here)
             metrics = {"format": METRICS_FORMAT, "splits": self.metrics}
             for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -76,12 +76,15 @@ class Checkpoints:
         keep: How many of the newest are kept.
         model: A compiled model whose variables exist.
         saved: Called with a checkpoint's folder when it is whole, and others have gone; gives what it is called.
+        here: Whether the folder is this machine's alone: parameter servers then hand over what they hold, rather than each
+            write its own part there.
     """
 
     folder: Path
     keep: int
     model: FunnelModel
     saved: Callable[[Path], Location] = lambda path: path
+    here: bool = False
     _all: Any = field(init=False)
     _network: Any = field(init=False)
     _torn: set[str] = field(init=False, default_factory=set)
@@ -103,7 +106,7 @@ class Checkpoints:
         """
         path = self.folder / f"{STEP}{state.total_steps:012d}"
         with whole_folder(path, RunError, replace=True) as folder:
-            write_variables(self._all, folder / VARIABLES)
+            write_variables(self._all, folder / VARIABLES, here=self.here)
             content = asdict(state)
             content |= {SUM: _sum(content)}
             (folder / STATE).write_text(json.dumps(content) + "\n", encoding="utf-8")
@@ -118,7 +121,7 @@ class Checkpoints:
             RunError: The disk is full, say.
         """
         with whole_folder(self._best(epoch), RunError, replace=True) as folder:
-            write_variables(self._network, folder / VARIABLES)
+            write_variables(self._network, folder / VARIABLES, here=self.here)
 
     def restore_best(self, epoch: int) -> None:
         """Put the best epoch's weights into the model.
@@ -127,7 +130,7 @@ class Checkpoints:
             RunError: They are not there, or not whole.
         """
         path = self._best(epoch)
-        if (reason := read_variables(self._network, path / VARIABLES)) is not None:
+        if (reason := read_variables(self._network, path / VARIABLES, here=self.here)) is not None:
             raise RunError(f"{path}: cannot be read: {reason}. Remove the folder {self.folder.parent}, and fit again.")
 
     def restore(self) -> tuple[State | None, Path | None, tuple[str, ...]]:
@@ -141,7 +144,7 @@ class Checkpoints:
         for path in reversed(paths_in(self.folder)):
             try:
                 state = _state(path)
-                reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES)
+                reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES, here=self.here)
             except (OSError, ValueError, TypeError) as error:
                 reason = f"{STATE}: {first_line(error)}"
             if reason is None:
@@ -160,7 +163,7 @@ class Checkpoints:
         if not path.is_dir():
             return "the best epoch's weights are missing"
         # They are read before the fit goes on, and not first when it ends: the newest ones are read over them.
-        reason = read_variables(self._network, path / VARIABLES)
+        reason = read_variables(self._network, path / VARIABLES, here=self.here)
         return None if reason is None else f"the best epoch's weights in {path.name}: {reason}"
 
     def _prune(self, newest: Path) -> None:
@@ -180,26 +183,36 @@ class Checkpoints:
             return 0  # a torn one, which nothing is kept for
 
 
-def write_variables(checkpoint: Any, path: Path) -> None:
+def write_variables(checkpoint: Any, path: Path, *, here: bool = False) -> None:
     """Write the variables of a `tf.train.Checkpoint`.
+
+    Args:
+        checkpoint: It.
+        path: Where: a folder, and what its files' names begin with.
+        here: Whether this process writes what parameter servers hold, rather than these.
 
     Raises:
         OSError: They cannot be written: the disk is full, say.
     """
     try:
-        checkpoint.write(str(path))
+        checkpoint.write(str(path), options=_options(here=here))
     except tf.errors.OpError as error:
         raise OSError(None, first_line(error)) from None
 
 
-def read_variables(checkpoint: Any, path: Path) -> str | None:
+def _options(*, here: bool) -> Any:
+    # Where nothing is said, variables are read and written where they are.
+    return tf.train.CheckpointOptions(experimental_io_device=tf.constant(0).device) if here else None
+
+
+def read_variables(checkpoint: Any, path: Path, *, here: bool = False) -> str | None:
     """Read the variables of a `tf.train.Checkpoint`; the reason where they cannot be, whose variables then may be anything.
 
     TensorFlow compares a checksum for each of them.
     """
     try:
         with _plain(path) as plain:
-            checkpoint.read(str(plain)).assert_existing_objects_matched()
+            checkpoint.read(str(plain), options=_options(here=here)).assert_existing_objects_matched()
     except (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError) as error:
         return first_line(error)
     return None
