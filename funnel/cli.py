@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from funnel.schema.funnel_schema import FunnelSchema
 
 app = typer.Typer(
-    help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file.",
+    help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file. "
+    "Wherever a path is taken, so is a URL: s3://bucket/logs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

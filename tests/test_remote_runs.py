@@ -191,6 +191,7 @@ def test_a_run_is_read_as_on_this_machine(unreliable: type[Faulty], data: Any, f
         funnel.load(f"{RUNS}/none")
 
 
+@pytest.mark.long
 def test_a_report_is_written_beside_a_run(unreliable: type[Faulty], finished: Any, whole: Any) -> None:
     place(finished)
     assert str(funnel.report(RUN.url, plots="faulty://plots")) == f"{RUN}/report.html"
@@ -199,6 +200,7 @@ def test_a_report_is_written_beside_a_run(unreliable: type[Faulty], finished: An
     assert any(name.endswith(".svg") for name in names(Remote.at("faulty://plots")))
 
 
+@pytest.mark.long  # one on S3 is made and verified everywhere
 def test_an_export_gets_the_next_number_and_its_model_last(unreliable: type[Faulty], data: Any, finished: Any) -> None:
     place(finished)
     models = Remote.at("faulty://models/shop")
