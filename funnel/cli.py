@@ -339,7 +339,8 @@ def export(
     rows_of, kind = _split(split), _kind(tables)
     _load_tensorflow()
     from funnel.api import export as export_
-    from funnel.serving.export import COST_JSON, COST_PAGE, EXTRA, SIGNATURE_PAGE
+    from funnel.serving.export import COST_PAGE, SIGNATURE_PAGE
+    from funnel.serving.saved import COST_JSON, EXTRA
 
     written = export_(run, out, tables=kind, min_count=min_count, data=data, split=rows_of)
     print(f"{written}: a SavedModel with the vocabularies inside")
