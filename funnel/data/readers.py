@@ -19,6 +19,7 @@ from pyarrow import ArrowException
 from funnel.data import pieces
 from funnel.data.feature_list import Kind
 from funnel.data.pieces import Load, Piece, Place, require_columns
+from funnel.data.portion import WHOLE, Span
 from funnel.data.text import Text, unreadable
 from funnel.errors import DataError, have
 from funnel.schema.data import Csv, FeatureList, SkipBadRows, Source
@@ -43,7 +44,9 @@ def find_files(root: Path, patterns: Sequence[str], what: str) -> list[Path]:
     return found
 
 
-def read_files(files: Source, paths: Sequence[Path], wanted: Wanted, bad_rows: Any) -> Iterator[Load]:
+def read_files(
+    files: Source, paths: Sequence[Path], wanted: Wanted, bad_rows: Any, spans: Sequence[Span] | None = None
+) -> Iterator[Load]:
     """Read files piece by piece.
 
     Args:
@@ -51,32 +54,51 @@ def read_files(files: Source, paths: Sequence[Path], wanted: Wanted, bad_rows: A
         paths: The files.
         wanted: The columns to keep; for a feature list's fields, also how they are read.
         bad_rows: What becomes of lines with too few or too many columns: `data.bad_rows`.
+        spans: By file: which pieces of it are read; None for all of all.
 
     Raises:
         DataError: Unreadable files, missing columns; from the pieces, a bad line where these are refused.
     """
     names = list(dict.fromkeys(name for name, _ in wanted))
-    for path in paths:
+    for path, span in zip(paths, spans or [WHOLE] * len(paths), strict=True):
         try:
             if isinstance(files, Csv | FeatureList):
-                yield from Text(files, path, names, skip=isinstance(bad_rows, SkipBadRows)).loads()
+                yield from Text(files, path, names, skip=isinstance(bad_rows, SkipBadRows)).loads(span)
             else:
-                yield from _read_parquet(path, names)
+                yield from _read_parquet(path, names, span)
         except (PolarsError, ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(unreadable(path, files.format, error, 0)) from None
 
 
-def _read_parquet(path: Path, names: Sequence[str]) -> Iterator[Load]:
-    first = 0
+def _read_parquet(path: Path, names: Sequence[str], span: Span) -> Iterator[Load]:
+    first, whole = 0, path.stat().st_size
     with pq.ParquetFile(path) as table:
         require_columns(names, table.schema_arrow.names, str(path))
         meta = table.metadata
         size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
         rows = max(1, min(pieces.PIECE_ROWS, pieces.PIECE_BYTES * max(1, meta.num_rows) // max(1, size)))
-        for batch in table.iter_batches(rows, columns=list(names)):
-            done = path.stat().st_size * (first + batch.num_rows) // max(1, meta.num_rows)
-            yield partial(Piece, Place(str(path), first), pl.DataFrame(pl.from_arrow(batch)), done=done)
-            first += batch.num_rows
+        for groups, last in _runs(meta, rows):
+            if span.holds(max(1, whole * last // meta.num_rows)):
+                for batch in table.iter_batches(rows, row_groups=groups, columns=list(names)):
+                    done = whole * (first + batch.num_rows) // meta.num_rows
+                    yield partial(Piece, Place(str(path), first), pl.DataFrame(pl.from_arrow(batch)), done=done)
+                    first += batch.num_rows
+            first = last
+
+
+def _runs(meta: Any, rows: int) -> Iterator[tuple[list[int], int]]:
+    """Row groups that follow each other, so many that a piece is full, and how many rows there are up to their end.
+
+    No piece reaches from one run into the next, so that any machine can take any of them without those before it.
+    """
+    groups: list[int] = []
+    first = last = 0
+    for group in range(meta.num_row_groups):
+        groups.append(group)
+        last += meta.row_group(group).num_rows
+        if last > first and (last - first >= rows or group == meta.num_row_groups - 1):
+            yield groups, last
+            groups, first = [], last
 
 
 def read_frame(frame: Any, wanted: Wanted, what: str, files: Source) -> Iterator[Load]:
