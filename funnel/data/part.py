@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import funnel
-from funnel.data.codes import CollisionError
+from funnel.data.codes import SEEDS, CollisionError
 from funnel.data.memory import give_back
 from funnel.data.origin import Origin, Split, files_of, fingerprint, hashes_of, read_part
 from funnel.data.part_files import write_split
@@ -24,7 +24,6 @@ from funnel.schema.funnel_schema import FunnelSchema
 
 PART, AGAIN = "part.json", "again.json"
 FORMAT = 1  # of parts: another one is not read
-SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,11 @@ class Part:
                 got = "is missing" if there is None else f"has {there:,} bytes"
                 return f"{name} {got}, expected {size:,} bytes"
         return None
+
+    def is_of(self, about: Mapping[str, Any]) -> bool:
+        """Whether it is whole, nobody asked for another, and its manifest says all this."""
+        same = all(self.manifest[key] == value for key, value in about.items())
+        return same and self.seed >= self.least_seed and self.damage() is None
 
     def ask_again(self, seed: int) -> None:
         """Have it made again, with this seed at least."""
@@ -122,13 +126,7 @@ def make_part(
         "schema": read_part(schema),
         "files": without_paths(files),
     }
-    if (
-        there is not None
-        and all(there.manifest[key] == value for key, value in about.items())
-        and (not verify or there.manifest["hashes"] == hashes)
-        and there.seed >= there.least_seed
-        and there.damage() is None
-    ):
+    if there is not None and there.is_of(about if not verify else {**about, "hashes": hashes}):
         return there
     if there is None and path.exists():
         raise DataError(f"{path}: is already there and no part, expected a new folder. Choose another, or remove it.")

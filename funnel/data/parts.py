@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from funnel.data.codes import SEEDS
 from funnel.data.origin import Origin, Split, read_part
-from funnel.data.part import SEEDS, Part, part_at, versions, without_paths
+from funnel.data.part import Part, part_at, versions, without_paths
 from funnel.data.part_files import read_split
 from funnel.data.portion import Portion
 from funnel.data.reading import Reading

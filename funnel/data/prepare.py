@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from funnel.data.arrays import checksum
-from funnel.data.codes import CollisionError
+from funnel.data.codes import SEEDS, CollisionError
 from funnel.data.known import Known
 from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
-from funnel.data.part import SEEDS, Part, make_part
+from funnel.data.part import Part, make_part
 from funnel.data.parts import Parts
 from funnel.data.portion import Portion
 from funnel.data.preparation import Preparation

@@ -226,7 +226,7 @@ class Reader:
         weights = labels and self.split == "train"
         wanted = wanted_columns(self.schema, source, labels=labels, weights=weights, features=features)
         opened = open_source(self.schema, self.origin, self.split, source, wanted, portion=portion)
-        rows = 0
+        rows, what = 0, f"reading {source}" if features else f"reading keys of {source}"
 
         def work(load: Load) -> tuple[Place, int, Normalised]:
             piece = load()
@@ -234,7 +234,7 @@ class Reader:
             return piece.place, piece.done, found
 
         for place, reached, found in in_order(work, opened.loads):
-            self.watch(Progress(f"reading {source}", opened.before.get(place.where, 0) + reached, opened.total, "B"))
+            self.watch(Progress(what, opened.before.get(place.where, 0) + reached, opened.total, "B"))
             rows += found.faults.read
             yield place, found
         if portion is None and not rows:
