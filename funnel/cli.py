@@ -16,7 +16,7 @@ import typer
 from funnel.errors import FunnelError
 from funnel.locations.location import Location, location
 from funnel.report_screen import show_report
-from funnel.terminal import Screen, show_checkup, show_cost, show_store
+from funnel.terminal import Screen, show_checkup, show_cost, show_part, show_store
 from funnel.verification_screen import show_verification
 
 if TYPE_CHECKING:
@@ -104,6 +104,18 @@ def prepare(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the files' whole content, not size, time and a sample.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="On one of N machines: read the I-th portion, into --out [STORE.parts]/I-of-N."
+        ),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--merge", metavar="PARTS", help="Make the store of all N parts: the folder around them, or each; repeat."
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,8 +133,19 @@ def prepare(
     folder = location(out) if out else default_store(declared, origin)
     screen = Screen(quiet=as_json)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
+    if shard is not None:
+        around = out or folder.with_name(f"{folder.name}.parts")
+        with screen:
+            part = prepare_(declared, origin, around, shard=shard, merge=merge or (), verify=verify, watch=screen.watch)
+        if as_json:
+            print(json.dumps({"part": str(part), **part.manifest}, indent=1))
+            return
+        show_part(part.manifest)
+        print(f"part: {part}")
+        print(f"when all {part.portion.of} are there, `--merge {shlex.quote(str(around))}` makes the store of them")
+        return
     with screen:
-        store = prepare_(declared, origin, folder, verify=verify, watch=screen.watch)
+        store = prepare_(declared, origin, folder, merge=merge or (), verify=verify, watch=screen.watch)
     if as_json:
         print(json.dumps({"store": str(folder), **store.manifest}, indent=1))
         return
