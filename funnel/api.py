@@ -143,28 +143,28 @@ def fit(
     declared = load_schema(schema, overrides)
     if resume and out is None:
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
-    with engaged(declared.train, patience, watch) as engine:
-        leads = engine.team.leads
-        workspace = opened(out, resume=resume) if out is not None and leads else None
-        warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
-        base = None if warm is None else warm.base_for(declared)
-        rows = engine.team.in_turn(
-            lambda: prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
-        )
-        run: Run | None = None
-        # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
-        with closing(fit_events(declared, rows, Start(workspace, resume, warm, engine=engine))) as events:
-            for event in events:
-                if watch is not None:
-                    watch(event)
-                if isinstance(event, Run):
-                    run = event
-                    if workspace is not None:
-                        run.manifest |= _occasion(rows)
-                        run.health = health(declared, rows, watch or (lambda _: None))
-                        run.save(workspace.run, workspace)
-        # Those that do not lead stay until it is written: what launched them may take their end for that of the fit.
-        engine.team.wait()
+    engine = engaged(declared.train, patience, watch)
+    leads = engine.team.leads
+    workspace = opened(out, resume=resume) if out is not None and leads else None
+    warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
+    base = None if warm is None else warm.base_for(declared)
+    rows = engine.team.in_turn(
+        lambda: prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
+    )
+    run: Run | None = None
+    # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
+    with closing(fit_events(declared, rows, Start(workspace, resume, warm, engine=engine))) as events:
+        for event in events:
+            if watch is not None:
+                watch(event)
+            if isinstance(event, Run):
+                run = event
+                if workspace is not None:
+                    run.manifest |= _occasion(rows)
+                    run.health = health(declared, rows, watch or (lambda _: None))
+                    run.save(workspace.run, workspace)
+    # Those that do not lead stay until it is written: what launched them may take their end for that of the fit.
+    engine.team.wait()
     if run is None:
         raise FunnelError("fit: ended without a model.")
     if workspace is not None:

@@ -235,9 +235,7 @@ class Run:
         Raises:
             DataError: They have no labels.
         """
-        told = None if logits is None else iter(logits)
-        say = self.logits if told is None else lambda _: next(told)
-        found = gather(self.model, shards, say, sampled=sampled, features=() if brief else slices, brief=brief)
+        found = self.gathered(shards, sampled=sampled, features=() if brief else slices, brief=brief, logits=logits)
         return judge(
             found.outcomes,
             constant=constant_stages(self.schema.stage_names, found.outcomes.logits),
@@ -247,9 +245,19 @@ class Run:
             brief=brief,
         )
 
-    def gathered(self, shards: Shards, *, sampled: bool = False, features: Sequence[str] = (), brief: bool = False) -> Gathered:
-        """What the model says of rows with labels, and what happened; see `gather`."""
-        return gather(self.model, shards, self.logits, sampled=sampled, features=features, brief=brief)
+    def gathered(
+        self,
+        shards: Shards,
+        *,
+        sampled: bool = False,
+        features: Sequence[str] = (),
+        brief: bool = False,
+        logits: Sequence[np.ndarray] | None = None,
+    ) -> Gathered:
+        """What the model says of rows with labels, and what happened; see `gather`, and `judge` for logits that are known."""
+        told = None if logits is None else iter(logits)
+        say = self.logits if told is None else lambda _: next(told)
+        return gather(self.model, shards, say, sampled=sampled, features=features, brief=brief)
 
     def cuts(self, found: Gathered) -> list[Cut]:
         """The parts of rows by the features that were gathered with them."""
@@ -360,12 +368,8 @@ def base_of(path: str | Path, schema: FunnelSchema) -> Known:
     """
     place = location(path)
     require_files(place, (SCHEMA, LEARNT))
-    if isinstance(place, Path):
-        return _base(*_read_learnt(place), schema)
-    copy = TemporaryFolder()
-    with called(copy.path, place):
-        fetch_folder(place, copy.path, without=(CHECKPOINTS, LOGS))
-        return _base(*_read_learnt(copy.path), schema)
+    with fetched_folder(place, without=(CHECKPOINTS, LOGS)) as folder:
+        return _base(*_read_learnt(folder), schema)
 
 
 def _read_learnt(path: Path) -> tuple[FunnelSchema, Learnt, Vocabulary]:

@@ -104,7 +104,7 @@ class Replicated(Engine):
         if self._step is None:
             signature = [[specification(element) for element in elements]]
             self._step = tf.function(self._made, input_signature=signature, autograph=False)
-        with self._watched():
+        with watched(self._cluster) if self._cluster is not None else nullcontext():
             learned = Learned(*self._step(list(elements)))
         labels = [element[1] for element in elements]
         return [Made(labels[0] if len(labels) == 1 else tf.concat(labels, axis=0), learned)]
@@ -122,14 +122,6 @@ class Replicated(Engine):
         )
         together = {name: tf.concat(getattr(learned, name), axis=0) for name in ("losses", "conditional")}
         return Learned(learned.loss[0], learned.means[0], learned.rows[0], **together)
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        if self._cluster is None:
-            yield
-            return
-        with watched(self._cluster):
-            yield
 
 
 class Coordinated(Engine):
@@ -161,7 +153,6 @@ class Coordinated(Engine):
         """Hand a step to a worker."""
         (element,) = elements
         if self._step is None:
-            # Workers may not write into the same rows of the same tensors, which `model.learn` for one device does.
             self._step = tf.function(self._made, input_signature=[specification(element)], autograph=False)
         with self._watched():
             self._under_way.append((element[1], self._coordinator.schedule(self._step, args=(element,))))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from funnel.distribution.cluster import SERVER, VARIABLE, Cluster, cluster_of, kind_of
@@ -28,9 +27,8 @@ def serve(patience: float = PATIENCE) -> None:
     if cluster is None:
         raise ClusterError(f"serve: got no cluster, expected one in the environment variable {VARIABLE}. Set it.")
     config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=max(THREADS, os.cpu_count() or 1))
-    jobs = {job: list(addresses) for job, addresses in cluster.jobs.items()}
     server = tf.distribute.Server(
-        tf.train.ClusterSpec(jobs), job_name=cluster.job, task_index=cluster.index, protocol="grpc", config=config
+        _spec(cluster), job_name=cluster.job, task_index=cluster.index, protocol="grpc", config=config
     )
     chief = cluster.jobs["chief"][0]
     if not wait_for_end(chief, patience):
@@ -41,8 +39,7 @@ def serve(patience: float = PATIENCE) -> None:
     del server
 
 
-@contextmanager
-def engaged(train: Train, patience: float = PATIENCE, watch: Callable[[str], None] | None = None) -> Iterator[Engine]:
+def engaged(train: Train, patience: float = PATIENCE, watch: Callable[[str], None] | None = None) -> Engine:
     """The engine of a fit, connected to the others.
 
     Args:
@@ -62,7 +59,7 @@ def engaged(train: Train, patience: float = PATIENCE, watch: Callable[[str], Non
             f"train.batch_size: got {train.batch_size}, expected {lanes} or more: a row for each of "
             f"{'train.lanes' if train.lanes else 'the replicas'}. Make it larger."
         )
-    yield engine
+    return engine
 
 
 def _engine(kind: Strategy, cluster: Cluster | None, patience: float, watch: Callable[[str], None] | None) -> Engine:
@@ -79,17 +76,21 @@ def _engine(kind: Strategy, cluster: Cluster | None, patience: float, watch: Cal
     return Replicated(tf.distribute.MirroredStrategy([device.name for device in devices])) if len(devices) > 1 else Engine()
 
 
+def _spec(cluster: Cluster) -> Any:
+    """The cluster, as TensorFlow has it."""
+    return tf.train.ClusterSpec({job: list(addresses) for job, addresses in cluster.jobs.items()})
+
+
 def _of_cluster(kind: Strategy, cluster: Cluster) -> Engine:
-    jobs = {job: list(addresses) for job, addresses in cluster.jobs.items()}
+    if kind == "multi_worker" and cluster.trainers == 1:
+        return _engine("auto", None, 0, None)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec(jobs), task_type=cluster.job, task_id=cluster.index, rpc_layer="grpc"
+        _spec(cluster), task_type=cluster.job, task_id=cluster.index, rpc_layer="grpc"
     )
     try:
         if kind == "parameter_server":
             split: Any = tf.distribute.experimental.partitioners.MinSizePartitioner(LEAST_SHARD, len(cluster.jobs[SERVER]))
             return Coordinated(tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=split), cluster)
-        if cluster.trainers == 1:
-            return _engine("auto", None, 0, None)
         return Replicated(tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver), cluster)
     except RuntimeError as error:
         if "program startup" not in str(error):

@@ -13,8 +13,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -105,33 +106,27 @@ def fetch_folder(source: Remote, target: Path, without: Sequence[str] = ()) -> N
     _side_by_side(fetch, found)
 
 
-@contextmanager
-def fetched(place: Location) -> Iterator[Path]:
+def fetched(place: Location) -> AbstractContextManager[Path]:
     """A file on this machine: itself, or a copy that goes afterwards; messages about it name its true place.
 
     Raises:
         RemoteError: It cannot be read.
     """
-    if isinstance(place, Path):
-        yield place
-        return
-    with tempfile.TemporaryDirectory(prefix="funnel-") as folder, called(Path(folder) / place.name, place) as copy:
-        fetch_file(place, copy)
-        yield copy
+    return _here(place, fetch_file)
+
+
+def fetched_folder(place: Location, without: Sequence[str] = ()) -> AbstractContextManager[Path]:
+    """The same of a folder, without some of the folders in it."""
+    return _here(place, partial(fetch_folder, without=without))
 
 
 @contextmanager
-def fetched_folder(place: Location, without: Sequence[str] = ()) -> Iterator[Path]:
-    """A folder on this machine: itself, or a copy that goes afterwards; messages about it name its true place.
-
-    Raises:
-        RemoteError: It cannot be read.
-    """
+def _here(place: Location, fetch: Callable[[Remote, Path], None]) -> Iterator[Path]:
     if isinstance(place, Path):
         yield place
         return
     with tempfile.TemporaryDirectory(prefix="funnel-") as folder, called(Path(folder) / place.name, place) as copy:
-        fetch_folder(place, copy, without)
+        fetch(place, copy)
         yield copy
 
 

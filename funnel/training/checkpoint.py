@@ -41,7 +41,6 @@ class State:
         constant: Stages that the last whole batch of the epoch that goes on shows as collapsed.
         sums: Of what is shown: of each mean of a step, in the order of `FunnelModel.shown`, times its rows, over the steps made
             in the epoch.
-        seen: Rows of these steps.
         lanes: Into how many the rows of the epoch were dealt; 0 before it begins.
     """
 
@@ -54,7 +53,6 @@ class State:
     history: tuple[dict[str, Any], ...] = ()
     constant: tuple[str, ...] = ()
     sums: tuple[float, ...] = ()
-    seen: int = 0
     lanes: int = 0
 
     def is_over(self, declared: Train) -> bool:

@@ -87,7 +87,7 @@ class Fit:
         while not self.state.is_over(self._declared):
             if self.state.step == 0:
                 lanes = self._declared.lanes or self.engine.replicas
-                self.state = replace(self.state, sums=(), seen=0, lanes=lanes)
+                self.state = replace(self.state, sums=(), lanes=lanes)
             order = self._order(self.state.epoch)
             try:
                 yield from self._steps(order)
@@ -95,7 +95,7 @@ class Fit:
                 if self.saving is not None:
                     yield self._save()
             except (KeyboardInterrupt, GeneratorExit):
-                self._settle(order, _Clock(self.state))
+                self._settle(order, _Clock(self.state.seconds, self._rows(order)))
                 if self.saving is not None and self.state.total_steps > self._saved_step:
                     self._save()
                 raise
@@ -112,7 +112,7 @@ class Fit:
 
     def _steps(self, order: Lanes) -> Iterator[Event]:
         """The rest of an epoch."""
-        clock = _Clock(self.state)
+        clock = _Clock(self.state.seconds, self._rows(order))
         for elements in self._feed(order, self.state.step):
             if self.profile is not None:
                 self.profile.before_step(self._asked)
@@ -145,7 +145,6 @@ class Fit:
                 total_steps=self.state.total_steps + 1,
                 seconds=clock.earlier + now - clock.begun,
                 sums=tuple(sums.tolist()),
-                seen=self.state.seen + rows,
             )
             where = f"epoch {self.state.epoch}, step {step}"
             self._watchdog.see(float(learned.loss), learned.losses, labels, where, self._rows_before)
@@ -162,7 +161,7 @@ class Fit:
         whole = sum(epoch["rows"] for epoch in state.history) + rows
         spent = sum(epoch["seconds"] for epoch in state.history) + state.seconds
         left = (self._declared.epochs * order.rows - whole) * spent / whole
-        return Step(state.epoch, state.total_steps, rows, self._losses(), rate, left)
+        return Step(state.epoch, state.total_steps, rows, self._losses(rows), rate, left)
 
     def _end_epoch(self, order: Lanes) -> Epoch:
         state = self.state
@@ -172,7 +171,7 @@ class Fit:
         event = Epoch(
             epoch=state.epoch,
             step=state.total_steps,
-            losses=self._losses(),
+            losses=self._losses(self._rows(order)),
             scores=scores,
             best=best,
             seconds=state.seconds,
@@ -194,10 +193,10 @@ class Fit:
             return self.state.constant
         return constant_stages(self.model.schema.stage_names, np.asarray(self._conditional))
 
-    def _losses(self) -> dict[str, float]:
+    def _losses(self, rows: int) -> dict[str, float]:
         """Of this epoch, the means over the rows that were seen."""
         sums = self.state.sums or np.zeros(len(self.model.shown))
-        return {name: float(total / max(self.state.seen, 1)) for name, total in zip(self.model.shown, sums, strict=True)}
+        return {name: float(total / max(rows, 1)) for name, total in zip(self.model.shown, sums, strict=True)}
 
     def _rows(self, order: Lanes) -> int:
         """Rows of this epoch that were seen."""
@@ -230,9 +229,9 @@ class Fit:
 class _Clock:
     """When a part of an epoch began, and when something was last shown of it."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, earlier: float, rows: int) -> None:
         self.begun = self.shown = time.perf_counter()
-        self.earlier, self.rows = state.seconds, state.seen
+        self.earlier, self.rows = earlier, rows
 
 
 def _value(stopping: EarlyStopping | None, scores: dict[str, float], names: Sequence[str]) -> float | None:

@@ -40,7 +40,7 @@ def test_every_fact_comes_once_over_all_replicas(lanes: Lanes, replicas: int) ->
         facts = taken(made, number)
         assert len(facts) == made.rows_of(number)
         seen += facts
-    assert sorted(seen) == sorted(made.shards.facts)  # type: ignore[attr-defined]
+    assert sorted(seen) == sorted(made.shards.facts)
     assert len(seen) == made.rows
     assert made.rows_of(made.steps) == 0
 
