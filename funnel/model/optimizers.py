@@ -67,13 +67,20 @@ class _RowSparse:
         rows = gather_rows(variable, indices) if rows is None else rows
         state = {name: gather_rows(self.get_slot(variable, name), indices) for name in self._state}  # type: ignore[attr-defined]
         updated, new = self._updated(variable, rows, grad, state)
+        served = is_served(variable)
+
+        def put(target: Any, value: tf.Tensor, before: tf.Tensor) -> Any:
+            # Several workers write into a server's rows at once: none overwrites what another has added.
+            return (
+                target.scatter_add(tf.IndexedSlices(value - before, indices))
+                if served
+                else target.scatter_update(tf.IndexedSlices(value, indices))
+            )
+
         # All reads come before any write.
         with tf.control_dependencies([updated, *new.values()]):
-            slots = [
-                self.get_slot(variable, name).scatter_update(tf.IndexedSlices(value, indices))  # type: ignore[attr-defined]
-                for name, value in new.items()
-            ]
-            done = tf.group(variable.scatter_update(tf.IndexedSlices(updated, indices)), *slots)
+            slots = [put(self.get_slot(variable, name), value, state[name]) for name, value in new.items()]  # type: ignore[attr-defined]
+            done = tf.group(put(variable, updated, rows), *slots)
         with tf.control_dependencies([done]):
             return tf.group(done, *self._left(variable))
 
