@@ -1,4 +1,4 @@
-"""The calls of the library: each delegates."""
+"""The calls of the library: each delegates. Wherever one takes a path or a folder, it takes a URL: `s3://bucket/logs`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from funnel.data.batches import dataset as star_dataset
 from funnel.data.origin import is_simulated, origin_of
 from funnel.data.prepare import SchemaLike, prepare, schema_file
 from funnel.data.store import Store
+from funnel.distribution.rendezvous import PATIENCE
+from funnel.distribution.strategy import engaged
 from funnel.doctor.health import health
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
 from funnel.folders import whole_file
+from funnel.locations.location import Location, location
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.stored import Kind
 from funnel.run import Run
@@ -75,7 +78,7 @@ def dataset(
         first_epoch: Of the first pass, from 0.
         first_step: Of the first pass, from 0; later passes begin at the beginning.
         worker: Which of the workers this is, from 0.
-        workers: How many share out the shards of the store.
+        workers: How many share out the rows: each takes shards of its own, but for those at its ends.
 
     Raises:
         SchemaError: The schema is not right.
@@ -100,53 +103,68 @@ def fit(
     data: Any = None,
     *,
     test: Any = None,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: str | Location | None = None,
+    store: str | Location | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     warm_start: str | Path | Run | None = None,
     watch: Callable[[Any], None] | None = None,
+    patience: float = PATIENCE,
 ) -> Run:
     """Fit a funnel, and judge it.
+
+    Where the environment's `TF_CONFIG` describes a cluster, each of its processes calls this, before it does anything else with
+    TensorFlow; `train.strategy` says how they work together. Only the leading one writes the run. Parameter servers and their
+    workers call `funnel.serve` instead.
 
     Args:
         schema: A file, a mapping, or a schema.
         data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
             folder.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
-        out: Where to save the run; None does not. While the fit goes on, `OUT.unfinished` holds its checkpoints and logs.
+        out: Where to save the run, a path or a URL; None does not. While the fit goes on, `OUT.unfinished` holds its
+            checkpoints and logs.
         store: Where to keep the encoded rows, for the next fit to find. Default: nowhere.
         overrides: `path=value` texts, such as `train.epochs=3`.
         resume: Go on from the newest checkpoint in `OUT.unfinished`, or in the run `out` where `train.epochs` has grown; start
             where there is none. What comes out is what the fit would have come to without a stop, bit for bit (on CPUs).
         warm_start: A run whose weights are taken over, table rows by their ids. Its ids and scales stay, new ids come after.
-        watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run.
+        watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run; and with a sentence
+            where other processes have to be waited for.
+        patience: Seconds to wait for other processes.
 
     Returns:
-        The run.
+        The run; in a process that does not lead, without metrics.
 
     Raises:
-        FunnelError: The schema or the data are not right; nothing is left behind but the checkpoints of a fit that had begun.
+        FunnelError: The schema or the data are not right, or another process is gone; nothing is left behind but the
+            checkpoints of a fit that had begun.
     """
     declared = load_schema(schema, overrides)
-    workspace = None if out is None else opened(Path(out), resume=resume)
-    if resume and workspace is None:
+    if resume and out is None:
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
-    warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
-    base = None if warm is None else warm.base_for(declared)
-    rows = prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
-    run: Run | None = None
-    # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
-    with closing(fit_events(declared, rows, Start(workspace, resume, warm))) as events:
-        for event in events:
-            if watch is not None:
-                watch(event)
-            if isinstance(event, Run):
-                run = event
-                if out is not None:
-                    run.manifest |= _occasion(rows)
-                    run.health = health(declared, rows, watch or (lambda _: None))
-                    run.save(out, workspace)
+    with engaged(declared.train, patience, watch) as engine:
+        leads = engine.team.leads
+        workspace = opened(out, resume=resume) if out is not None and leads else None
+        warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
+        base = None if warm is None else warm.base_for(declared)
+        rows = engine.team.in_turn(
+            lambda: prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
+        )
+        run: Run | None = None
+        # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
+        with closing(fit_events(declared, rows, Start(workspace, resume, warm, engine=engine))) as events:
+            for event in events:
+                if watch is not None:
+                    watch(event)
+                if isinstance(event, Run):
+                    run = event
+                    if workspace is not None:
+                        run.manifest |= _occasion(rows)
+                        run.health = health(declared, rows, watch or (lambda _: None))
+                        run.save(workspace.run, workspace)
+        # Those that do not lead stay until it is written: what launched them may take their end for that of the fit.
+        engine.team.wait()
     if run is None:
         raise FunnelError("fit: ended without a model.")
     if workspace is not None:
@@ -158,7 +176,7 @@ def _occasion(store: Store) -> dict[str, Any]:
     """When a fit ended, and whether its rows were simulated: a report says so, wherever the run has got to."""
     return {
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "simulated": is_simulated(Path(store.manifest["data"])),
+        "simulated": is_simulated(store.manifest["data"]),
     }
 
 
@@ -203,13 +221,14 @@ def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "te
     )
 
 
-def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Path:
+def write_predictions(columns: Mapping[str, np.ndarray], out: str | Path) -> Location:
     """Write predictions as Parquet or CSV, by the name's ending; the file appears when it is whole.
 
     Raises:
         DataError: Another ending, or the folder cannot be written.
+        RemoteError: It cannot be copied to a URL.
     """
-    path = Path(out)
+    path = location(out)
     if path.suffix not in (".parquet", ".csv"):
         raise DataError(f"{path}: got the ending {path.suffix!r}, expected .parquet or .csv. Rename it.")
     frame = pl.DataFrame(dict(columns))
@@ -227,7 +246,7 @@ def export(
     min_count: int | None = None,
     data: Any = None,
     split: Literal["train", "test"] = "test",
-) -> Path:
+) -> Location:
     """Write a saved run as a SavedModel that takes raw values: `DIR/3`, or the next version in `DIR`; gives its folder.
 
     See `Run.export` for smaller tables, and what they cost.

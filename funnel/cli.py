@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funnel.errors import FunnelError
+from funnel.locations.location import Location, location
 from funnel.report_screen import show_report
-from funnel.terminal import Screen, show_checkup, show_cost, show_store
+from funnel.terminal import Screen, show_checkup, show_cost, show_part, show_store
 from funnel.verification_screen import show_verification
 
 if TYPE_CHECKING:
@@ -23,26 +24,27 @@ if TYPE_CHECKING:
     from funnel.schema.funnel_schema import FunnelSchema
 
 app = typer.Typer(
-    help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file.",
+    help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file. "
+    "Wherever a path is taken, so is a URL: s3://bucket/logs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-SchemaFile = Annotated[Path, typer.Argument(metavar="SCHEMA", help="The YAML file that declares the funnel.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `funnel fit` wrote.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder with the data, in place of data.root.")]
+SchemaFile = Annotated[str, typer.Argument(metavar="SCHEMA", help="The YAML file that declares the funnel.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A folder that `funnel fit` wrote.")]
+DataFolder = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder with the data, in place of data.root.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override the schema: train.epochs=3")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
 StoreFolder = Annotated[
-    Path | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
+    str | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
 ]
 Slices = Annotated[
     list[str] | None, typer.Option("--slice", metavar="FEATURE", help="Judge the rows of each of its values, too; repeat.")
 ]
 TruthFile = Annotated[
-    Path | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
+    str | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
 ]
 SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="Which rows of the folder.")]
 
@@ -88,7 +90,7 @@ def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = No
     if as_json:
         print(json.dumps(found.as_dict(), indent=1))
     else:
-        print(f"data: {found.data}{_simulated(Path(found.data))}: {found.rows:,} training rows")
+        print(f"data: {found.data}{_simulated(found.data)}: {found.rows:,} training rows")
         show_checkup(found)
     if not found.ok:
         raise typer.Exit(1)
@@ -98,10 +100,22 @@ def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = No
 def prepare(
     schema: SchemaFile,
     data: DataFolder = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="STORE", help="Folder for the store [stores/NAME-...].")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="STORE", help="Folder for the store [stores/NAME-...].")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the files' whole content, not size, time and a sample.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="On one of N machines: read the I-th portion, into --out [STORE.parts]/I-of-N."
+        ),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--merge", metavar="PARTS", help="Make the store of all N parts: the folder around them, or each; repeat."
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -116,11 +130,22 @@ def prepare(
     if hashes(declared):
         _load_tensorflow()
     origin = origin_of(declared, data, schema)
-    folder = out or default_store(declared, origin)
+    folder = location(out) if out else default_store(declared, origin)
     screen = Screen(quiet=as_json)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
+    if shard is not None:
+        around = out or folder.with_name(f"{folder.name}.parts")
+        with screen:
+            part = prepare_(declared, origin, around, shard=shard, merge=merge or (), verify=verify, watch=screen.watch)
+        if as_json:
+            print(json.dumps({"part": str(part), **part.manifest}, indent=1))
+            return
+        show_part(part.manifest)
+        print(f"part: {part}")
+        print(f"when all {part.portion.of} are there, `--merge {shlex.quote(str(around))}` makes the store of them")
+        return
     with screen:
-        store = prepare_(declared, origin, folder, verify=verify, watch=screen.watch)
+        store = prepare_(declared, origin, folder, merge=merge or (), verify=verify, watch=screen.watch)
     if as_json:
         print(json.dumps({"store": str(folder), **store.manifest}, indent=1))
         return
@@ -132,23 +157,32 @@ def prepare(
 def fit(
     schema: SchemaFile,
     data: DataFolder = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
     store: StoreFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped, from its checkpoint.")] = False,
     warm: Annotated[
-        Path | None, typer.Option("--from", metavar="RUN", help="Start from a run's weights; known ids keep their rows.")
+        str | None, typer.Option("--from", metavar="RUN", help="Start from a run's weights; known ids keep their rows.")
     ] = None,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the others of TF_CONFIG.")] = 600,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the training rows, judge on the test rows, and write a run folder."""
+    """Train on the training rows, judge on the test rows, and write a run folder.
+
+    Where TF_CONFIG describes a cluster, run the same command in each of its processes.
+    """
+    from funnel.distribution.cluster import cluster_of, kind_of, serves
     from funnel.schema.reader import load_schema
     from funnel.training.process import tune_allocator, tune_threads
     from funnel.training.workspace import Workspace, latest
 
     declared = load_schema(schema, overrides or ())
+    cluster = cluster_of()
+    if serves(kind_of(declared.train.strategy, cluster), cluster):
+        _serve(wait)
+        return
     usual = Path("runs") / declared.name
-    folder = out or (latest(usual) if resume else _free(usual))
+    folder = location(out) if out else latest(usual) if resume else _free(usual)
     tune_allocator()
     tune_threads(declared)
     screen = Screen(quiet=as_json, epochs=declared.train.epochs)
@@ -157,23 +191,27 @@ def fit(
     screen.say(f"objective {declared.objective.kind}: {losses}")
     _load_tensorflow()
     from funnel.api import fit as fit_
-    from funnel.api import load
     from funnel.data.origin import origin_of
     from funnel.data.prepare import default_store
+    from funnel.run import base_of
 
     origin = origin_of(declared, data, schema)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
-    started = None if warm is None else load(warm)
-    kept = store or default_store(declared, origin, None if started is None else started.base_for(declared))
+    kept = store or default_store(declared, origin, None if warm is None else base_of(warm, declared))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with screen:
-            run = fit_(declared, origin, out=folder, store=kept, resume=resume, warm_start=started, watch=screen.watch)
+            run = fit_(
+                declared, origin, out=folder, store=kept, resume=resume, warm_start=warm, watch=screen.watch, patience=wait
+            )
     except KeyboardInterrupt:
         if not Workspace(folder).path.exists():
             raise
         print(f"stopped; `--resume --out {shlex.quote(str(folder))}` goes on from the checkpoint", file=sys.stderr)
         raise Stopped(INTERRUPTED) from None
+    if cluster is not None and not cluster.is_chief:
+        screen.say(f"{cluster.name}: done; the run is where the leading process writes it")
+        return
     if as_json:
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return
@@ -191,7 +229,7 @@ def ablate(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Fits of each, with a seed of its own.")] = 10,
     data: DataFolder = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the fits [ablations/NAME].")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Folder for the fits [ablations/NAME].")] = None,
     store: StoreFolder = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -214,7 +252,7 @@ def ablate(
 
     origin = origin_of(declared, data, schema)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
-    folder, kept = out or default_out(declared), store or default_store(declared, origin)
+    folder, kept = location(out) if out else default_out(declared), store or default_store(declared, origin)
     names = None if objectives is None else [name.strip() for name in objectives.split(",") if name.strip()]
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -249,23 +287,23 @@ def evaluate(
     if as_json:
         print(json.dumps(report.as_dict(), indent=1))
     else:
-        root = data or Path(loaded.schema.data.root)
+        root = data or loaded.schema.data.root
         print(f"data: {root}{_simulated(root)}")
         show_report(report.as_dict(), f"{split} rows")
 
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="A run; or several, to be compared to the first.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="A run; or several, to be compared to the first.")],
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option("--split", metavar="train|test", help="Which rows of the folder [test].")] = None,
     slices: Slices = None,
     truth: TruthFile = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The HTML file [RUN/report.html, RUN/comparison.html].")
+        str | None, typer.Option("--out", metavar="FILE", help="The HTML file [RUN/report.html, RUN/comparison.html].")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option("--plots", metavar="DIR", help="Also write each chart, as PNG and SVG, into this folder.")
+        str | None, typer.Option("--plots", metavar="DIR", help="Also write each chart, as PNG and SVG, into this folder.")
     ] = None,
 ) -> None:
     """Write one HTML page that says all about a run, or compares several on the same rows; other rows with --data."""
@@ -282,7 +320,7 @@ def report(
 @app.command()
 def predict(
     run: RunFolder,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],
     data: DataFolder = None,
     split: SplitName = "test",
     logits: Annotated[
@@ -295,7 +333,7 @@ def predict(
     from funnel.api import load, write_predictions
 
     loaded = load(run)
-    root = data or Path(loaded.schema.data.root)
+    root = data or loaded.schema.data.root
     print(f"data: {root}{_simulated(root)}")
     found = loaded.predict(data, rows_of, logits=logits)
     write_predictions(found, out)
@@ -307,7 +345,7 @@ def predict(
 def export(
     run: RunFolder,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR[/VERSION]", help="New version: DIR/3, or the next one in DIR, from DIR/1.")
+        str, typer.Option("--out", metavar="DIR[/VERSION]", help="New version: DIR/3, or the next one in DIR, from DIR/1.")
     ],
     tables: Annotated[
         str,
@@ -337,8 +375,8 @@ def export(
 
 @app.command()
 def verify(
-    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `funnel export` wrote: a version, or their folder.")],
-    run: Annotated[Path, typer.Option("--run", metavar="RUN", help="The run that it is of.")],
+    export: Annotated[str, typer.Argument(metavar="EXPORT", help="What `funnel export` wrote: a version, or their folder.")],
+    run: Annotated[str, typer.Option("--run", metavar="RUN", help="The run that it is of.")],
     data: DataFolder = None,
     split: SplitName = "test",
     rows: Annotated[int, typer.Option(min=1, metavar="N", help="How many rows, at most.")] = 100_000,
@@ -356,7 +394,7 @@ def verify(
     if as_json:
         print(json.dumps(found.as_dict(), indent=1))
     else:
-        print(f"{found.export} against {found.run}; data: {found.data}{_simulated(Path(found.data))}")
+        print(f"{found.export} against {found.run}; data: {found.data}{_simulated(found.data)}")
         show_verification(found)
     if not found.passed:
         raise typer.Exit(1)
@@ -365,7 +403,7 @@ def verify(
 @app.command()
 def simulate(
     schema: SchemaFile,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files and their truth.")],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the files and their truth.")],
     impressions: Annotated[int, typer.Option(min=1, help="Training rows, before they are sampled.")] = 100_000,
     test_impressions: Annotated[int | None, typer.Option(min=1, help="Test rows [a fifth].")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal rows.")] = 0,
@@ -383,7 +421,7 @@ def simulate(
     made = simulate_(
         schema, out, impressions, test_impressions, seed, selection=selection, unknown=unknown, overrides=overrides or ()
     )
-    print(f"{out}: simulated rows for {schema}, the true probabilities in {out / 'truth'}")
+    print(f"{out}: simulated rows for {schema}, the true probabilities in {location(out) / 'truth'}")
     for line in made.lines():
         print(f"  {line}")
 
@@ -394,6 +432,19 @@ def schema() -> None:
     from funnel.schema.json_schema import json_schema
 
     print(json_schema(), end="")
+
+
+def _serve(wait: float) -> None:
+    """Be a parameter server, or one of its workers, until the chief ends."""
+    from funnel.distribution.cluster import cluster_of
+
+    cluster = cluster_of()
+    print(f"{cluster}: serves until the chief ends", flush=True)
+    _load_tensorflow()
+    from funnel.distribution.strategy import serve
+
+    serve(wait)
+    print("the chief has ended", flush=True)
 
 
 def _load_tensorflow() -> None:
@@ -408,6 +459,8 @@ def _load_tensorflow() -> None:
             from funnel.model._keras import tf
 
             tf.config.list_physical_devices()
+            # What it says of tracing is no part of our answer, either.
+            tf.get_logger().setLevel("ERROR")
         except BaseException:
             os.dup2(kept, 2)
             remarks.seek(0)
@@ -418,12 +471,12 @@ def _load_tensorflow() -> None:
             os.close(kept)
 
 
-def _headline(path: Path, schema: FunnelSchema) -> str:
+def _headline(path: str, schema: FunnelSchema) -> str:
     """What a command is about to work on."""
     return f"{path}: {' -> '.join([schema.space, *schema.stage_names])}, {len(schema.features)} features"
 
 
-def _simulated(root: Path | None) -> str:
+def _simulated(root: str | Location | None) -> str:
     from funnel.data.origin import is_simulated
 
     return " (simulated)" if root is not None and is_simulated(root) else ""

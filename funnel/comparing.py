@@ -21,6 +21,7 @@ from funnel.evaluation.outcomes import Floats, Outcomes
 from funnel.evaluation.predict import columns
 from funnel.evaluation.slices import require_sliceable
 from funnel.evaluation.truth import read_truth
+from funnel.locations.location import location
 from funnel.run import Run
 from funnel.run_files import names_of_runs
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
@@ -71,7 +72,7 @@ def compare(
     mine = _only(found, kept)
     outcomes = [mine.outcomes]
     outcomes += [_as(mine.outcomes, run, logits[mine.position]) for run, logits in zip(loaded[1:], others, strict=True)]
-    true = None if truth is None else read_truth(Path(truth), first.schema.conditional_names, mine.position, read)
+    true = None if truth is None else read_truth(truth, first.schema.conditional_names, mine.position, read)
     return Comparison(
         runs=tuple(names),
         data=str(origin),
@@ -92,7 +93,7 @@ def compare(
 def _names(runs: Sequence[str | Path | Run]) -> list[str]:
     if len(runs) < 2:
         raise RunError(f"compare: got {len(runs)} run, expected two or more. Give another one.")
-    paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
+    paths = [run.path if isinstance(run, Run) else location(run) for run in runs]
     return names_of_runs([path or Path(f"run {number}") for number, path in enumerate(paths, start=1)])
 
 
@@ -103,7 +104,7 @@ def _require_same_files(names: Sequence[str], schemas: Sequence[FunnelSchema], o
     first, *others = (_fact_files(name, schema, origin, split) for name, schema in zip(names, schemas, strict=True))
     for name, files in zip(names[1:], others, strict=True):
         if files != first:
-            got, expected = (", ".join(sorted(Path(path).name for path in one.values())[:3]) for one in (files, first))
+            got, expected = (", ".join(sorted(location(path).name for path in one.values())[:3]) for one in (files, first))
             raise RunError(
                 f"{name}: reads {got} in {origin}, expected {expected} as {names[0]} does: they would be of other rows. "
                 "Compare runs whose schemas name the same files of facts."

@@ -37,6 +37,14 @@ class RunError(FunnelError):
     """A run folder is missing, incomplete, or not what is needed."""
 
 
+class ClusterError(FunnelError):
+    """The processes that were to fit together do not: one is not there, or was not told rightly who takes part."""
+
+
+class RemoteError(FunnelError):
+    """What is behind a URL cannot be read or written: a driver, a right or a bucket is missing, or a network fails."""
+
+
 def listed(names: Iterable[object], limit: int = 12) -> str:
     """Names as a message shows them: quoted, in order, cut after `limit`."""
     shown = [repr(str(name)) for name in names]

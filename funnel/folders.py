@@ -1,4 +1,7 @@
-"""Folders and files that appear when they are whole: written beside their place, then renamed; what a kill left goes."""
+"""Folders and files that appear when they are whole: written beside their place, then renamed; what a kill left goes.
+
+Behind a URL they are written on this machine, then copied; see `funnel.locations.transfer`.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,85 @@ import fcntl
 import glob
 import shutil
 import tempfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from funnel.errors import FunnelError
+from funnel.locations.lease import leased
+from funnel.locations.location import Location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import LOCK, Copied, already_there, called, put_file, put_folder
 
-LOCK = ".lock"  # held, inside a folder, by the process that writes it
+
+class TemporaryFolder:
+    """A folder that goes with its last user, or with the process."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="funnel-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def require_writable(path: Path, kind: type[FunnelError]) -> None:
+def require_writable(path: Location, kind: type[FunnelError]) -> None:
     """Find out before long work whether its result can be written.
 
     Raises:
         FunnelError: Of this kind: something is already there, or the folder around it cannot be written.
+        RemoteError: The same of what is behind a URL.
     """
+    if isinstance(path, Remote):
+        if path.exists():
+            raise kind(already_there(path))
+        probe = path.with_name(f"{path.name}.{token_hex(4)}.probe")
+        probe.write_text("")
+        probe.unlink()
+        return
     if path.exists():
         raise kind(f"{path}: is already there, expected a new folder. Choose another, or remove it.")
     _make_room(path, kind)
 
 
 @contextmanager
-def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) -> Iterator[Path]:
+def whole_folder(
+    path: Location,
+    kind: type[FunnelError],
+    *,
+    replace: bool = False,
+    last: str | None = None,
+    here: TemporaryFolder | None = None,
+    copied: Copied | None = None,
+) -> Iterator[Path]:
     """A folder to write into that becomes `path` at the end, or is removed where anything fails.
 
     Args:
         path: Where it will be.
         kind: Of error, where it cannot be.
         replace: Whether a folder that is already there gives way, at the end.
+        last: The file without which readers do not take it for whole: behind a URL it is put last.
+        here: Where one that is put behind a URL is made, and stays. Default: it goes when it was copied.
+        copied: Called with the bytes copied so far, and all there are, where it is behind a URL.
 
     Raises:
         FunnelError: Something is already there, or it cannot be written (a full disk, say).
+        RemoteError: It cannot be copied to a URL.
     """
+    if isinstance(path, Remote):
+        if not replace:
+            require_writable(path, kind)
+        owner = here or TemporaryFolder()
+        made = owner.path / path.name
+        made.mkdir()
+        try:
+            with called(made, path), _room_here(path, kind, made):
+                yield made
+            put_folder(made, path, last, replace=replace, copied=copied)
+        finally:
+            if here is None:
+                shutil.rmtree(made.parent, ignore_errors=True)
+        return
     if replace:
         _make_room(path, kind)
     else:
@@ -68,7 +116,7 @@ def whole_folder(path: Path, kind: type[FunnelError], *, replace: bool = False) 
 
 
 @contextmanager
-def whole_file(path: Path, kind: type[FunnelError], advice: str) -> Iterator[Path]:
+def whole_file(path: Location, kind: type[FunnelError], advice: str) -> Iterator[Path]:
     """A file to write that becomes `path` at the end, in place of what is there, or is removed where it cannot be written.
 
     Args:
@@ -78,7 +126,15 @@ def whole_file(path: Path, kind: type[FunnelError], advice: str) -> Iterator[Pat
 
     Raises:
         FunnelError: The disk is full, say.
+        RemoteError: It cannot be copied to a URL.
     """
+    if isinstance(path, Remote):
+        with tempfile.TemporaryDirectory(prefix="funnel-") as temporary:
+            made = Path(temporary) / path.name
+            with called(made, path), _room_here(path, kind, made):
+                yield made
+            put_file(made, path)
+        return
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
@@ -91,16 +147,23 @@ def whole_file(path: Path, kind: type[FunnelError], advice: str) -> Iterator[Pat
 
 
 @contextmanager
-def held_folder(path: Path, kind: type[FunnelError]) -> Iterator[None]:
+def held_folder(path: Location, kind: type[FunnelError]) -> Iterator[Callable[[], None]]:
     """Makes a folder where there is none, and keeps other processes from it.
 
     Args:
         path: The folder.
         kind: Of error, where it cannot be.
 
+    Yields:
+        What raises such an error where another process has taken the folder over, as may happen behind a URL.
+
     Raises:
         FunnelError: Another process is at work there, or it cannot be written.
     """
+    if isinstance(path, Remote):
+        with leased(path, kind) as still:
+            yield still
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / LOCK).open("w")
@@ -111,7 +174,15 @@ def held_folder(path: Path, kind: type[FunnelError]) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise kind(f"{path}: another process is at work there. Wait for it, or choose another --out.") from None
+        yield lambda: None
+
+
+@contextmanager
+def _room_here(path: Remote, kind: type[FunnelError], made: Path) -> Iterator[None]:
+    try:
         yield
+    except OSError as error:
+        raise kind(f"{path}: cannot be made in {made.parent}: {error.strerror or error}. Make room, or set TMPDIR.") from None
 
 
 def _prefix(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from funnel.errors import RunError
+from funnel.locations.location import Location, location
 from funnel.reporting.record import read_record
 from funnel.reporting.write import COMPARISON, REPORT, write_comparison, write_report
 
@@ -20,7 +21,7 @@ def report(
     slices: Sequence[str] = (),
     truth: str | Path | None = None,
     plots: str | Path | None = None,
-) -> Path:
+) -> Location:
     """Write a page that says all about a run, or that compares runs. It needs no network and no scripts.
 
     The page of one run is made from its folder alone, without TensorFlow, unless rows, slices or a truth are given: then the
@@ -53,7 +54,7 @@ def report(
         from funnel.comparing import compare  # noqa: PLC0415  # TensorFlow
 
         records = [read_record(one) for one in runs]
-        path = Path(runs[0]) / COMPARISON if out is None else Path(out)
+        path = location(runs[0]) / COMPARISON if out is None else location(out)
         return write_comparison(compare(runs, data, split or "test", **asked).as_dict(), records, path, plots)
     record = read_record(runs[0])
     if fresh:
@@ -63,4 +64,4 @@ def report(
         origin = origin_of(record.schema, data)
         judged = Run.load(runs[0]).evaluate(origin, split or "test", **asked)
         record = record.judged(split or "test", judged.as_dict(), str(origin))
-    return write_report(record, Path(runs[0]) / REPORT if out is None else Path(out), plots)
+    return write_report(record, location(runs[0]) / REPORT if out is None else location(out), plots)

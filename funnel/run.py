@@ -19,20 +19,24 @@ from funnel.data.origin import Split, origin_of
 from funnel.data.prepare import make_store
 from funnel.data.sampling import is_sampled
 from funnel.data.star import Star
-from funnel.data.store import Shards, Store, TemporaryFolder
+from funnel.data.store import Shards, Store
 from funnel.data.vocabulary import Vocabulary
-from funnel.errors import DataError, RunError
+from funnel.errors import DataError, RemoteError, RunError
 from funnel.evaluation.effect import effect
 from funnel.evaluation.gather import Gathered, gather
 from funnel.evaluation.predict import Predictor, columns, logit_columns, score_columns
 from funnel.evaluation.report import Report, judge
 from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
-from funnel.folders import require_writable, whole_folder
+from funnel.folders import TemporaryFolder, require_writable, whole_folder
+from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import called, fetch_folder, fetched_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.likelihood import constant_stages
 from funnel.model.network import blank_batch
+from funnel.model.optimizers import is_served
 from funnel.model.stored import Kind
 from funnel.run_files import (
     HEALTH,
@@ -53,9 +57,9 @@ from funnel.schema.reader import dump_schema, load_schema
 from funnel.serving.compact import Compact, compact
 from funnel.serving.export import export
 from funnel.serving.inputs import SHOWN, fields_of
-from funnel.serving.versions import version_folder
+from funnel.serving.versions import SAVED_MODEL, version_folder
 from funnel.training.checkpoint import VARIABLES, read_variables, write_variables
-from funnel.training.workspace import CHECKPOINTS, Workspace, newest_in
+from funnel.training.workspace import CHECKPOINTS, LOGS, Workspace, newest_in
 
 
 @dataclass
@@ -70,7 +74,7 @@ class Run:
         history: By epoch: losses, validation scores, rows and seconds.
         metrics: By split: the report. Empty where nothing was evaluated.
         manifest: Versions, seed, data, counts.
-        path: The folder; None before it is saved.
+        path: The folder, or its URL; None before it is saved.
         health: What the doctor says about the rows, to be saved; None where it was not asked.
     """
 
@@ -81,29 +85,32 @@ class Run:
     history: list[dict[str, Any]]
     metrics: dict[str, Any]
     manifest: dict[str, Any]
-    path: Path | None = None
+    path: Location | None = None
     health: dict[str, Any] | None = None
+    _copy: TemporaryFolder | None = None  # of what is behind a URL
 
     @cached_property
     def _predictor(self) -> Predictor:
         return Predictor(self.model)
 
-    def save(self, path: str | Path, workspace: Workspace | None = None) -> Path:
+    def save(self, path: str | Location, workspace: Workspace | None = None) -> Location:
         """Write the folder; either all of it is there afterwards, or nothing new.
 
         Args:
-            path: The folder.
+            path: The folder, or its URL.
             workspace: Of the fit: the run keeps its newest checkpoint and its logs, and replaces the one that it goes on from.
 
         Raises:
             RunError: Something is already there, or the disk is full.
         """
-        path = Path(path)
-        with whole_folder(path, RunError, replace=workspace is not None and workspace.replaces) as folder:
+        path, replace = location(path), workspace is not None and workspace.replaces
+        with whole_folder(path, RunError, replace=replace, last=MANIFEST) as folder:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
-            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
+            served = any(is_served(table) for table in self.model.network.tables)
+            here = served and isinstance(path, Remote)
+            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS, here=here)
             metrics = {"format": METRICS_FORMAT, "splits": self.metrics}
             for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -115,23 +122,33 @@ class Run:
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> Run:
+    def load(cls, path: str | Location) -> Run:
         """Read what `save` wrote.
 
         Raises:
             RunError: The folder is missing or not whole.
+            RemoteError: It is behind a URL, and cannot be read.
         """
-        path = Path(path)
-        require_files(path, (SCHEMA, LEARNT, f"{WEIGHTS}.index", MANIFEST))
-        schema = load_schema(path / SCHEMA)
+        place = location(path)
+        require_files(place, (SCHEMA, LEARNT, f"{WEIGHTS}.index", MANIFEST))
+        if isinstance(place, Path):
+            return cls._read(place)
+        copy = TemporaryFolder()
+        with called(copy.path, place):
+            fetch_folder(place, copy.path, without=(CHECKPOINTS, LOGS))
+            found = cls._read(copy.path)
+        found.path, found._copy = place, copy
+        return found
+
+    @classmethod
+    def _read(cls, path: Path) -> Run:
+        schema, learnt, vocabulary = _read_learnt(path)
         try:
-            learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
         if metrics.get("format") != METRICS_FORMAT:
             metrics = {}  # of another version: the run can be evaluated again
-        vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
         model = build_model(schema, learnt, files)
         model.network(blank_batch(schema), twins=True)
@@ -141,8 +158,14 @@ class Run:
 
     def read_optimizer_state(self) -> bool:
         """Read what the optimisers kept, for another fit to start from; whether the run has kept it."""
-        newest = newest_in(self.path / CHECKPOINTS) if self.path is not None else None
-        if self.path is None or newest is None:
+        if self.path is None:
+            return False
+        with fetched_folder(self.path, without=(LOGS,)) as folder:
+            return self._read_optimizer_state(folder)
+
+    def _read_optimizer_state(self, folder: Path) -> bool:
+        newest = newest_in(folder / CHECKPOINTS)
+        if newest is None:
             return False
         self.model.create_variables()
         everything = tf.train.Checkpoint(
@@ -151,20 +174,13 @@ class Run:
         if (reason := read_variables(everything, newest / VARIABLES)) is not None:
             raise RunError(f"{newest}: cannot be read: {reason}. Remove it, and try again.")
         # These were the last weights, and the best ones are the run's.
-        if (reason := read_variables(tf.train.Checkpoint(network=self.model.network), self.path / WEIGHTS)) is not None:
-            raise RunError(f"{self.path / WEIGHTS}: cannot be read: {reason}. The run is not whole: fit again.")
+        if (reason := read_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)) is not None:
+            raise RunError(f"{folder / WEIGHTS}: cannot be read: {reason}. The run is not whole: fit again.")
         return True
 
     def base_for(self, schema: FunnelSchema) -> Known:
         """What a schema's rows are encoded with where its fit starts from this run: tables and scales that mean the same."""
-        # A default of serving is no part of how rows are read.
-        own, theirs = (
-            {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features}
-            for one in (self.schema, schema)
-        )
-        same = {name for name, feature in own.items() if theirs.get(name) == feature}
-        scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
-        return Known(self.learnt.model_copy(update={"scales": scales}), self.vocabulary.only(vocabulary_tables(schema)))
+        return _base(self.schema, self.learnt, self.vocabulary, schema)
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
@@ -193,7 +209,7 @@ class Run:
         true = None
         if truth is not None:
             position = np.concatenate([star.position for star in shards])
-            true = read_truth(Path(truth), self.schema.conditional_names, position, store.manifest["splits"][split]["read"])
+            true = read_truth(truth, self.schema.conditional_names, position, store.manifest["splits"][split]["read"])
         return self.judge(shards, sampled=sampled, slices=columns, truth=true)
 
     def judge(
@@ -204,6 +220,7 @@ class Run:
         slices: Sequence[str] = (),
         truth: np.ndarray | None = None,
         brief: bool = False,
+        logits: Sequence[np.ndarray] | None = None,
     ) -> Report:
         """Judge every stage on rows with labels.
 
@@ -213,11 +230,14 @@ class Run:
             slices: Features by whose values the rows are parted.
             truth: The true probability of each conditional: float64 [rows, stages].
             brief: Figures only: no intervals, no curves, no slices.
+            logits: Of each shard what the model says, where that is known: conditional, float32 [rows, stages].
 
         Raises:
             DataError: They have no labels.
         """
-        found = self.gathered(shards, sampled=sampled, features=() if brief else slices, brief=brief)
+        told = None if logits is None else iter(logits)
+        say = self.logits if told is None else lambda _: next(told)
+        found = gather(self.model, shards, say, sampled=sampled, features=() if brief else slices, brief=brief)
         return judge(
             found.outcomes,
             constant=constant_stages(self.schema.stage_names, found.outcomes.logits),
@@ -271,19 +291,20 @@ class Run:
 
     def export(
         self,
-        path: str | Path,
+        path: str | Location,
         *,
         tables: Kind = "float32",
         min_count: int | None = None,
         data: Any = None,
         split: Split = "test",
-    ) -> Path:
+    ) -> Location:
         """Write a SavedModel that takes raw values.
 
         What smaller tables cost is measured on rows with labels, and stands in its `assets.extra/export.json` and `.md`.
 
         Args:
-            path: A version, `DIR/3`, or the folder of the versions, which gets the next one: `DIR/1` at first.
+            path: A version, `DIR/3`, or the folder of the versions, which gets the next one: `DIR/1` at first. A URL, too: a
+                server that looks there never finds half a model.
             tables: What embeddings are stored as: `float32`, `float16`, or `int8` with a scale for each row.
             min_count: Ids that training rows hold less often are not stored, and served as unknown ones; None stores all.
             data: What to measure on: a folder, or frames; None for the folder that the run was fitted on, where that is there.
@@ -296,12 +317,12 @@ class Run:
             RunError: The version is already there, or it cannot be written; or the tables cannot be stored so.
             DataError: Rows were given, and are not what the schema says.
         """
-        path = version_folder(Path(path))
+        path = version_folder(location(path))
         if path.exists():
             require_writable(path, RunError)
         stored = compact(self.model, self.vocabulary, tables, min_count)
         found = self._effect(stored, data, split)
-        with whole_folder(path, RunError) as folder:
+        with whole_folder(path, RunError, last=SAVED_MODEL) as folder:
             terms = {table: ids.head(SHOWN).to_list() for table, ids in stored.vocabulary.terms.items()}
             export(self.model, stored, folder, fields_of(self.schema, self.learnt, terms), found)
         return path
@@ -312,12 +333,12 @@ class Run:
         if tables is None:
             return "the tables are as they were learnt."
         fitted_on = self.manifest.get("data")
-        if data is None and (fitted_on is None or not Path(fitted_on).is_dir()):
-            return f"there are no rows to measure on: the run was fitted on {fitted_on}. Give a folder with labels."
-        origin = origin_of(self.schema, fitted_on if data is None else data)
         try:
+            if data is None and (fitted_on is None or not location(fitted_on).is_dir()):
+                return f"there are no rows to measure on: the run was fitted on {fitted_on}. Give a folder with labels."
+            origin = origin_of(self.schema, fitted_on if data is None else data)
             store = self.store(origin, split, labels=True)
-        except DataError as error:
+        except (DataError, RemoteError) as error:
             if data is not None:
                 raise
             return f"there are no rows to measure on: {error}"
@@ -329,3 +350,38 @@ def versions() -> dict[str, str]:
     """What the run was made with."""
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "polars")
     return {"funnel": funnel.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def base_of(path: str | Path, schema: FunnelSchema) -> Known:
+    """What `Run.base_for` gives, of a run that is not loaded.
+
+    Raises:
+        RunError: The folder is missing or not whole.
+    """
+    place = location(path)
+    require_files(place, (SCHEMA, LEARNT))
+    if isinstance(place, Path):
+        return _base(*_read_learnt(place), schema)
+    copy = TemporaryFolder()
+    with called(copy.path, place):
+        fetch_folder(place, copy.path, without=(CHECKPOINTS, LOGS))
+        return _base(*_read_learnt(copy.path), schema)
+
+
+def _read_learnt(path: Path) -> tuple[FunnelSchema, Learnt, Vocabulary]:
+    schema = load_schema(path / SCHEMA)
+    try:
+        learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+    return schema, learnt, Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
+
+
+def _base(theirs: FunnelSchema, learnt: Learnt, vocabulary: Vocabulary, schema: FunnelSchema) -> Known:
+    # A default of serving is no part of how rows are read.
+    before, now = (
+        {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features} for one in (theirs, schema)
+    )
+    same = {name for name, feature in before.items() if now.get(name) == feature}
+    scales = {name: scale for name, scale in learnt.scales.items() if name in same}
+    return Known(learnt.model_copy(update={"scales": scales}), vocabulary.only(vocabulary_tables(schema)))

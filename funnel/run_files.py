@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from funnel.errors import RunError
+from funnel.locations.location import Location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import copying
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
 HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
 METRICS_FORMAT = 1  # the number that metrics.json says its layout has
 
 
-def require_files(path: Path, names: Iterable[str]) -> None:
+def require_files(path: Location, names: Iterable[str]) -> None:
     """Refuse a folder that is no run.
 
     Raises:
         RunError: It is missing, or lacks one of the files.
+        RemoteError: It is behind a URL, and cannot be looked at.
     """
     lacking = [name for name in names if not (path / name).is_file()]
     if lacking:
         what = f"lacks {lacking[0]}" if path.is_dir() else "is no folder"
+        if isinstance(path, Remote) and (by := copying(path)) is not None:
+            what = f"was not copied whole: it is being copied {by}, or that was stopped"
         raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote. Correct the path, or fit again.")
 
 
-def unreadable(path: Path, error: Exception) -> RunError:
+def unreadable(path: Location, error: Exception) -> RunError:
     """What to raise where a file of a run cannot be read."""
     return RunError(f"{path}: cannot be read: {str(error).splitlines()[0]}. The run is not whole: fit again.")
 
 
-def names_of_runs(paths: Sequence[Path]) -> list[str]:
+def names_of_runs(paths: Sequence[Location]) -> list[str]:
     """What runs are called side by side: the ends of their paths, as long as it takes to tell them apart.
 
     Raises:
         RunError: One is there twice.
     """
-    whole = [path.resolve() for path in paths]
+    whole = [path if isinstance(path, Remote) else path.resolve() for path in paths]
     for number, path in enumerate(whole):
         if path in whole[:number]:
             raise RunError(f"{paths[number]}: is given twice, expected different runs. Leave one out.")

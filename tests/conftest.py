@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from hypothesis import settings
 
 from funnel import cli
+from tests.faulty import Faulty, faulty
 
 Answer = tuple[int, str, str]  # exit code, stdout, stderr
 
@@ -80,3 +83,56 @@ def funnel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return code, said.out, said.err
 
     return call
+
+
+SECRET = "a-secret-that-nobody-may-see"  # noqa: S105  # of a server that takes any
+
+
+@pytest.fixture(scope="session")
+def _s3() -> Iterator[dict[str, str]]:
+    """An S3-compatible server on this machine: what the environment must say to reach it."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # seconds, and for few tests
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield {
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    server.stop()
+
+
+@pytest.fixture
+def bucket(_s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket."""
+    import s3fs  # noqa: PLC0415  # as above
+
+    for name, value in _s3.items():
+        monkeypatch.setenv(name, value)
+    name = f"b{token_hex(6)}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """The URL of a new folder in this process's memory."""
+    import fsspec  # noqa: PLC0415  # as above
+
+    folder = f"t{token_hex(6)}"
+    yield f"memory://{folder}"
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists(f"/{folder}"):
+        filesystem.rm(f"/{folder}", recursive=True)
+
+
+@pytest.fixture
+def unreliable(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Faulty]]:
+    """The filesystem behind `faulty://`, which is not waited for."""
+    monkeypatch.setattr("funnel.locations.driver.WAITS", (0.0, 0.0, 0.0))
+    with faulty() as filesystem:
+        yield filesystem

@@ -108,7 +108,7 @@ def test_predictions_do_not_depend_on_the_batch_or_the_shards(run: Run, folder: 
 
 def test_a_store_of_a_run_goes_with_its_last_user(run: Run, folder: Path) -> None:
     shards = run.store(folder, labels=False).shards("test")
-    place = shards._folder
+    place = shards._owner.folder
     assert shards[0].rows > 0
     assert place.is_dir()
     del shards

@@ -20,6 +20,7 @@ from funnel.data.prepare import SchemaLike, prepare, schema_file
 from funnel.data.store import store_of
 from funnel.errors import DataError, DivergedError, RunError
 from funnel.folders import held_folder
+from funnel.locations.location import Location, location
 from funnel.run import versions
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
@@ -37,8 +38,8 @@ def ablate(
     test: Any = None,
     objectives: Sequence[str] | None = None,
     repeats: int = 10,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: str | Location | None = None,
+    store: str | Location | None = None,
     overrides: Sequence[str] = (),
     watch: Callable[[Any], None] | None = None,
 ) -> Ablation:
@@ -77,7 +78,7 @@ def ablate(
     encoded = prepare(declared, rows, store, test=test, watch=tell)
     if not encoded.shards("test").rows:
         raise DataError(f"{encoded}: has no test rows, expected some to judge on. {_REPAIR}")
-    folder = Folder(Path(out) if out is not None else default_out(declared))
+    folder = Folder(location(out) if out is not None else default_out(declared))
     with held_folder(folder.path, RunError):
         folder.begin(described(declared, encoded))
         seeds = [declared.train.seed + repeat for repeat in range(repeats)]
@@ -115,7 +116,7 @@ def ablate(
 _REPAIR = "Name them in the schema (`data.facts.test`), or give `test`."
 
 
-def _origins(schema: FunnelSchema, data: Any, test: Any, given: SchemaLike) -> tuple[Any, Path | None]:
+def _origins(schema: FunnelSchema, data: Any, test: Any, given: SchemaLike) -> tuple[Any, Location | None]:
     """The rows as `prepare` takes them, and the folder that the test rows are from.
 
     Raises:
@@ -125,7 +126,7 @@ def _origins(schema: FunnelSchema, data: Any, test: Any, given: SchemaLike) -> t
         rows = data if data is not None else origin_of(schema, None, schema_file(given))
         return rows, origin_of(schema, test).root
     if (there := store_of(schema, data)) is not None:
-        return data, Path(there.manifest["data"])
+        return data, location(there.manifest["data"])
     origin: Origin = origin_of(schema, data, schema_file(given))
     if "test" not in splits_of(schema, origin):
         raise DataError(f"{origin}: got no test rows, expected some to judge on. {_REPAIR}")

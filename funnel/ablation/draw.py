@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from funnel.ablation.columns import Column
 from funnel.ablation.table import Ablation, Cell
 from funnel.errors import RunError
 from funnel.folders import whole_file
+from funnel.locations.location import Location
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ BETTER, WORSE, UNSURE = "#1b7837", "#b2182b", "#8c8c8c"
 DIFFERS = "#2166ac"  # where neither direction is better
 
 
-def draw(ablation: Ablation, folder: Path) -> list[Path]:
+def draw(ablation: Ablation, folder: Location) -> list[Location]:
     """Write `ablation.png` and `ablation.svg`.
 
     Args:

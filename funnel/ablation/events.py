@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from funnel.locations.location import Location
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Planned:
         left_out: Variants that do not go with the schema, with the reason.
     """
 
-    out: Path
-    store: Path
+    out: Location
+    store: Location
     variants: tuple[str, ...]
     repeats: int
     there: int

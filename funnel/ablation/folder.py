@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from funnel.data.store import Store
 from funnel.errors import RunError
-from funnel.folders import LOCK, whole_file, whole_folder
+from funnel.folders import TemporaryFolder, whole_file, whole_folder
+from funnel.locations.location import Location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import LOCK, fetch_file
 from funnel.run import versions
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.training.workspace import Workspace, differences
@@ -27,11 +30,12 @@ class Folder:
     """`ablations/NAME`.
 
     Args:
-        path: Where it is, or will be.
+        path: Where it is, or will be; a URL, too.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         self.path = path
+        self._copies = TemporaryFolder()  # of what is behind a URL
 
     def begin(self, content: Mapping[str, Any]) -> None:
         """Note what the fits are of, or see that the earlier ones were of the same.
@@ -57,7 +61,7 @@ class Folder:
             differ = "; ".join(found[:3]) + more
             raise RunError(f"{self.path}: cannot go on: {differ}. Give what it was begun with, or choose another --out.")
 
-    def write(self, name: str, content: str) -> Path:
+    def write(self, name: str, content: str) -> Location:
         """Write a file, which appears when it is whole.
 
         Raises:
@@ -79,7 +83,8 @@ class Folder:
             RunError: It cannot be read.
         """
         path = self.workspace(variant, seed).run
-        if not path.exists():
+        # One that was not copied to its URL whole is not done.
+        if not (path / METRICS if isinstance(path, Remote) else path).exists():
             return None
         try:
             found = json.loads((path / METRICS).read_text(encoding="utf-8"))
@@ -97,7 +102,7 @@ class Folder:
         """
         path = self.workspace(variant, seed).run / LOGITS
         try:
-            found = np.load(path, mmap_mode="r")
+            found = np.load(self._here(path, f"{variant}-{seed}.npy"), mmap_mode="r")
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: cannot be read: {error}. Remove {path.parent}: the same command fits it again.") from None
         if found.shape != shape:
@@ -110,10 +115,21 @@ class Folder:
         Raises:
             RunError: The disk is full, say.
         """
-        with whole_folder(self.workspace(variant, seed).run, RunError) as folder:
+        run = self.workspace(variant, seed).run
+        halfway = isinstance(run, Remote) and run.exists() and self.metrics(variant, seed) is None
+        with whole_folder(run, RunError, replace=halfway, last=METRICS) as folder:
             (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
             if logits is not None:
                 np.save(folder / LOGITS, logits)
+
+    def _here(self, path: Location, name: str) -> Path:
+        """A file on this machine: a copy stays as long as the folder is used."""
+        if isinstance(path, Path):
+            return path
+        copy = self._copies.path / name
+        if not copy.exists():
+            fetch_file(path, copy)
+        return copy
 
 
 def described(schema: FunnelSchema, store: Store) -> dict[str, Any]:

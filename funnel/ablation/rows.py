@@ -14,6 +14,7 @@ from funnel.errors import DataError
 from funnel.evaluation.bootstrap import clusters_of
 from funnel.evaluation.metrics import numbered
 from funnel.evaluation.truth import read_truth
+from funnel.locations.location import Location
 from funnel.schema.funnel_schema import FunnelSchema
 
 TRUTH = Path("truth") / "test.parquet"  # what `funnel simulate` writes beside its rows
@@ -45,7 +46,7 @@ class Rows:
         return self.labels.shape[0], self.labels.shape[1]
 
 
-def read_rows(schema: FunnelSchema, store: Store, root: Path | None) -> Rows:
+def read_rows(schema: FunnelSchema, store: Store, root: Location | None) -> Rows:
     """The test rows of a store.
 
     Args:
@@ -78,7 +79,7 @@ def _weights(schema: FunnelSchema, labels: NDArray[np.uint8]) -> NDArray[np.floa
 
 
 def _truth(
-    schema: FunnelSchema, root: Path | None, position: NDArray[np.int64], read: int
+    schema: FunnelSchema, root: Location | None, position: NDArray[np.int64], read: int
 ) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
     """The true conditionals of the rows that were kept, where a simulation wrote them down."""
     if root is None or not (root / TRUTH).is_file():

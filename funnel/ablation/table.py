@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from funnel.data.progress import Progress
 from funnel.evaluation.bootstrap import RESAMPLES, paired_intervals
 from funnel.evaluation.cumulative import all_cumulative
 from funnel.evaluation.report import without_nan
+from funnel.locations.location import Location
 from funnel.schema.funnel_schema import FunnelSchema
 
 LEVEL = 0.95
@@ -102,7 +102,7 @@ class Ablation:
     """
 
     name: str
-    out: Path
+    out: Location
     data: str
     space: str
     test_rows: int

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from funnel.data.arrays import checksum
 from funnel.data.readers import find_files
-from funnel.errors import DataError
+from funnel.errors import DataError, RemoteError
+from funnel.locations.location import Location, below, location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import copying, fetched
 from funnel.schema.data import Held
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
@@ -21,21 +24,21 @@ SAMPLE = 1 << 16
 
 @dataclass(frozen=True)
 class Origin:
-    """Where rows are: a folder with files, or frames.
+    """Where rows are: a folder with files, here or behind a URL, or frames.
 
     Attributes:
         root: The folder that a schema's patterns start from, or None.
         frames: By source: pandas or polars frames; used where there is no folder.
     """
 
-    root: Path | None = None
+    root: Location | None = None
     frames: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         return str(self.root) if self.root is not None else "the frames given"
 
 
-def origin_of(schema: FunnelSchema, data: Any = None, schema_file: Path | None = None) -> Origin:
+def origin_of(schema: FunnelSchema, data: Any = None, schema_file: str | Location | None = None) -> Origin:
     """Understand what a caller gave as data.
 
     Args:
@@ -44,30 +47,44 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: Path | None =
         schema_file: The file that the schema was read from; a relative `data.root` is looked for beside it and above, too.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: There is no such folder, or it was not copied whole.
+        RemoteError: A URL that cannot be looked at.
     """
     if isinstance(data, Origin):
         return data
     if isinstance(data, Mapping):
         return Origin(frames=data)
-    if data is not None and not isinstance(data, str | Path):
+    if data is not None and not isinstance(data, str | Path | Remote):
         return Origin(frames={FACTS: data})
     if data is not None:
-        root = Path(data)
-        if not root.is_dir():
-            raise DataError(f"{root}: no such folder, expected one with the data. Correct `--data`.")
-        return Origin(root=root)
-    declared = Path(schema.data.root)
-    above = schema_file.resolve().parents if schema_file is not None and not declared.is_absolute() else ()
-    for base in (Path(), *above):
+        return Origin(root=_require_folder(location(data), "Correct `--data`."))
+    declared = location(schema.data.root)
+    if isinstance(declared, Remote):
+        return Origin(root=_require_folder(declared, "Correct `data.root`, or give `--data DIR`."))
+    for base in (Path(), *(_around(location(schema_file)) if schema_file is not None and not declared.is_absolute() else ())):
         if (base / declared).is_dir():
             return Origin(root=base / declared)
     raise DataError(f"data.root: no folder {schema.data.root!r} from here, expected one with the data. Give `--data DIR`.")
 
 
-def is_simulated(root: Path) -> bool:
+def _around(schema_file: Location) -> Sequence[Location]:
+    return schema_file.parents if isinstance(schema_file, Remote) else schema_file.resolve().parents
+
+
+def _require_folder(root: Location, repair: str) -> Location:
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder, expected one with the data. {repair}")
+    if isinstance(root, Remote) and (by := copying(root)) is not None:
+        raise DataError(f"{root}: was not copied whole: it is being copied {by}, or that was stopped. Copy it again.")
+    return root
+
+
+def is_simulated(root: str | Location) -> bool:
     """Whether `funnel simulate` drew the rows of a folder: it writes the truth beside them."""
-    return (root / "truth").is_dir()
+    try:
+        return (location(root) / "truth").is_dir()
+    except RemoteError:
+        return False  # who cannot look there is not told
 
 
 def splits_of(schema: FunnelSchema, origin: Origin) -> dict[Split, Origin]:
@@ -84,28 +101,36 @@ def splits_of(schema: FunnelSchema, origin: Origin) -> dict[Split, Origin]:
 
 
 def files_of(schema: FunnelSchema, splits: Mapping[Split, Origin]) -> dict[str, dict[str, Any]]:
-    """By file that the splits read: its size, when it was changed, and a hash of its ends and middle; {} for frames."""
+    """By file that the splits read: its size, when it was changed, and a hash of its ends and middle; {} for frames.
+
+    Of files behind URLs, the hash or version that their filesystem keeps, or else the time, stands for the latter two.
+    """
     found: dict[str, dict[str, Any]] = {}
     for split, origin in splits.items():
         if origin.root is None:
             continue
         for source in schema.sources:
             for path in find_files(origin.root, patterns_of(schema, source, split), source):
-                status = path.stat()
                 # Two folders may have a file of one name.
-                name = f"{split} {source} {path.relative_to(origin.root) if path.is_relative_to(origin.root) else path}"
-                found[name] = {
-                    "size": status.st_size,
-                    "changed": status.st_mtime_ns,
-                    "sample": _sample(path, status.st_size),
-                    "path": str(path),
-                }
+                found[f"{split} {source} {below(path, origin.root)}"] = _about(path)
     return found
+
+
+def _about(path: Location) -> dict[str, Any]:
+    if isinstance(path, Remote):
+        return {"size": path.size, "changed": path.mark, "path": str(path)}
+    status = path.stat()
+    sample = _sample(path, status.st_size)
+    return {"size": status.st_size, "changed": status.st_mtime_ns, "sample": sample, "path": str(path)}
 
 
 def hashes_of(files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The SHA-256 of each file's whole content."""
-    return {name: checksum(Path(file["path"])) for name, file in files.items()}
+    found = {}
+    for name, file in files.items():
+        with fetched(location(file["path"])) as copy:
+            found[name] = checksum(copy)
+    return found
 
 
 def fingerprint(

@@ -5,39 +5,44 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from funnel.data.arrays import checksum
-from funnel.data.codes import CollisionError
+from funnel.data.codes import SEEDS, CollisionError
+from funnel.data.copies import Copies
 from funnel.data.known import Known
 from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
+from funnel.data.part import Part, make_part
+from funnel.data.parts import Parts, folder_here
+from funnel.data.portion import Portion
 from funnel.data.preparation import Preparation
-from funnel.data.progress import Watch
-from funnel.data.store import MANIFEST, Store, TemporaryFolder, manifest_of, parts_besides_shards, store_of
+from funnel.data.progress import Progress, Watch
+from funnel.data.store import MANIFEST, Store, manifest_of, parts_besides_shards, store_of
 from funnel.errors import DataError
-from funnel.folders import whole_folder
+from funnel.folders import TemporaryFolder, whole_folder
+from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import Copied, copying
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 
 SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
 
 
-SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
-
-
-def schema_file(schema: SchemaLike) -> Path | None:
+def schema_file(schema: SchemaLike) -> Location | None:
     """The file that a schema is in."""
-    return Path(schema) if isinstance(schema, str | Path) else None
+    return location(schema) if isinstance(schema, str | Path) else None
 
 
 def make_store(
     schema: FunnelSchema,
     splits: Mapping[Split, Origin],
-    path: Path,
+    path: Location,
     *,
     labels: bool = True,
     known: Known | None = None,
     base: Known | None = None,
+    parts: Parts | None = None,
     verify: bool = False,
     watch: Watch | None = None,
     owner: object = None,
@@ -47,10 +52,12 @@ def make_store(
     Args:
         schema: The declaration.
         splits: Where the rows of each split are; the training rows are learnt from.
-        path: The store's folder; it appears when it is whole. One that no longer fits is replaced.
+        path: The store's folder; it appears when it is whole. One that no longer fits is replaced. Behind a URL, it is made on
+            this machine, and then copied, its manifest last.
         labels: Whether labels are read.
         known: What a run has learnt, to encode with.
         base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
+        parts: What several machines have read of the rows; None to read them.
         verify: Whether the files' whole content is compared, rather than size, time and a sample.
         watch: Called with each Progress.
         owner: Of a temporary folder around the store.
@@ -62,19 +69,27 @@ def make_store(
     mark = fingerprint(schema, splits, files, labels=labels, known=_mark(known, base))
     there = manifest_of(path)
     hashes = hashes_of(files) if verify else {}
+    if parts is not None:
+        parts.require_fit(schema, files, hashes if verify else None)
     if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
         return Store(path, schema, owner)
-    if there is None and path.exists():
+    # One that was not copied whole is as good as none.
+    halfway = there is None and isinstance(path, Remote) and copying(path) is not None
+    if there is None and not halfway and path.exists():
         raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
-    with whole_folder(path, DataError, replace=there is not None) as folder:
-        for seed in range(SEEDS):
+    made = TemporaryFolder() if isinstance(path, Remote) else None
+    with whole_folder(
+        path, DataError, replace=there is not None or halfway, last=MANIFEST, here=made, copied=_told(watch)
+    ) as folder:
+        for seed in range(SEEDS) if parts is None else [parts.seed]:
             try:
-                found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None)).run()
+                found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None), parts).run()
                 break
             except CollisionError:
                 continue
         else:
-            raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+            collided = DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+            raise collided if parts is None else parts.collided()
         manifest = {
             "format": FORMAT,
             "fingerprint": mark,
@@ -86,20 +101,53 @@ def make_store(
         manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
         manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return Store(path, schema, owner)
+    return Store(path, schema, owner, Copies(path, manifest, made) if isinstance(path, Remote) else None)
+
+
+@overload
+def prepare(
+    schema: SchemaLike,
+    data: Any = None,
+    out: str | Location | None = None,
+    *,
+    test: Any = None,
+    overrides: Sequence[str] = (),
+    base: Known | None = None,
+    shard: None = None,
+    merge: Sequence[str | Location] = (),
+    verify: bool = False,
+    watch: Callable[[Any], None] | None = None,
+) -> Store: ...
+
+
+@overload
+def prepare(
+    schema: SchemaLike,
+    data: Any = None,
+    out: str | Location | None = None,
+    *,
+    test: Any = None,
+    overrides: Sequence[str] = (),
+    shard: str,
+    merge: Sequence[str | Location] = (),
+    verify: bool = False,
+    watch: Callable[[Any], None] | None = None,
+) -> Part: ...
 
 
 def prepare(
     schema: SchemaLike,
     data: Any = None,
-    out: str | Path | None = None,
+    out: str | Location | None = None,
     *,
     test: Any = None,
     overrides: Sequence[str] = (),
     base: Known | None = None,
+    shard: str | None = None,
+    merge: Sequence[str | Location] = (),
     verify: bool = False,
     watch: Callable[[Any], None] | None = None,
-) -> Store:
+) -> Store | Part:
     """Encode rows into a store, out of core; or open the one that is there, where schema and files are those it was made of.
 
     Only what says how rows are read and encoded counts: another `model`, `objective` or `train` needs no other store.
@@ -108,26 +156,45 @@ def prepare(
         schema: A file, a mapping, or a schema.
         data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
             folder.
-        out: The store's folder. Default: a temporary one, which goes with the store that is returned.
+        out: The store's folder. Default: a temporary one, which goes with the store that is returned. With `shard`, the folder
+            around all parts, which must be given.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
         overrides: `path=value` texts, such as `data.bad_rows=skip`.
         base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
+        shard: `i/n`: read the i-th of n portions of the files, on one of n machines that see the same files.
+        merge: All n parts, or the folder around them: the store is made of these, the same as if one machine had read the
+            files.
         verify: Compare the whole content of the files, rather than their size, time, and a sample.
         watch: Called with each Progress.
 
+    Returns:
+        The store; with `shard`, the part.
+
     Raises:
-        FunnelError: The schema or the rows are not right; nothing is left behind.
+        FunnelError: The schema, the rows or the parts are not right; nothing is left behind.
     """
     declared = load_schema(schema, overrides)
-    if test is None and (there := store_of(declared, data)) is not None:
+    portion = None if shard is None else Portion.parse(shard)
+    parts = Parts.of(merge) if merge and portion is None else None
+    if portion is None and parts is None and test is None and (there := store_of(declared, data)) is not None:
         return there
     splits: dict[Split, Origin] = splits_of(declared, origin_of(declared, data, schema_file(schema)))
     if test is not None:
         splits["test"] = origin_of(declared, test, schema_file(schema))
+    if portion is not None:
+        if merge or out is None:
+            raise DataError("prepare: got a shard with `merge` or without `out`, expected the folder around the parts alone.")
+        return make_part(declared, splits, folder_here(out, "--shard"), portion, verify=verify, watch=watch)
     if out is not None:
-        return make_store(declared, splits, Path(out), base=base, verify=verify, watch=watch)
+        return make_store(declared, splits, location(out), base=base, parts=parts, verify=verify, watch=watch)
     folder = TemporaryFolder()
-    return make_store(declared, splits, folder.path / "store", base=base, verify=verify, watch=watch, owner=folder)
+    path = folder.path / "store"
+    return make_store(declared, splits, path, base=base, parts=parts, verify=verify, watch=watch, owner=folder)
+
+
+def _told(watch: Watch | None) -> Copied:
+    """What tells how far copying is."""
+    return lambda done, total: watch(Progress("copying the store", done, total, "B")) if watch is not None else None
 
 
 def _mark(known: Known | None, base: Known | None) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -15,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from funnel.data.arrays import checksum, let_go
+from funnel.data.arrays import let_go
+from funnel.data.copies import Copies, require_checksum
 from funnel.data.origin import FORMAT, Split, read_part
 from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError
+from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 
@@ -30,14 +31,20 @@ class Shards(Sequence[Star]):
     """The shards of one split; each is opened, and its checksum compared, when it is first asked for.
 
     Args:
-        folder: Where they are.
+        file: Gives the path of a file of the store, and compares its checksum.
         entries: What the manifest says of each.
         sources: The facts and the dimensions.
         owner: The store, which may be temporary: it stays as long as its rows are used.
     """
 
-    def __init__(self, folder: Path, entries: Sequence[dict[str, Any]], sources: tuple[str, ...], owner: object = None) -> None:
-        self._folder, self._entries, self._sources, self._owner = folder, entries, sources, owner
+    def __init__(
+        self,
+        file: Callable[[str, str], Path],
+        entries: Sequence[dict[str, Any]],
+        sources: tuple[str, ...],
+        owner: object = None,
+    ) -> None:
+        self._file, self._entries, self._sources, self._owner = file, entries, sources, owner
         self._open: dict[int, Star] = {}
         self._lock = Lock()
         self.sizes = np.array([entry["rows"] for entry in entries], np.int64)
@@ -68,38 +75,30 @@ class Shards(Sequence[Star]):
             yield self._load(entry)
 
     def _load(self, entry: dict[str, Any]) -> Star:
-        path = self._folder / entry["file"]
-        require_checksum(path, entry["sha256"])
-        star, _ = Star.load(path, self._sources)
+        star, _ = Star.load(self._file(entry["file"], entry["sha256"]), self._sources)
         return star
-
-
-class TemporaryFolder:
-    """A folder that goes with its last user, or with the process."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="funnel-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class Store:
     """A folder with the encoded rows.
 
     Args:
-        path: The folder.
+        path: The folder. Of one behind a URL, each file is copied to this machine when it is first asked for.
         schema: The declaration that it was, or could have been, prepared for.
         owner: A temporary folder around it, which goes with the last store that holds it.
+        copies: Of its files on this machine, where there are some.
 
     Raises:
         DataError: The folder is missing, not whole, or of another version.
     """
 
-    def __init__(self, path: Path, schema: FunnelSchema, owner: object = None) -> None:
-        self.path, self.schema, self.owner = path, schema, owner
-        manifest = manifest_of(path)
+    def __init__(self, path: str | Location, schema: FunnelSchema, owner: object = None, copies: Copies | None = None) -> None:
+        self.path, self.schema, self.owner = location(path), schema, owner
+        manifest = manifest_of(self.path)
         if manifest is None:
             raise DataError(f"{path}: is no store, expected one that `funnel prepare` wrote. Correct the path.")
         self.manifest = manifest
+        self.copies = Copies(self.path, manifest) if copies is None and isinstance(self.path, Remote) else copies
         self._shards: weakref.WeakValueDictionary[str, Shards] = weakref.WeakValueDictionary()
 
     def __str__(self) -> str:
@@ -116,14 +115,38 @@ class Store:
         if shards is None:
             entries = self.manifest["splits"].get(split, {"shards": []})["shards"]
             # Held weakly: it holds the store.
-            shards = self._shards[split] = Shards(self.path, entries, self.schema.sources, self)
+            shards = self._shards[split] = Shards(self.file, entries, self.schema.sources, self)
         return shards
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are on this machine, or will be."""
+        if isinstance(self.path, Path):
+            return self.path
+        if self.copies is None:
+            raise ValueError("got a store behind a URL without copies")
+        return self.copies.folder
+
+    def file(self, name: str, wanted: str) -> Path:
+        """The path of a file, as it was written.
+
+        Args:
+            name: Its path from the store's folder.
+            wanted: Its checksum.
+
+        Raises:
+            DataError: It was changed, or cannot be read.
+        """
+        if self.copies is not None:
+            return self.copies.fetch(name, wanted)
+        require_checksum(self.folder / name, wanted, self.path / name)
+        return self.folder / name
 
     @cached_property
     def learnt(self) -> Learnt:
         """What the training rows add to the declaration."""
         self._require_unchanged()
-        learnt = Learnt.model_validate_json((self.path / LEARNT).read_text(encoding="utf-8"))
+        learnt = Learnt.model_validate_json((self.folder / LEARNT).read_text(encoding="utf-8"))
         declared = {stage.name: stage.prior for stage in self.schema.stages}
         priors = tuple(given or rate for given, rate in zip(declared.values(), learnt.priors, strict=True))
         return learnt.model_copy(update={"priors": priors})
@@ -132,11 +155,11 @@ class Store:
     def vocabulary(self) -> Vocabulary:
         """The training rows' ids."""
         self._require_unchanged()
-        return Vocabulary.load(self.path / VOCABULARY, vocabulary_tables(self.schema))
+        return Vocabulary.load(self.folder / VOCABULARY, vocabulary_tables(self.schema))
 
     def _require_unchanged(self) -> None:
         for part, wanted in self.manifest["sums"].items():
-            require_checksum(self.path / part, wanted)
+            self.file(part, wanted)
 
     @property
     def digest(self) -> str:
@@ -151,31 +174,14 @@ class Store:
 
     def vocabulary_files(self) -> dict[str, str]:
         """By table: the file with its ids, one a line."""
-        return {table: str(self.path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(self.schema)}
+        if self.copies is not None:
+            self._require_unchanged()
+        return {table: str(self.folder / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(self.schema)}
 
 
 def parts_besides_shards(folder: Path) -> list[Path]:
     """What else a store's checksums cover: what was learnt, and the vocabularies."""
     return [Path(LEARNT), *sorted(path.relative_to(folder) for path in (folder / VOCABULARY).iterdir())]
-
-
-def require_checksum(path: Path, wanted: str) -> None:
-    """Refuse a file that is not as it was written.
-
-    Raises:
-        DataError: It was changed, or cannot be read.
-    """
-    try:
-        changed = checksum(path) != wanted
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. The store is not whole: remove it, and prepare again."
-        ) from None
-    if changed:
-        raise DataError(
-            f"{path}: was changed after it was written, expected the checksum {wanted[:12]}... Remove the store, "
-            "and prepare again."
-        )
 
 
 def store_of(schema: FunnelSchema, data: Any) -> Store | None:
@@ -186,11 +192,13 @@ def store_of(schema: FunnelSchema, data: Any) -> Store | None:
     """
     if isinstance(data, Store):
         path = data.path
-    elif isinstance(data, str | Path) and manifest_of(Path(data)) is not None:
-        path = Path(data)
+    elif isinstance(data, str | Path | Remote):
+        path = location(data)
     else:
         return None
     manifest = manifest_of(path)
+    if manifest is None and not isinstance(data, Store):
+        return None
     wanted = read_part(schema)
     differ = [key for key in wanted if manifest is None or manifest["schema"].get(key) != wanted[key]]
     if differ:
@@ -198,11 +206,15 @@ def store_of(schema: FunnelSchema, data: Any) -> Store | None:
             f"{path}: was prepared for another schema (another {', '.join(differ)}), expected one that reads and encodes rows "
             "in the same way. Prepare again."
         )
-    return Store(path, schema, data.owner if isinstance(data, Store) else None)
+    return Store(path, schema, data.owner, data.copies) if isinstance(data, Store) else Store(path, schema)
 
 
-def manifest_of(path: Path) -> dict[str, Any] | None:
-    """What a store says of itself; None where there is no whole store of this version."""
+def manifest_of(path: Location) -> dict[str, Any] | None:
+    """What a store says of itself; None where there is no whole store of this version.
+
+    Raises:
+        RemoteError: It is behind a URL, and cannot be looked at.
+    """
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

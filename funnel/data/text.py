@@ -16,6 +16,7 @@ from pyarrow import ArrowException
 
 from funnel.data import pieces
 from funnel.data.pieces import Load, Piece, Place, require_columns
+from funnel.data.portion import WHOLE, Span
 from funnel.errors import DataError
 from funnel.schema.data import Csv, FeatureList
 
@@ -27,7 +28,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some programs write before the text
 Block = NDArray[np.uint8]
 
 
-def unreadable(path: Path, kind: str, error: Exception, line: int) -> str:
+def unreadable(path: object, kind: str, error: Exception, line: int) -> str:
     """The message about a file that cannot be read, after so many lines."""
     reason = " ".join(str(error).split())[:300]
     after = f" after line {line:,}" if line else ""
@@ -44,16 +45,17 @@ class Text:
         path: The file; `.gz`, `.bz2` and `.zst` are unpacked while reading.
         names: The columns to keep.
         skip: Whether lines with another number of columns are left out.
+        where: What messages call it.
 
     Raises:
         DataError: The file is empty, or a column is missing.
     """
 
-    def __init__(self, files: Csv | FeatureList, path: Path, names: Sequence[str], *, skip: bool) -> None:
-        self._files, self._path, self._skip = files, path, skip
+    def __init__(self, files: Csv | FeatureList, path: Path, names: Sequence[str], *, skip: bool, where: str) -> None:
+        self._files, self._path, self._skip, self._where = files, path, skip, where
         self._quote = b'"' if isinstance(files, Csv) else None
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: got an empty file, expected rows. Is it whole?")
+            raise DataError(f"{where}: got an empty file, expected rows. Is it whole?")
         self._list = files.list if isinstance(files, FeatureList) else None
         if isinstance(files, FeatureList):
             plain = [name for name in names if name in files.columns]
@@ -62,10 +64,12 @@ class Text:
         self._columns = list(files.columns) if files.columns is not None else []
         self._line = 1
 
-    def loads(self) -> Iterator[Load]:
-        """The pieces."""
+    def loads(self, span: Span = WHOLE) -> Iterator[Load]:
+        """The pieces of a span. What is before it is read, since lines are counted, but not parsed; what is after it is not."""
         header = self._files.columns is None
         for text, done in self._blocks():
+            if done > span.end:
+                return
             block = text
             if header:
                 block = self._past_blank(block)
@@ -76,13 +80,14 @@ class Text:
                 self._columns = self._header(block[:end].tobytes())
                 self._line += count_lines(block[:end])
                 block = block[end:]
-                require_columns(self._names, self._columns, str(self._path))
+                require_columns(self._names, self._columns, self._where)
             elif self._line == 1:
-                require_columns(self._names, self._columns, str(self._path))
-            yield partial(self._parse, block, self._line, done)
+                require_columns(self._names, self._columns, self._where)
+            if span.holds(done):
+                yield partial(self._parse, block, self._line, done)
             self._line += count_lines(block)
         if header:
-            raise DataError(f"{self._path}: got empty lines alone, expected a header and rows. Is it whole?")
+            raise DataError(f"{self._where}: got empty lines alone, expected a header and rows. Is it whole?")
 
     def _past_blank(self, block: Block) -> Block:
         """The block without the empty lines that it begins with."""
@@ -101,7 +106,7 @@ class Text:
                 try:
                     read = np.frombuffer(stream.read(pieces.PIECE_BYTES), np.uint8)
                 except OSError as error:
-                    raise DataError(unreadable(self._path, self._files.format, error, self._line - 1)) from None
+                    raise DataError(unreadable(self._where, self._files.format, error, self._line - 1)) from None
                 whole = not len(read)
                 text = np.concatenate([rest, read]) if len(rest) else read
                 if first and len(text) >= len(BYTE_ORDER_MARK):
@@ -112,7 +117,7 @@ class Text:
                 if len(rest) > LONGEST_ROW:
                     line = self._line + count_lines(text[:end]) - 1
                     raise DataError(
-                        f"{self._path}: the row after line {line:,} is longer than {LONGEST_ROW >> 20} MiB, expected a "
+                        f"{self._where}: the row after line {line:,} is longer than {LONGEST_ROW >> 20} MiB, expected a "
                         "shorter one. Is a quote left open, or is it another format?"
                     )
                 if end:
@@ -134,7 +139,7 @@ class Text:
         if _is_blank(text):
             # Arrow would take it for a broken file.
             none = pa.table({name: pa.array([], pa.string()) for name in self._names})
-            return self._piece(none, Place(str(self._path), line, lined=True), [], None, done)
+            return self._piece(none, Place(self._where, line, lined=True), [], None, done)
         try:
             table = pa_csv.read_csv(
                 pa.py_buffer(text),
@@ -156,7 +161,7 @@ class Text:
             if cuts and not self._skip:
                 lines = _lines_of(text, line, self._quote)
                 raise DataError(self._cut(lines, (min(cuts[0][0], len(lines)), *cuts[0][1:]))) from None
-            raise DataError(unreadable(self._path, self._files.format, error, line - 1)) from None
+            raise DataError(unreadable(self._where, self._files.format, error, line - 1)) from None
         numbers = None
         if cuts or table.num_rows != count_lines(text) + (text[-1] != LINE_BREAK):
             numbers = _lines_of(text, line, self._quote)
@@ -168,7 +173,7 @@ class Text:
             messages = [self._cut(numbers, cut) for cut in cuts]
             out = [number - 1 for number, _, _ in cuts]
             numbers, ordinals = np.delete(numbers, out), np.delete(np.arange(len(numbers)), out)
-        place = Place(str(self._path), line, numbers, lined=True)
+        place = Place(self._where, line, numbers, lined=True)
         return self._piece(table, place, messages, ordinals, done)
 
     def _piece(
@@ -182,7 +187,7 @@ class Text:
         number, got, expected = cut
         wanted = f"{expected} ({', '.join(self._columns)})"
         mend = "Mend the line, or correct `columns` or `separator`."
-        return f"{self._path}:{lines[number - 1]} got {got} columns, expected {wanted}. {mend}"
+        return f"{self._where}:{lines[number - 1]} got {got} columns, expected {wanted}. {mend}"
 
 
 def _frame(table: pa.Table, rows: int) -> pl.DataFrame:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from funnel.data.origin import Origin, Split
 from funnel.data.prepare import make_store
 from funnel.data.progress import Watch
-from funnel.data.store import Store, TemporaryFolder
+from funnel.data.store import Store
 from funnel.doctor.finding import Finding
 from funnel.errors import DataError
+from funnel.folders import TemporaryFolder
 from funnel.schema.data import SkipBadRows
 from funnel.schema.funnel_schema import FunnelSchema
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,8 @@ from funnel.evaluation.bootstrap import pooled
 from funnel.evaluation.influence import auc_influence, calibration_influence
 from funnel.evaluation.intervals import Estimate, Interval, intervals
 from funnel.evaluation.outcomes import Outcomes
+from funnel.locations.location import Location, location
+from funnel.locations.transfer import fetched
 
 Floats = NDArray[np.float64]
 
@@ -44,11 +45,11 @@ class Truth:
     intervals: dict[str, Interval]
 
 
-def read_truth(path: Path, names: Sequence[str], positions: NDArray[np.int64], read: int) -> Floats:
+def read_truth(path: str | Location, names: Sequence[str], positions: NDArray[np.int64], read: int) -> Floats:
     """True probabilities of rows, as `funnel simulate` writes them: Parquet, a row for each of the data's, a column for each.
 
     Args:
-        path: The file.
+        path: The file, or its URL.
         names: The columns: the conditionals.
         positions: Where each wanted row stood among those that were read.
         read: How many were read.
@@ -59,10 +60,12 @@ def read_truth(path: Path, names: Sequence[str], positions: NDArray[np.int64], r
     Raises:
         DataError: It cannot be read, or is of other rows.
     """
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}. Give the Parquet file of the truth.") from None
+    with fetched(location(path)) as copy:
+        try:
+            frame = pl.read_parquet(copy)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{copy}: cannot be read: {reason}. Give the Parquet file of the truth.") from None
     lacking = [name for name in names if name not in frame.columns]
     if lacking or frame.height != read:
         got = f"no column {lacking[0]!r}" if lacking else f"{frame.height:,} rows for {read:,} rows of data"

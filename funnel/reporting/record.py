@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from funnel.errors import RunError
+from funnel.locations.location import Location, location
+from funnel.locations.transfer import called, fetch_file
 from funnel.reporting.figures import shown
 from funnel.run_files import HEALTH, HISTORY, LEARNT, MANIFEST, METRICS, METRICS_FORMAT, SCHEMA, require_files, unreadable
 from funnel.schema.funnel_schema import FunnelSchema
@@ -53,7 +56,7 @@ class Record:
         data: Where the rows are from that the figures are of, where they are others than those of the fit.
     """
 
-    path: Path
+    path: Location
     schema: FunnelSchema
     yaml: str
     learnt: Learnt
@@ -126,8 +129,19 @@ def read_record(path: str | Path) -> Record:
     Raises:
         RunError: It is missing, not whole, or its figures are of another format.
     """
-    path = Path(path)
-    require_files(path, (SCHEMA, LEARNT, HISTORY, METRICS, MANIFEST))
+    place = location(path)
+    needed = (SCHEMA, LEARNT, HISTORY, METRICS, MANIFEST)
+    require_files(place, needed)
+    if isinstance(place, Path):
+        return _read_folder(place, place)
+    with tempfile.TemporaryDirectory(prefix="funnel-") as folder, called(Path(folder), place) as copy:
+        for name in (*needed, HEALTH):
+            if (place / name).is_file():
+                fetch_file(place / name, copy / name)
+        return _read_folder(copy, place)
+
+
+def _read_folder(path: Path, place: Location) -> Record:
     schema = load_schema(path / SCHEMA)
     try:
         yaml = (path / SCHEMA).read_text(encoding="utf-8")
@@ -137,7 +151,7 @@ def read_record(path: str | Path) -> Record:
     history, metrics, manifest = (_read(path / name) for name in (HISTORY, METRICS, MANIFEST))
     health = _read(path / HEALTH) if (path / HEALTH).is_file() else None
     splits = _splits(path / METRICS, metrics)
-    return Record(path, schema, "\n".join(map(shown, yaml.splitlines())), learnt, history, splits, manifest, health)
+    return Record(place, schema, "\n".join(map(shown, yaml.splitlines())), learnt, history, splits, manifest, health)
 
 
 def _splits(where: Path, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from funnel.errors import RunError
 from funnel.folders import whole_file
+from funnel.locations.location import Location, location
 from funnel.reporting import compared
 from funnel.reporting.canvas import Chart
 from funnel.reporting.ink import alone, drawing, png
@@ -19,7 +20,7 @@ REPORT, COMPARISON = "report.html", "comparison.html"
 LONGEST = 120  # letters of a file's name
 
 
-def write_report(record: Record, path: Path, plots: str | Path | None = None) -> Path:
+def write_report(record: Record, path: Location, plots: str | Path | None = None) -> Location:
     """Write the page of a run.
 
     Args:
@@ -39,8 +40,8 @@ def write_report(record: Record, path: Path, plots: str | Path | None = None) ->
 
 
 def write_comparison(
-    comparison: Mapping[str, Any], records: Sequence[Record], path: Path, plots: str | Path | None = None
-) -> Path:
+    comparison: Mapping[str, Any], records: Sequence[Record], path: Location, plots: str | Path | None = None
+) -> Location:
     """Write the page of a comparison; see `write_report`.
 
     Args:
@@ -54,11 +55,11 @@ def write_comparison(
         return _write_all(path, compared.html(found), found.charts(), plots)
 
 
-def _write_all(path: Path, page: str, charts: Sequence[Chart], plots: str | Path | None) -> Path:
+def _write_all(path: Location, page: str, charts: Sequence[Chart], plots: str | Path | None) -> Location:
     _write(path, page.encode())
     for chart in charts if plots is not None else ():
         for ending, made in (("svg", alone(chart.figure, chart.label)), ("png", png(chart.figure))):
-            _write(Path(plots or "") / f"{_file_name(chart.name)}.{ending}", made)
+            _write(location(plots or "") / f"{_file_name(chart.name)}.{ending}", made)
     return path
 
 
@@ -67,7 +68,7 @@ def _file_name(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _write(path: Path, content_: bytes) -> None:
+def _write(path: Location, content_: bytes) -> None:
     with whole_file(path, RunError, "Make room, or choose another --out or --plots.") as part:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content_)

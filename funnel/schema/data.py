@@ -6,10 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from funnel.locations.url import redacted, refusal
 from funnel.schema._base import Column, Declared, Name, Shorthand, problem
 
+
+def _without_secrets(places: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    for place in (places,) if isinstance(places, str) else places:
+        if (reason := refusal(place)) is not None:
+            raise problem((), f"{redacted(place)}: {reason}")
+    return places
+
+
+Place = Annotated[str, AfterValidator(_without_secrets)]
 Glob = Annotated[str, Field(min_length=1)]
-Globs = Glob | tuple[Glob, ...]
+Globs = Annotated[Glob | tuple[Glob, ...], AfterValidator(_without_secrets)]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
@@ -25,7 +35,7 @@ Separator = Annotated[Character, AfterValidator(_between_columns)]
 
 
 class Files(Declared):
-    """Which files hold the rows. Patterns are relative to `data.root`; `.gz` and `.zst` are unpacked while reading."""
+    """Which files hold the rows. Patterns are relative to `data.root`, or URLs; `.gz` and `.zst` are unpacked while reading."""
 
     files: Globs | None = None
     """A file or pattern (or a list of them) that serves training and test alike: usual for dimensions."""
@@ -188,9 +198,9 @@ BadRows = Annotated[RefuseBadRows | SkipBadRows, Field(discriminator="kind"), Sh
 class Data(Declared):
     """The fact table, its dimensions, and what is held out of the training rows."""
 
-    root: str = "."
-    """The folder that the patterns start from; `--data DIR` replaces it. A relative one is looked for from where you are,
-    then beside the schema file and in the folders above it."""
+    root: Place = "."
+    """The folder that the patterns start from, or its URL, such as `s3://bucket/logs`; `--data DIR` replaces it. A relative one
+    is looked for from where you are, then beside the schema file and in the folders above it."""
     facts: Facts
     """One row for each impression (for each row of the space), with the labels."""
     dimensions: tuple[Dimension, ...] = ()

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from funnel.errors import have, listed
+from funnel.locations.url import redacted
 from funnel.schema.funnel_schema import FunnelSchema
 
 Path_ = tuple[str | int, ...]
@@ -25,7 +26,7 @@ def render(detail: ErrorDetails, tree: Any, where: str) -> str:
     dotted = _dotted(path)
     message = f"{prefix} {dotted}: {_message(detail, tree, path)}" if dotted else f"{prefix}: {_message(detail, tree, path)}"
     # A key may hold a line break.
-    return message.replace("\n", "\\n").replace("\r", "\\r")
+    return redacted(message.replace("\n", "\\n").replace("\r", "\\r"))
 
 
 def _location(location: Path_, tree: Any) -> Path_:

@@ -15,6 +15,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.representer import SafeRepresenter
 
 from funnel.errors import SchemaError, have
+from funnel.locations.location import Location, location
+from funnel.locations.url import redacted
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.messages import render, shown
 
@@ -57,7 +59,7 @@ def load_schema(source: str | Path | Mapping[str, Any] | FunnelSchema, overrides
     """Read and check a declaration.
 
     Args:
-        source: A YAML file's path, a mapping of the same shape, or a schema (returned as it is, where nothing overrides).
+        source: A YAML file's path or URL, a mapping of the same shape, or a schema (returned as it is, if nothing overrides).
         overrides: `path=value` texts, the value in YAML: `train.epochs=3`, `stages.1.prior=0.01`.
 
     Raises:
@@ -71,7 +73,8 @@ def load_schema(source: str | Path | Mapping[str, Any] | FunnelSchema, overrides
     elif isinstance(source, Mapping):
         tree, where = _plain(source), "schema"
     else:
-        tree, where = _parse(Path(source)), str(source)
+        place = location(source)
+        tree, where = _parse(place), str(place)
     for override in overrides:
         _override(tree, override)
     try:
@@ -95,11 +98,12 @@ def dump_schema(schema: FunnelSchema) -> str:
     return text.getvalue()
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Location) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = [str(other) for other in sorted(path.parent.glob("*.y*ml"))] if path.parent.is_dir() else []
+        there = path.parent.iterdir() if path.parent.is_dir() else ()
+        near = sorted(str(other) for other in there if other.suffix in (".yaml", ".yml"))
         raise SchemaError(f"{path}: no such file {have(path, near)} Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: cannot be read as text: {error}. Give a YAML file.") from None
@@ -147,6 +151,7 @@ def _plain(node: Any) -> Any:
 def _override(tree: Any, override: str) -> None:
     """Set one value of the tree in place."""
     path, equals, text = override.partition("=")
+    override = redacted(override)  # as messages show it
     if not equals or not path.strip():
         raise SchemaError(f"--set {override}: got no `path=value`, expected one such as `train.epochs=3`.")
     try:

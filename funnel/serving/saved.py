@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from funnel.errors import RunError
+from funnel.locations.location import Location
 from funnel.serving.versions import SAVED_MODEL, newest_version
 
 EXTRA, COST_JSON = "assets.extra", "export.json"  # where SavedModels keep what is no part of the graph; of the tables
@@ -31,7 +32,7 @@ class Saved:
     outputs: dict[str, str]
 
 
-def model_folder(path: Path) -> Path:
+def model_folder(path: Location) -> Location:
     """The folder with the SavedModel: the path itself, or the greatest version in it.
 
     Raises:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from funnel.errors import RunError
+from funnel.locations.location import Location
 
 LARGEST = 2**63 - 1  # that TensorFlow Serving can read
 SAVED_MODEL = "saved_model.pb"
 
 
-def version_folder(path: Path) -> Path:
+def version_folder(path: Location) -> Location:
     """Where to write: the path itself where its last part is a version, else the next version inside it.
 
     Raises:
@@ -28,16 +27,16 @@ def version_folder(path: Path) -> Path:
     return path / str(max((int(one.name) for one in _versions(path)), default=0) + 1)
 
 
-def newest_version(path: Path) -> Path | None:
+def newest_version(path: Location) -> Location | None:
     """The version in a folder that is served: that of the greatest number; None where there is none."""
     return max(_versions(path), key=lambda one: int(one.name), default=None)
 
 
-def _versions(path: Path) -> list[Path]:
+def _versions(path: Location) -> list[Location]:
     return [one for one in path.iterdir() if one.name.isascii() and one.name.isdecimal()] if path.is_dir() else []
 
 
-def _require_no_model(folder: Path) -> None:
+def _require_no_model(folder: Location) -> None:
     if (folder / SAVED_MODEL).exists():
         message = (
             "is a model itself, expected a folder for its versions. Choose another --out, or move it to a folder 1 inside."

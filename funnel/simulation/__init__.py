@@ -20,6 +20,10 @@ import numpy as np
 from funnel.data.labels import UNKNOWN
 from funnel.data.sampling import is_sampled
 from funnel.errors import DataError, listed
+from funnel.folders import whole_folder
+from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import copying
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.reader import load_schema
 from funnel.simulation.column import Ints
@@ -47,7 +51,7 @@ class Simulated:
         unknown: Rows of which it is not known whether they reached a stage, by split and stage.
     """
 
-    out: Path
+    out: Location
     files: tuple[Path, ...]
     impressions: dict[str, int]
     drawn: dict[str, int]
@@ -97,7 +101,7 @@ def simulate(
 
     Args:
         schema: A file, a mapping, or a schema. Its `matures_after` has late labels lack, its `sampling` thins the rows out.
-        out: The folder to write.
+        out: The folder to write, or its URL.
         impressions: Training facts, before they are sampled.
         test_impressions: Test facts, likewise. Default: a fifth of the training facts.
         seed: Another one is another truth.
@@ -114,7 +118,12 @@ def simulate(
     test_impressions = max(1, impressions // 5) if test_impressions is None else test_impressions
     wish = _Wish(load_schema(schema, overrides), impressions, test_impressions, seed, selection, unknown)
     _require_sense(wish)
-    out = Path(out).resolve()
+    place = location(out)
+    if isinstance(place, Remote):
+        _refuse_foreign(place)
+        with whole_folder(place, DataError, replace=place.exists()) as folder:
+            return _write_all(wish, folder.resolve(), place)
+    out = place.resolve()
     _refuse_foreign(out)
     partial = out.parent / f".{out.name}.{os.getpid()}"
     partial.mkdir(parents=True)
@@ -138,7 +147,9 @@ def _require_sense(wish: _Wish) -> None:
     require_one_use(wish.schema)
 
 
-def _refuse_foreign(out: Path) -> None:
+def _refuse_foreign(out: Location) -> None:
+    if isinstance(out, Remote) and copying(out) is not None:
+        return  # a simulation, or another folder of ours, that was not copied whole
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: got a file, expected a folder or nothing. Name another folder.")
     if out.is_dir() and any(out.iterdir()) and not (out / "truth" / "train.parquet").is_file():
@@ -146,7 +157,7 @@ def _refuse_foreign(out: Path) -> None:
         raise DataError(f"{out}: got a folder with other files ({found}), expected a former simulation. Name another folder.")
 
 
-def _write_all(wish: _Wish, folder: Path, out: Path) -> Simulated:
+def _write_all(wish: _Wish, folder: Path, out: Location) -> Simulated:
     """Write everything into a folder that will be moved to `out`."""
     schema, draws = wish.schema, Draws(wish.schema.name, wish.seed)
     layout = lay_out(schema, folder)

@@ -47,7 +47,8 @@ def layout(schema: FunnelSchema, folder: Path) -> Layout:
             raise DataError(f"data: got the pattern {pattern!r}, expected one inside the folder and not in `truth`. Change it.")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    layout = {key: tuple(find_files(folder, several, key[0])) for key, several in patterns.items() if several}
+    found = {key: find_files(folder, several, key[0]) for key, several in patterns.items() if several}
+    layout = {key: tuple(path for path in paths if isinstance(path, Path)) for key, paths in found.items()}
     owner: dict[Path, tuple[str, tuple[Path, ...]]] = {}
     for (home, _), paths in layout.items():
         for path in paths:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
+
+from funnel.locations.location import Location
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Saved:
         step: Steps of all epochs before it.
     """
 
-    path: Path
+    path: Location
     epoch: int
     step: int
 
@@ -83,7 +84,7 @@ class Resumed:
         skipped: Checkpoints that could not be read, each with the reason.
     """
 
-    path: Path | None
+    path: Location | None
     epoch: int
     step: int
     skipped: tuple[str, ...]

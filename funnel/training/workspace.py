@@ -1,4 +1,7 @@
-"""The folder of a fit that is not finished: its checkpoints and its logs, beside the place where the run will be."""
+"""The folder of a fit that is not finished: its checkpoints and its logs, beside the place where the run will be.
+
+Where that is behind a URL, checkpoints are written on this machine, and each is copied when it is whole.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,24 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from funnel.errors import RunError
-from funnel.folders import held_folder, require_writable, whole_folder
+from funnel.errors import RemoteError, RunError
+from funnel.folders import held_folder, require_writable, whole_file, whole_folder
+from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import called, copying, fetched_folder
+from funnel.training.mirror import Mirror
 
 SUFFIX = ".unfinished"
 FIT, CHECKPOINTS, LOGS = "fit.json", "checkpoints", "logs"
+STATE = "state.json"  # of a checkpoint
 STEP, BEST = "step-", "best-"  # of the folders of checkpoints, and of best weights
 # What of a schema may be another when a fit goes on: it changes neither the steps that were made, nor those to come but for
 # their number.
-FREE = ("name", "data", "evaluate", "train.epochs", "train.checkpoint", "train.profile")
+FREE = ("name", "data", "evaluate", "train.epochs", "train.checkpoint", "train.profile", "train.strategy", "train.lanes")
 
 
 class Workspace:
@@ -30,19 +39,45 @@ class Workspace:
         replaces: Whether a run that is there already gives way.
     """
 
-    def __init__(self, run: Path, *, replaces: bool = False) -> None:
+    def __init__(self, run: Location, *, replaces: bool = False) -> None:
         self.run, self.replaces = run, replaces
-        self.path = run.parent / (run.name + SUFFIX)
+        self.path: Location = run.parent / (run.name + SUFFIX)
+
+    @cached_property
+    def _mirror(self) -> Mirror:
+        if not isinstance(self.path, Remote):
+            raise ValueError(f"got {self.path}, expected a URL")
+        return Mirror(self.path, (CHECKPOINTS, LOGS), (STEP, STATE))
+
+    @property
+    def _here(self) -> Path:
+        """The folder on this machine."""
+        return self.path if isinstance(self.path, Path) else self._mirror.folder
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.path / CHECKPOINTS
+        """The folder of the checkpoints, on this machine."""
+        return self._here / CHECKPOINTS
 
     @property
     def logs(self) -> Path:
-        """The folder that TensorBoard reads."""
-        return self.path / LOGS
+        """The folder that TensorBoard reads, on this machine."""
+        return self._here / LOGS
+
+    def saved(self, checkpoint: Path) -> Location:
+        """Where a checkpoint is that was written, and whatever else is new: it is copied there where that is behind a URL.
+
+        Raises:
+            RunError: Another process has taken the folder over.
+            RemoteError: It cannot be copied.
+        """
+        if isinstance(self.path, Remote):
+            self._mirror.push()
+        return self.called(checkpoint)
+
+    def called(self, path: Path) -> Location:
+        """What a place in the folder on this machine is called."""
+        return self.path / path.relative_to(self._here)
 
     @property
     def begun(self) -> dict[str, Any] | None:
@@ -68,13 +103,25 @@ class Workspace:
         Raises:
             RunError: Another process fits there.
         """
-        with held_folder(self.path, RunError):
+        with held_folder(self.path, RunError) as still, called(self._here, self.path):
+            if isinstance(self.path, Remote):
+                self._mirror.still = still
+                if self.begun is not None:
+                    self._mirror.fetch()
             try:
                 yield
             finally:
                 newest = newest_in(self.checkpoints)
-                if newest is None or (self.run / CHECKPOINTS / newest.name).exists():
+                if newest is None or self._is_kept(newest.name):
                     self.remove()
+
+    def _is_kept(self, checkpoint: str) -> bool:
+        """Whether the run has a checkpoint."""
+        try:
+            half = isinstance(self.run, Remote) and copying(self.run) is not None
+            return not half and (self.run / CHECKPOINTS / checkpoint).exists()
+        except RemoteError:
+            return False
 
     def begin(self, content: Mapping[str, Any]) -> None:
         """Note what the fit is begun with; earlier checkpoints go.
@@ -84,9 +131,10 @@ class Workspace:
         """
         try:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-            part = self.path / f"{FIT}.part"
-            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            part.replace(self.path / FIT)
+            if isinstance(self.path, Remote):
+                self._mirror.begin()
+            with whole_file(self.path / FIT, RunError, "Nothing was left behind.") as part:
+                part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror}. Nothing was left behind.") from None
 
@@ -120,11 +168,12 @@ class Workspace:
         if not (checkpoint.is_dir() and (self.run / FIT).is_file()):
             raise RunError(f"{self.run}: is finished, and holds no checkpoint to go on from. Fit anew, or use --from.")
         # What is there was being removed.
-        with whole_folder(self.path, RunError, replace=True) as folder:
-            link_tree(checkpoint, folder / CHECKPOINTS)
-            if (self.run / LOGS).is_dir():
-                shutil.copytree(self.run / LOGS, folder / LOGS)
-            shutil.copy(self.run / FIT, folder / FIT)
+        with whole_folder(self.path, RunError, replace=True, last=FIT) as folder:
+            for name in (CHECKPOINTS, LOGS):
+                with fetched_folder(self.run / name) as copy:
+                    if copy.is_dir():
+                        link_tree(copy, folder / name) if name == CHECKPOINTS else shutil.copytree(copy, folder / name)
+            (folder / FIT).write_bytes((self.run / FIT).read_bytes())
 
     def put_into(self, run: Path) -> None:
         """Put what a run keeps of the fit into its folder: the newest checkpoint, the logs, what it was begun with."""
@@ -133,13 +182,16 @@ class Workspace:
             link_tree(newest, run / CHECKPOINTS / newest.name)
             for best in self.checkpoints.glob(f"{BEST}*"):
                 link_tree(best, run / CHECKPOINTS / best.name)
-            shutil.copy(self.path / FIT, run / FIT)
+            (run / FIT).write_bytes((self.path / FIT).read_bytes())
         if self.logs.is_dir():
             shutil.copytree(self.logs, run / LOGS)
 
     def remove(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        if isinstance(self.path, Path):
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            self._mirror.remove()
 
 
 def paths_in(checkpoints: Path) -> list[Path]:
@@ -152,16 +204,17 @@ def newest_in(checkpoints: Path) -> Path | None:
     return max(paths_in(checkpoints), default=None)
 
 
-def opened(run: Path, *, resume: bool) -> Workspace:
+def opened(run: str | Location, *, resume: bool) -> Workspace:
     """The workspace for a run that will be written.
 
     Args:
-        run: Its folder.
+        run: Its folder, or its URL.
         resume: Whether a fit goes on; one that was finished is opened again.
 
     Raises:
         RunError: There is a run already, or a fit that is not finished, and neither is gone on with; or nothing can be written.
     """
+    run = location(run)
     workspace = Workspace(run, replaces=resume)
     if not resume:
         require_writable(run, RunError)

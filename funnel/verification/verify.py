@@ -17,6 +17,8 @@ from funnel.data.origin import origin_of
 from funnel.data.progress import Progress, Watch
 from funnel.data.raw_rows import RawRows, raw_rows
 from funnel.errors import DataError, RunError, have, listed
+from funnel.locations.location import location
+from funnel.locations.transfer import fetched_folder
 from funnel.run import Run
 from funnel.schema.features import Categorical, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
@@ -61,14 +63,29 @@ def verify(
     """
     if rows < 1 or not (math.isfinite(tolerance) and tolerance >= 0):
         raise RunError(f"verify: got rows={rows}, tolerance={tolerance}, expected 1 or more, and 0 or more. Correct them.")
-    folder = model_folder(Path(export))
-    saved = saved_signatures(folder)
+    place, tell = model_folder(location(export)), watch or (lambda _: None)
     loaded = run if isinstance(run, Run) else Run.load(run)
+    with fetched_folder(place) as folder:
+        return _verified(str(place), folder, loaded, data, split, rows=rows, tolerance=tolerance, watch=tell)
+
+
+def _verified(
+    export: str,
+    folder: Path,
+    loaded: Run,
+    data: Any,
+    split: Literal["train", "test"],
+    *,
+    rows: int,
+    tolerance: float,
+    watch: Watch,
+) -> Verification:
+    saved = saved_signatures(folder)
     fields = fields_of(loaded.schema, loaded.learnt, dict.fromkeys(loaded.vocabulary.terms, ()))
     _require_signatures(folder, saved, loaded.schema, fields)
     origin = origin_of(loaded.schema, data)
     of = str(loaded.path) if loaded.path is not None else "the run given"
-    found = Verification(str(folder), of, str(origin), split, tolerance)
+    found = Verification(export, of, str(origin), split, tolerance)
     store = loaded.store(origin, split, labels=False)
     if bad := store.manifest["splits"][split]["read"] - store.shards(split).rows:
         found.left_out["they cannot be used (data.bad_rows)"] = bad
@@ -76,7 +93,7 @@ def verify(
     own = predictions(loaded, store.shards(split), rows)
     with tempfile.TemporaryDirectory(prefix="funnel-") as work, closing(raw_rows(loaded.schema, origin, split)) as pieces:
         process = Fresh(folder, fields_to_send(loaded.schema, fields), Path(work))
-        _Comparison(loaded.schema, own, found, Path(work)).run(process, pieces, watch or (lambda _: None))
+        _Comparison(loaded.schema, own, found, Path(work)).run(process, pieces, watch)
     return found
 
 

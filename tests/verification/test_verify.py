@@ -212,7 +212,9 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("name", SPOILT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name.startswith("no v") else name for name in SPOILT]
+)
 def test_an_export_that_is_not_whole_is_one_clear_message(
     name: str, chain: tuple[Run, Path], copy: Path, funnel: Callable[..., Answer]
 ) -> None:
@@ -250,7 +252,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if "more" in n or n == "rank" else n for n in OTHERS])
 def test_an_export_of_another_schema_is_told_by_what_differs(name: str, tmp_path: Path) -> None:
     ours, theirs, expected = OTHERS[name]
     run_of(theirs).export(tmp_path / "export")
