@@ -115,7 +115,8 @@ def fit(
         data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
             folder.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
-        out: Where to save the run, a path or a URL; None does not. While the fit goes on, `OUT.unfinished` holds its checkpoints and logs.
+        out: Where to save the run, a path or a URL; None does not. While the fit goes on, `OUT.unfinished` holds its
+            checkpoints and logs.
         store: Where to keep the encoded rows, for the next fit to find. Default: nowhere.
         overrides: `path=value` texts, such as `train.epochs=3`.
         resume: Go on from the newest checkpoint in `OUT.unfinished`, or in the run `out` where `train.epochs` has grown; start
