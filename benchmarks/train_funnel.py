@@ -21,15 +21,16 @@ from keras_clock import Clock
 from train_flags import train_parser
 
 import funnel
-from funnel.data.order import Epoch
+from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.data.store import Store
+from funnel.distribution.engine import specification
 from funnel.fitting import model_of
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
-from funnel.training.feed import Feed, specification
+from funnel.training.feed import Feed
 from funnel.training.process import peak_memory, tune_allocator, tune_threads
 
 
@@ -65,7 +66,7 @@ def _by_engine(flags: argparse.Namespace, schema: FunnelSchema, store: Store, mo
     elements = (
         element
         for number in count()
-        for element in feed(Epoch(shards, flags.batch_size, schema.train.shuffle, schema.train.seed, number))
+        for (element,) in feed(Lanes.of(shards, schema.train.model_copy(update={"batch_size": flags.batch_size}), number, 1))
     )
     step = tf.function(model.learn, input_signature=[specification(next(elements))], autograph=False)
     begun = time.perf_counter()

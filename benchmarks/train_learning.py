@@ -24,16 +24,17 @@ sys.path.insert(0, str(ROOT))  # for the tests' network
 import numpy as np
 
 from funnel.data.batches import in_order, labels_of, star_batch
-from funnel.data.order import Epoch
+from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.data.store import Store
+from funnel.distribution.engine import specification
 from funnel.evaluation.metrics import auc
 from funnel.evaluation.predict import Predictor
 from funnel.fitting import model_of
 from funnel.model._keras import tf
 from funnel.model.likelihood import cumulative_logits
 from funnel.schema.reader import load_schema
-from funnel.training.feed import Feed, specification
+from funnel.training.feed import Feed
 from tests.model.plain import Plain, join
 
 BATCH = 4096
@@ -46,8 +47,8 @@ def trained(schema: Any, store: Store, epochs: int, *, plainly: bool) -> dict[st
     plain = Plain(model) if plainly else None
     feed, step, losses = Feed(Packer(schema, store.learnt)), None, []
     for epoch in range(epochs):
-        order = Epoch(store.shards("train"), schema.train.batch_size, schema.train.shuffle, schema.train.seed, epoch)
-        for number, element in enumerate(feed(order)):
+        order = Lanes.of(store.shards("train"), schema.train, epoch, 1)
+        for number, (element,) in enumerate(feed(order)):
             step = step or tf.function(model.learn, input_signature=[specification(element)], autograph=False)
             found = [float(step(element).loss)]
             if plain is not None:

@@ -16,6 +16,8 @@ from funnel.data.batches import dataset as star_dataset
 from funnel.data.origin import is_simulated, origin_of
 from funnel.data.prepare import SchemaLike, prepare, schema_file
 from funnel.data.store import Store
+from funnel.distribution.rendezvous import PATIENCE
+from funnel.distribution.strategy import engaged
 from funnel.doctor.health import health
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
 from funnel.evaluation.report import Report
@@ -76,7 +78,7 @@ def dataset(
         first_epoch: Of the first pass, from 0.
         first_step: Of the first pass, from 0; later passes begin at the beginning.
         worker: Which of the workers this is, from 0.
-        workers: How many share out the shards of the store.
+        workers: How many share out the rows: each takes shards of its own, but for those at its ends.
 
     Raises:
         SchemaError: The schema is not right.
@@ -107,8 +109,13 @@ def fit(
     resume: bool = False,
     warm_start: str | Path | Run | None = None,
     watch: Callable[[Any], None] | None = None,
+    patience: float = PATIENCE,
 ) -> Run:
     """Fit a funnel, and judge it.
+
+    Where the environment's `TF_CONFIG` describes a cluster, each of its processes calls this, before it does anything else with
+    TensorFlow; `train.strategy` says how they work together. Only the leading one writes the run. Parameter servers and their
+    workers call `funnel.serve` instead.
 
     Args:
         schema: A file, a mapping, or a schema.
@@ -122,33 +129,42 @@ def fit(
         resume: Go on from the newest checkpoint in `OUT.unfinished`, or in the run `out` where `train.epochs` has grown; start
             where there is none. What comes out is what the fit would have come to without a stop, bit for bit (on CPUs).
         warm_start: A run whose weights are taken over, table rows by their ids. Its ids and scales stay, new ids come after.
-        watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run.
+        watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run; and with a sentence
+            where other processes have to be waited for.
+        patience: Seconds to wait for other processes.
 
     Returns:
-        The run.
+        The run; in a process that does not lead, without metrics.
 
     Raises:
-        FunnelError: The schema or the data are not right; nothing is left behind but the checkpoints of a fit that had begun.
+        FunnelError: The schema or the data are not right, or another process is gone; nothing is left behind but the
+            checkpoints of a fit that had begun.
     """
     declared = load_schema(schema, overrides)
-    workspace = None if out is None else opened(out, resume=resume)
-    if resume and workspace is None:
+    if resume and out is None:
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
-    warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
-    base = None if warm is None else warm.base_for(declared)
-    rows = prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
-    run: Run | None = None
-    # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
-    with closing(fit_events(declared, rows, Start(workspace, resume, warm))) as events:
-        for event in events:
-            if watch is not None:
-                watch(event)
-            if isinstance(event, Run):
-                run = event
-                if out is not None:
-                    run.manifest |= _occasion(rows)
-                    run.health = health(declared, rows, watch or (lambda _: None))
-                    run.save(out, workspace)
+    with engaged(declared.train, patience, watch) as engine:
+        leads = engine.team.leads
+        workspace = opened(out, resume=resume) if out is not None and leads else None
+        warm = load(warm_start) if isinstance(warm_start, str | Path) else warm_start
+        base = None if warm is None else warm.base_for(declared)
+        rows = engine.team.in_turn(
+            lambda: prepare(declared, _rows(declared, data, schema), store, test=test, base=base, watch=watch)
+        )
+        run: Run | None = None
+        # Closed also where `watch` fails or is interrupted: the fit then writes a checkpoint.
+        with closing(fit_events(declared, rows, Start(workspace, resume, warm, engine=engine))) as events:
+            for event in events:
+                if watch is not None:
+                    watch(event)
+                if isinstance(event, Run):
+                    run = event
+                    if workspace is not None:
+                        run.manifest |= _occasion(rows)
+                        run.health = health(declared, rows, watch or (lambda _: None))
+                        run.save(workspace.run, workspace)
+        # Those that do not lead stay until it is written: what launched them may take their end for that of the fit.
+        engine.team.wait()
     if run is None:
         raise FunnelError("fit: ended without a model.")
     if workspace is not None:

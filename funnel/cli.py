@@ -16,7 +16,7 @@ import typer
 from funnel.errors import FunnelError
 from funnel.locations.location import Location, location
 from funnel.report_screen import show_report
-from funnel.terminal import Screen, show_checkup, show_cost, show_store
+from funnel.terminal import Screen, show_checkup, show_cost, show_part, show_store
 from funnel.verification_screen import show_verification
 
 if TYPE_CHECKING:
@@ -104,6 +104,18 @@ def prepare(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the files' whole content, not size, time and a sample.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="On one of N machines: read the I-th portion, into --out [STORE.parts]/I-of-N."
+        ),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--merge", metavar="PARTS", help="Make the store of all N parts: the folder around them, or each; repeat."
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,8 +133,19 @@ def prepare(
     folder = location(out) if out else default_store(declared, origin)
     screen = Screen(quiet=as_json)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
+    if shard is not None:
+        around = out or folder.with_name(f"{folder.name}.parts")
+        with screen:
+            part = prepare_(declared, origin, around, shard=shard, merge=merge or (), verify=verify, watch=screen.watch)
+        if as_json:
+            print(json.dumps({"part": str(part), **part.manifest}, indent=1))
+            return
+        show_part(part.manifest)
+        print(f"part: {part}")
+        print(f"when all {part.portion.of} are there, `--merge {shlex.quote(str(around))}` makes the store of them")
+        return
     with screen:
-        store = prepare_(declared, origin, folder, verify=verify, watch=screen.watch)
+        store = prepare_(declared, origin, folder, merge=merge or (), verify=verify, watch=screen.watch)
     if as_json:
         print(json.dumps({"store": str(folder), **store.manifest}, indent=1))
         return
@@ -140,15 +163,24 @@ def fit(
     warm: Annotated[
         str | None, typer.Option("--from", metavar="RUN", help="Start from a run's weights; known ids keep their rows.")
     ] = None,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the others of TF_CONFIG.")] = 600,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the training rows, judge on the test rows, and write a run folder."""
+    """Train on the training rows, judge on the test rows, and write a run folder.
+
+    Where TF_CONFIG describes a cluster, run the same command in each of its processes.
+    """
+    from funnel.distribution.cluster import cluster_of, kind_of, serves
     from funnel.schema.reader import load_schema
     from funnel.training.process import tune_allocator, tune_threads
     from funnel.training.workspace import Workspace, latest
 
     declared = load_schema(schema, overrides or ())
+    cluster = cluster_of()
+    if serves(kind_of(declared.train.strategy, cluster), cluster):
+        _serve(wait)
+        return
     usual = Path("runs") / declared.name
     folder = location(out) if out else latest(usual) if resume else _free(usual)
     tune_allocator()
@@ -159,23 +191,27 @@ def fit(
     screen.say(f"objective {declared.objective.kind}: {losses}")
     _load_tensorflow()
     from funnel.api import fit as fit_
-    from funnel.api import load
     from funnel.data.origin import origin_of
     from funnel.data.prepare import default_store
+    from funnel.run import base_of
 
     origin = origin_of(declared, data, schema)
     screen.say(f"data: {origin}{_simulated(origin.root)}")
-    started = None if warm is None else load(warm)
-    kept = store or default_store(declared, origin, None if started is None else started.base_for(declared))
+    kept = store or default_store(declared, origin, None if warm is None else base_of(warm, declared))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with screen:
-            run = fit_(declared, origin, out=folder, store=kept, resume=resume, warm_start=started, watch=screen.watch)
+            run = fit_(
+                declared, origin, out=folder, store=kept, resume=resume, warm_start=warm, watch=screen.watch, patience=wait
+            )
     except KeyboardInterrupt:
         if not Workspace(folder).path.exists():
             raise
         print(f"stopped; `--resume --out {shlex.quote(str(folder))}` goes on from the checkpoint", file=sys.stderr)
         raise Stopped(INTERRUPTED) from None
+    if cluster is not None and not cluster.is_chief:
+        screen.say(f"{cluster.name}: done; the run is where the leading process writes it")
+        return
     if as_json:
         print(json.dumps({"run": str(folder), "metrics": run.metrics}, indent=1))
         return
@@ -326,7 +362,8 @@ def export(
     rows_of, kind = _split(split), _kind(tables)
     _load_tensorflow()
     from funnel.api import export as export_
-    from funnel.serving.export import COST_JSON, COST_PAGE, EXTRA, SIGNATURE_PAGE
+    from funnel.serving.export import COST_PAGE, SIGNATURE_PAGE
+    from funnel.serving.saved import COST_JSON, EXTRA
 
     written = export_(run, out, tables=kind, min_count=min_count, data=data, split=rows_of)
     print(f"{written}: a SavedModel with the vocabularies inside")
@@ -397,6 +434,19 @@ def schema() -> None:
     print(json_schema(), end="")
 
 
+def _serve(wait: float) -> None:
+    """Be a parameter server, or one of its workers, until the chief ends."""
+    from funnel.distribution.cluster import cluster_of
+
+    cluster = cluster_of()
+    print(f"{cluster}: serves until the chief ends", flush=True)
+    _load_tensorflow()
+    from funnel.distribution.strategy import serve
+
+    serve(wait)
+    print("the chief has ended", flush=True)
+
+
 def _load_tensorflow() -> None:
     """Import TensorFlow without its remarks about the machine, which are no part of our answer."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -409,6 +459,8 @@ def _load_tensorflow() -> None:
             from funnel.model._keras import tf
 
             tf.config.list_physical_devices()
+            # What it says of tracing is no part of our answer, either.
+            tf.get_logger().setLevel("ERROR")
         except BaseException:
             os.dup2(kept, 2)
             remarks.seek(0)

@@ -37,6 +37,10 @@ class RunError(FunnelError):
     """A run folder is missing, incomplete, or not what is needed."""
 
 
+class ClusterError(FunnelError):
+    """The processes that were to fit together do not: one is not there, or was not told rightly who takes part."""
+
+
 class RemoteError(FunnelError):
     """What is behind a URL cannot be read or written: a driver, a right or a bucket is missing, or a network fails."""
 

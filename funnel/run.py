@@ -30,11 +30,13 @@ from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
 from funnel.folders import TemporaryFolder, require_writable, whole_folder
 from funnel.locations.location import Location, location
+from funnel.locations.remote import Remote
 from funnel.locations.transfer import called, fetch_folder, fetched_folder
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.likelihood import constant_stages
 from funnel.model.network import blank_batch
+from funnel.model.optimizers import is_served
 from funnel.model.stored import Kind
 from funnel.run_files import (
     HEALTH,
@@ -106,7 +108,9 @@ class Run:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
-            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS)
+            served = any(is_served(table) for table in self.model.network.tables)
+            here = served and isinstance(path, Remote)
+            write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS, here=here)
             metrics = {"format": METRICS_FORMAT, "splits": self.metrics}
             for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -138,15 +142,13 @@ class Run:
 
     @classmethod
     def _read(cls, path: Path) -> Run:
-        schema = load_schema(path / SCHEMA)
+        schema, learnt, vocabulary = _read_learnt(path)
         try:
-            learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
         if metrics.get("format") != METRICS_FORMAT:
             metrics = {}  # of another version: the run can be evaluated again
-        vocabulary = Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
         model = build_model(schema, learnt, files)
         model.network(blank_batch(schema), twins=True)
@@ -178,14 +180,7 @@ class Run:
 
     def base_for(self, schema: FunnelSchema) -> Known:
         """What a schema's rows are encoded with where its fit starts from this run: tables and scales that mean the same."""
-        # A default of serving is no part of how rows are read.
-        own, theirs = (
-            {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features}
-            for one in (self.schema, schema)
-        )
-        same = {name for name, feature in own.items() if theirs.get(name) == feature}
-        scales = {name: scale for name, scale in self.learnt.scales.items() if name in same}
-        return Known(self.learnt.model_copy(update={"scales": scales}), self.vocabulary.only(vocabulary_tables(schema)))
+        return _base(self.schema, self.learnt, self.vocabulary, schema)
 
     def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
         """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
@@ -225,6 +220,7 @@ class Run:
         slices: Sequence[str] = (),
         truth: np.ndarray | None = None,
         brief: bool = False,
+        logits: Sequence[np.ndarray] | None = None,
     ) -> Report:
         """Judge every stage on rows with labels.
 
@@ -234,11 +230,14 @@ class Run:
             slices: Features by whose values the rows are parted.
             truth: The true probability of each conditional: float64 [rows, stages].
             brief: Figures only: no intervals, no curves, no slices.
+            logits: Of each shard what the model says, where that is known: conditional, float32 [rows, stages].
 
         Raises:
             DataError: They have no labels.
         """
-        found = self.gathered(shards, sampled=sampled, features=() if brief else slices, brief=brief)
+        told = None if logits is None else iter(logits)
+        say = self.logits if told is None else lambda _: next(told)
+        found = gather(self.model, shards, say, sampled=sampled, features=() if brief else slices, brief=brief)
         return judge(
             found.outcomes,
             constant=constant_stages(self.schema.stage_names, found.outcomes.logits),
@@ -351,3 +350,38 @@ def versions() -> dict[str, str]:
     """What the run was made with."""
     packages = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "polars")
     return {"funnel": funnel.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def base_of(path: str | Path, schema: FunnelSchema) -> Known:
+    """What `Run.base_for` gives, of a run that is not loaded.
+
+    Raises:
+        RunError: The folder is missing or not whole.
+    """
+    place = location(path)
+    require_files(place, (SCHEMA, LEARNT))
+    if isinstance(place, Path):
+        return _base(*_read_learnt(place), schema)
+    copy = TemporaryFolder()
+    with called(copy.path, place):
+        fetch_folder(place, copy.path, without=(CHECKPOINTS, LOGS))
+        return _base(*_read_learnt(copy.path), schema)
+
+
+def _read_learnt(path: Path) -> tuple[FunnelSchema, Learnt, Vocabulary]:
+    schema = load_schema(path / SCHEMA)
+    try:
+        learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+    return schema, learnt, Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
+
+
+def _base(theirs: FunnelSchema, learnt: Learnt, vocabulary: Vocabulary, schema: FunnelSchema) -> Known:
+    # A default of serving is no part of how rows are read.
+    before, now = (
+        {feature.name: feature.model_dump(exclude={"serving_default"}) for feature in one.features} for one in (theirs, schema)
+    )
+    same = {name for name, feature in before.items() if now.get(name) == feature}
+    scales = {name: scale for name, scale in learnt.scales.items() if name in same}
+    return Known(learnt.model_copy(update={"scales": scales}), vocabulary.only(vocabulary_tables(schema)))

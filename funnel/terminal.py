@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from funnel.data.progress import Progress
     from funnel.doctor.checkup import Checkup
     from funnel.fitting import Prepared
@@ -47,6 +49,8 @@ class Screen:
     def watch(self, event: Any) -> None:
         """Show one event of the fit."""
         match type(event).__name__:
+            case "str":
+                self.say(event)
             case "Progress":
                 self._progress(event)
             case "Prepared":
@@ -177,6 +181,13 @@ def show_store(manifest: dict[str, Any]) -> None:
             for reason, rows in skipped["reasons"].items():
                 print(f"  left out of {source}: {rows:,} rows: {reason}, such as {skipped['examples'][reason][0]}")
         say_violations("inconsistent labels", found["inconsistent_labels"]["rows"])
+
+
+def show_part(manifest: Mapping[str, Any]) -> None:
+    """What a part of a store holds, from its manifest."""
+    number, of = manifest["portion"]
+    rows = ", ".join(f"{said['facts']:,} {split}" for split, said in manifest["splits"].items())
+    print(f"part {number} of {of}: {rows} rows")
 
 
 def show_checkup(found: Checkup) -> None:

@@ -42,9 +42,12 @@ def sentence(found: Verification) -> str:
         return f"pass: {compared}: the largest difference is {found.largest:.2g}, at most {found.tolerance:g} is allowed"
     worst = max(found.differences, key=_size)
     wrong = sorted({one.output for one in found.differences if not one.largest <= found.tolerance})
+    why = "the export is not what the run is"
+    if found.smaller:
+        why = f"the tables are smaller ({found.smaller}): say with `--tolerance` how much that may change"
     return (
         f"fail: {compared}: {', '.join(wrong)} differ; the largest difference is {worst.largest:.2g} ({worst.output} of "
-        f"{worst.signature}, row {worst.row:,}), at most {found.tolerance:g} is allowed: the export is not what the run is"
+        f"{worst.signature}, row {worst.row:,}), at most {found.tolerance:g} is allowed: {why}"
     )
 
 

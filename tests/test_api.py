@@ -29,7 +29,14 @@ def declared(stages: int, given: dict[int, str] | None = None) -> dict[str, obje
     }
 
 
-@pytest.mark.parametrize(("stages", "given"), [(1, None), (2, None), (4, None), (7, None), (4, {2: "s0", 3: "impression"})])
+@pytest.mark.parametrize(
+    ("stages", "given"),
+    [
+        (1, None),
+        *(pytest.param(count, None, marks=pytest.mark.long) for count in (2, 4, 7)),
+        (4, {2: "s0", 3: "impression"}),
+    ],
+)
 def test_a_model_from_the_schema_alone_trains_in_plain_keras(stages: int, given: dict[int, str] | None) -> None:
     model = funnel.build(declared(stages, given))
     assert isinstance(model, tfrs.Model)

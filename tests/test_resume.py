@@ -93,6 +93,7 @@ def test_killed_five_times_it_ends_with_the_same_weights(tmp_path: Path, folder:
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+LONG = ("a checkpoint before its old ones go", "half of the run")  # the others leave as much to clear away
 DOOMED = {
     "half of a checkpoint": """
 from funnel.training import checkpoint as module
@@ -130,7 +131,7 @@ Workspace.remove = doomed
 }
 
 
-@pytest.mark.parametrize("doom", DOOMED)
+@pytest.mark.parametrize("doom", [pytest.param(doom, marks=pytest.mark.long) if doom in LONG else doom for doom in DOOMED])
 def test_killed_while_it_writes_it_goes_on_and_leaves_nothing_behind(
     tmp_path: Path, folder: Path, whole: Run, doom: str
 ) -> None:
@@ -147,7 +148,9 @@ def test_killed_while_it_writes_it_goes_on_and_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM], ids=["ctrl-c", "sigterm"]
+)
 def test_a_polite_end_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, folder: Path, whole: Run, kind) -> None:
     out = tmp_path / "run"
     endless = ["--set", "train.epochs=100000", "--set", "train.early_stopping=null", "--set", "train.checkpoint.steps=null"]

@@ -10,8 +10,9 @@ import pytest
 
 from funnel.data.columns import Columns, take
 from funnel.data.origin import Origin
-from funnel.data.reading import LABELS, POSITION, Reading, read
+from funnel.data.reading import LABELS, POSITION, Reading
 from funnel.data.spill import BUCKETS
+from funnel.data.split_reader import read
 from funnel.errors import DataError
 from funnel.evaluation.metrics import auc
 from funnel.schema.funnel_schema import FunnelSchema

@@ -120,7 +120,7 @@ def dataset(
         first_epoch: Of the first pass, from 0.
         first_step: Of the first pass, from 0; later passes begin at the beginning.
         worker: Which of the workers this is, from 0.
-        workers: How many share out the shards.
+        workers: How many share out the rows: each takes shards of its own, but for those at its ends.
     """
     import tensorflow as tf  # noqa: PLC0415  # takes seconds; reading and checking data do without
 
@@ -134,7 +134,7 @@ def dataset(
 
     def generate() -> Iterator[Any]:
         nonlocal passes
-        epoch = Epoch(shards, batch_size, shuffle, schema.train.seed, first_epoch + passes, worker, workers)
+        epoch = Epoch(shards, batch_size, shuffle, schema.train.seed, first_epoch + passes, lane=worker, lanes=workers)
         begin = first_step if passes == 0 else 0
         passes += 1
         yield from batches(epoch, begin, schema)

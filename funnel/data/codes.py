@@ -17,6 +17,7 @@ Codes = NDArray[np.int64]
 
 MISSING_CODE = int(np.iinfo(np.int64).min)  # no id at all
 LARGEST_CODE = int(np.iinfo(np.int64).max)
+SEEDS = 8  # of the hash: that two texts collide under all of them will not be seen
 REACH = 1 << 23  # codes that lie no further apart are held in arrays, one place a code
 
 

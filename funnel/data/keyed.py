@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.codes import REACH, Codes, mixed
+from funnel.data.codes import REACH, Codes, CollisionError, mixed
 
 LIMIT = 2_000_000  # rows held in memory: about 40 MB
 PARTS = 64
@@ -129,6 +129,17 @@ class Tally(Keyed):
 def texts(folder: Path, limit: int = LIMIT) -> Keyed:
     """Gathers `code` and `text`: each pair once."""
     return Keyed(folder, lambda rows: rows.unique(), limit)
+
+
+def require_injective(spellings: Keyed) -> None:
+    """Make sure that no two texts have one code.
+
+    Raises:
+        CollisionError: Two do.
+    """
+    for (part,) in parts_of(spellings):
+        if part.height and part["code"].is_duplicated().any():
+            raise CollisionError
 
 
 def parts_of(*gathered: Keyed) -> Iterator[tuple[pl.DataFrame, ...]]:

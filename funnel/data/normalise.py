@@ -65,7 +65,14 @@ FUTURE = 1 << 61  # later than all times, and not too late to be subtracted from
 
 
 def normalise(
-    schema: FunnelSchema, source: str, piece: Piece, *, labels: bool, weights: bool = False, seed: int = 0
+    schema: FunnelSchema,
+    source: str,
+    piece: Piece,
+    *,
+    labels: bool,
+    weights: bool = False,
+    seed: int = 0,
+    features: bool = True,
 ) -> Normalised:
     """Check the columns of a piece, and bring them to one form.
 
@@ -76,12 +83,13 @@ def normalise(
         labels: Whether the labels are needed.
         weights: Whether the rows' weights are.
         seed: Of the codes' hash.
+        features: Whether the features are.
 
     Raises:
         DataError: A column of the wrong type; a row that cannot be used, where the schema does not skip these.
     """
     sieve = Sieve(piece.frame.height, skip=isinstance(schema.data.bad_rows, SkipBadRows))
-    return _Normaliser(schema, source, piece, seed, sieve).run(labels=labels, weights=weights)
+    return _Normaliser(schema, source, piece, seed, sieve).run(labels=labels, weights=weights, features=features)
 
 
 @dataclass
@@ -89,9 +97,9 @@ class _Normaliser(Checker):
     columns: Columns = field(default_factory=dict)
     moments: pl.Series | None = None
 
-    def run(self, *, labels: bool, weights: bool) -> Normalised:
+    def run(self, *, labels: bool, weights: bool, features: bool) -> Normalised:
         piece, files = self.piece, self.schema.files_of(self.source)
-        if isinstance(files, FeatureList):
+        if features and isinstance(files, FeatureList):
             counts = piece.frame[files.count] if files.count else None
             self.fields = spread(piece.lists, counts, files, self.sieve, piece.at)
         for role, column in plain_columns(self.schema, self.source, labels=labels, weights=weights).items():
@@ -99,7 +107,7 @@ class _Normaliser(Checker):
         if labels and self.source == FACTS:
             self._mature()
         coded = coded_features(self.schema)
-        for feature in features_of(self.schema, self.source):
+        for feature in features_of(self.schema, self.source) if features else ():
             match feature:
                 case Categorical():
                     self._categorical(feature, coded=feature.name in coded)

@@ -23,10 +23,12 @@ from funnel.data.lookup import Lookup
 from funnel.data.memory import give_back
 from funnel.data.origin import Origin, Split
 from funnel.data.parallel import in_order
+from funnel.data.parts import Parts
 from funnel.data.progress import Progress, Watch
-from funnel.data.reading import Reading, read
+from funnel.data.reading import Reading
 from funnel.data.sampling import keep_rates
 from funnel.data.shards import Condensed, Range, build, condense, encode, ranges
+from funnel.data.split_reader import read
 from funnel.data.stage_counts import StageCounts
 from funnel.data.star import Star
 from funnel.data.statistics import Learner, Seen
@@ -70,6 +72,7 @@ class Preparation:
         base: What a run has learnt, to which the training rows add.
         seed: Of the codes' hash.
         watch: Called with each Progress.
+        parts: What several machines have read; None to read the rows.
         made: By split: its shards, and what is known of its rows.
         about: By split: what reading it told.
         seconds: By part of the work.
@@ -85,6 +88,7 @@ class Preparation:
     base: Known | None
     seed: int
     watch: Watch
+    parts: Parts | None = None
     made: dict[str, _Split] = field(default_factory=dict)
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -175,7 +179,11 @@ class Preparation:
 
     def _read(self, split: Split, origin: Origin, known: Mapping[str, pl.DataFrame]) -> Reading:
         with self._timed(f"reading {split}"):
-            reading = read(self.schema, origin, split, self._work / split, labels=self.labels, seed=self.seed, watch=self.watch)
+            folder = self._work / split
+            if self.parts is not None:
+                reading = self.parts.read(self.schema, origin, split, folder)
+            else:
+                reading = read(self.schema, origin, split, folder, labels=self.labels, seed=self.seed, watch=self.watch)
             reading.require_injective(known)
         self.last_position = max(0, reading.rows - 1)
         self.about[split] = {

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from funnel.data.arrays import checksum
-from funnel.data.codes import CollisionError
+from funnel.data.codes import SEEDS, CollisionError
 from funnel.data.copies import Copies
 from funnel.data.known import Known
 from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
+from funnel.data.part import Part, make_part
+from funnel.data.parts import Parts, folder_here
+from funnel.data.portion import Portion
 from funnel.data.preparation import Preparation
 from funnel.data.progress import Progress, Watch
 from funnel.data.store import MANIFEST, Store, manifest_of, parts_besides_shards, store_of
@@ -24,9 +27,6 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 
 SchemaLike = str | Path | Mapping[str, Any] | FunnelSchema
-
-
-SEEDS = 8  # of the codes' hash: that two texts collide under all of them will not be seen
 
 
 def schema_file(schema: SchemaLike) -> Location | None:
@@ -42,6 +42,7 @@ def make_store(
     labels: bool = True,
     known: Known | None = None,
     base: Known | None = None,
+    parts: Parts | None = None,
     verify: bool = False,
     watch: Watch | None = None,
     owner: object = None,
@@ -56,6 +57,7 @@ def make_store(
         labels: Whether labels are read.
         known: What a run has learnt, to encode with.
         base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
+        parts: What several machines have read of the rows; None to read them.
         verify: Whether the files' whole content is compared, rather than size, time and a sample.
         watch: Called with each Progress.
         owner: Of a temporary folder around the store.
@@ -67,6 +69,8 @@ def make_store(
     mark = fingerprint(schema, splits, files, labels=labels, known=_mark(known, base))
     there = manifest_of(path)
     hashes = hashes_of(files) if verify else {}
+    if parts is not None:
+        parts.require_fit(schema, files, hashes if verify else None)
     if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
         return Store(path, schema, owner)
     # One that was not copied whole is as good as none.
@@ -77,14 +81,15 @@ def make_store(
     with whole_folder(
         path, DataError, replace=there is not None or halfway, last=MANIFEST, here=made, copied=_told(watch)
     ) as folder:
-        for seed in range(SEEDS):
+        for seed in range(SEEDS) if parts is None else [parts.seed]:
             try:
-                found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None)).run()
+                found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None), parts).run()
                 break
             except CollisionError:
                 continue
         else:
-            raise DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+            collided = DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+            raise collided if parts is None else parts.collided()
         manifest = {
             "format": FORMAT,
             "fingerprint": mark,
@@ -99,6 +104,7 @@ def make_store(
     return Store(path, schema, owner, Copies(path, manifest, made) if isinstance(path, Remote) else None)
 
 
+@overload
 def prepare(
     schema: SchemaLike,
     data: Any = None,
@@ -107,9 +113,41 @@ def prepare(
     test: Any = None,
     overrides: Sequence[str] = (),
     base: Known | None = None,
+    shard: None = None,
+    merge: Sequence[str | Location] = (),
     verify: bool = False,
     watch: Callable[[Any], None] | None = None,
-) -> Store:
+) -> Store: ...
+
+
+@overload
+def prepare(
+    schema: SchemaLike,
+    data: Any = None,
+    out: str | Location | None = None,
+    *,
+    test: Any = None,
+    overrides: Sequence[str] = (),
+    shard: str,
+    merge: Sequence[str | Location] = (),
+    verify: bool = False,
+    watch: Callable[[Any], None] | None = None,
+) -> Part: ...
+
+
+def prepare(
+    schema: SchemaLike,
+    data: Any = None,
+    out: str | Location | None = None,
+    *,
+    test: Any = None,
+    overrides: Sequence[str] = (),
+    base: Known | None = None,
+    shard: str | None = None,
+    merge: Sequence[str | Location] = (),
+    verify: bool = False,
+    watch: Callable[[Any], None] | None = None,
+) -> Store | Part:
     """Encode rows into a store, out of core; or open the one that is there, where schema and files are those it was made of.
 
     Only what says how rows are read and encoded counts: another `model`, `objective` or `train` needs no other store.
@@ -118,26 +156,40 @@ def prepare(
         schema: A file, a mapping, or a schema.
         data: A folder; a pandas or polars frame of facts; a mapping of frames by source; a store; or None for the schema's own
             folder.
-        out: The store's folder. Default: a temporary one, which goes with the store that is returned.
+        out: The store's folder. Default: a temporary one, which goes with the store that is returned. With `shard`, the folder
+            around all parts, which must be given.
         test: The test rows, given likewise. Default: those of the folder, where the schema names some.
         overrides: `path=value` texts, such as `data.bad_rows=skip`.
         base: What a run has learnt, to which the training rows add: its ids keep their rows, its scales stay.
+        shard: `i/n`: read the i-th of n portions of the files, on one of n machines that see the same files.
+        merge: All n parts, or the folder around them: the store is made of these, the same as if one machine had read the
+            files.
         verify: Compare the whole content of the files, rather than their size, time, and a sample.
         watch: Called with each Progress.
 
+    Returns:
+        The store; with `shard`, the part.
+
     Raises:
-        FunnelError: The schema or the rows are not right; nothing is left behind.
+        FunnelError: The schema, the rows or the parts are not right; nothing is left behind.
     """
     declared = load_schema(schema, overrides)
-    if test is None and (there := store_of(declared, data)) is not None:
+    portion = None if shard is None else Portion.parse(shard)
+    parts = Parts.of(merge) if merge and portion is None else None
+    if portion is None and parts is None and test is None and (there := store_of(declared, data)) is not None:
         return there
     splits: dict[Split, Origin] = splits_of(declared, origin_of(declared, data, schema_file(schema)))
     if test is not None:
         splits["test"] = origin_of(declared, test, schema_file(schema))
+    if portion is not None:
+        if merge or out is None:
+            raise DataError("prepare: got a shard with `merge` or without `out`, expected the folder around the parts alone.")
+        return make_part(declared, splits, folder_here(out, "--shard"), portion, verify=verify, watch=watch)
     if out is not None:
-        return make_store(declared, splits, location(out), base=base, verify=verify, watch=watch)
+        return make_store(declared, splits, location(out), base=base, parts=parts, verify=verify, watch=watch)
     folder = TemporaryFolder()
-    return make_store(declared, splits, folder.path / "store", base=base, verify=verify, watch=watch, owner=folder)
+    path = folder.path / "store"
+    return make_store(declared, splits, path, base=base, parts=parts, verify=verify, watch=watch, owner=folder)
 
 
 def _told(watch: Watch | None) -> Copied:

@@ -15,14 +15,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from funnel.data.codes import NO_TEXTS, CollisionError, distinct, spelt
+from funnel.data.codes import NO_TEXTS, SEEDS, CollisionError, distinct, spelt
 from funnel.data.columns import OFFSETS, WEIGHTS, Columns
 from funnel.data.keyed import parts_of
 from funnel.data.origin import Origin, Split
-from funnel.data.prepare import SEEDS
 from funnel.data.progress import Watch
-from funnel.data.reading import Reading, read
+from funnel.data.reading import Reading
 from funnel.data.shards import build, ranges
+from funnel.data.split_reader import read
 from funnel.data.star import Star
 from funnel.errors import DataError
 from funnel.schema.features import Bag, Categorical, Fill, Input, Numeric

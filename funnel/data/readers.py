@@ -20,6 +20,7 @@ from pyarrow import ArrowException
 from funnel.data import pieces
 from funnel.data.feature_list import Kind
 from funnel.data.pieces import Load, Piece, Place, require_columns
+from funnel.data.portion import WHOLE, Span
 from funnel.data.text import Text, unreadable
 from funnel.errors import DataError, have
 from funnel.locations.location import Location, folder_of, matching
@@ -55,7 +56,9 @@ def _matching(root: Location, pattern: str) -> Sequence[Location]:
     return sorted(Path(name) for name in glob.glob(str(Path(glob.escape(str(root)), pattern))) if Path(name).is_file())  # noqa: PTH207
 
 
-def read_files(files: Source, paths: Sequence[Location], wanted: Wanted, bad_rows: Any) -> Iterator[Load]:
+def read_files(
+    files: Source, paths: Sequence[Location], wanted: Wanted, bad_rows: Any, spans: Sequence[Span] | None = None
+) -> Iterator[Load]:
     """Read files piece by piece.
 
     Args:
@@ -63,33 +66,52 @@ def read_files(files: Source, paths: Sequence[Location], wanted: Wanted, bad_row
         paths: The files; those behind URLs are here while they are read, two at a time.
         wanted: The columns to keep; for a feature list's fields, also how they are read.
         bad_rows: What becomes of lines with too few or too many columns: `data.bad_rows`.
+        spans: By file: which pieces of it are read; None for all of all.
 
     Raises:
         DataError: Unreadable files, missing columns; from the pieces, a bad line where these are refused.
     """
     names = list(dict.fromkeys(name for name, _ in wanted))
     with closing(in_turn(paths)) as copies:
-        for path, copy in copies:
+        for (path, copy), span in zip(copies, spans or [WHOLE] * len(paths), strict=True):
             try:
                 if isinstance(files, Csv | FeatureList):
-                    yield from Text(files, copy, names, skip=isinstance(bad_rows, SkipBadRows), where=str(path)).loads()
+                    yield from Text(files, copy, names, skip=isinstance(bad_rows, SkipBadRows), where=str(path)).loads(span)
                 else:
-                    yield from _read_parquet(copy, names, str(path))
+                    yield from _read_parquet(copy, names, str(path), span)
             except (PolarsError, ArrowException, OSError, UnicodeDecodeError) as error:
                 raise DataError(unreadable(path, files.format, error, 0)) from None
 
 
-def _read_parquet(path: Path, names: Sequence[str], where: str) -> Iterator[Load]:
-    first = 0
+def _read_parquet(path: Path, names: Sequence[str], where: str, span: Span) -> Iterator[Load]:
+    first, whole = 0, path.stat().st_size
     with pq.ParquetFile(path) as table:
         require_columns(names, table.schema_arrow.names, where)
         meta = table.metadata
         size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
         rows = max(1, min(pieces.PIECE_ROWS, pieces.PIECE_BYTES * max(1, meta.num_rows) // max(1, size)))
-        for batch in table.iter_batches(rows, columns=list(names)):
-            done = path.stat().st_size * (first + batch.num_rows) // max(1, meta.num_rows)
-            yield partial(Piece, Place(where, first), pl.DataFrame(pl.from_arrow(batch)), done=done)
-            first += batch.num_rows
+        for groups, last in _runs(meta, rows):
+            if span.holds(max(1, whole * last // meta.num_rows)):
+                for batch in table.iter_batches(rows, row_groups=groups, columns=list(names)):
+                    done = whole * (first + batch.num_rows) // meta.num_rows
+                    yield partial(Piece, Place(where, first), pl.DataFrame(pl.from_arrow(batch)), done=done)
+                    first += batch.num_rows
+            first = last
+
+
+def _runs(meta: Any, rows: int) -> Iterator[tuple[list[int], int]]:
+    """Row groups that follow each other, so many that a piece is full, and how many rows there are up to their end.
+
+    No piece reaches from one run into the next, so that any machine can take any of them without those before it.
+    """
+    groups: list[int] = []
+    first = last = 0
+    for group in range(meta.num_row_groups):
+        groups.append(group)
+        last += meta.row_group(group).num_rows
+        if last > first and (last - first >= rows or group == meta.num_row_groups - 1):
+            yield groups, last
+            groups, first = [], last
 
 
 def read_frame(frame: Any, wanted: Wanted, what: str, files: Source) -> Iterator[Load]:

@@ -64,10 +64,15 @@ class Spill:
         if self._bytes > self._limit:
             self._close_block(to_disk=True)
 
-    def finish(self) -> None:
-        """No more rows come. What is small enough stays in memory."""
+    def finish(self, *, to_disk: bool = False) -> None:
+        """No more rows come. What is small enough stays in memory, unless it is to be on disk."""
         if self._parts:
-            self._close_block(to_disk=bool(self.blocks))
+            self._close_block(to_disk=to_disk or bool(self.blocks))
+
+    def attach(self, path: Path, rows: int) -> None:
+        """Rows of a block that another spill wrote, after those there are; its file stays where it is."""
+        self.blocks.append(_Block(self.rows, rows, path))
+        self.rows += rows
 
     def remove(self) -> None:
         """Nothing is read any more."""
@@ -98,7 +103,31 @@ class FactSpill(Spill):
     def __init__(self, folder: Path, buffer: int = BUFFER_BYTES) -> None:
         super().__init__(folder, buffer)
         self._starts: list[NDArray[np.int64]] = []
+        self._shifts: dict[int, dict[str, int]] = {}
         self.sizes = np.zeros(BUCKETS, np.int64)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where the facts of each bucket begin in each block, and where the last ones end: int64 [blocks, BUCKETS + 1]."""
+        return np.array(self._starts, np.int64).reshape(-1, BUCKETS + 1)
+
+    def attach_sorted(self, path: Path, starts: NDArray[np.int64], shifts: dict[str, int]) -> None:
+        """Facts of a block that another spill wrote; see `attach`.
+
+        Args:
+            path: The block.
+            starts: Of its buckets: int64 [BUCKETS + 1].
+            shifts: By column: what is added to its numbers.
+        """
+        self._shifts[len(self.blocks)] = shifts
+        self._starts.append(starts)
+        self.sizes += np.diff(starts)
+        self.attach(path, int(starts[-1]))
+
+    def column(self, name: str) -> Iterator[NDArray[Any]]:
+        """One column, block by block, in the order in which it is kept."""
+        for number, block in enumerate(self.blocks):
+            yield block.open()[name] + self._shifts.get(number, {}).get(name, 0)
 
     def arranged(self, columns: Columns) -> Columns:
         """Sorted by the column `fact bucket`, which goes."""
@@ -113,12 +142,14 @@ class FactSpill(Spill):
         """The facts of buckets [first, last), in the order in which they came, at most so many at a time."""
         held: list[Columns] = []
         rows = 0
-        for block, starts in zip(self.blocks, self._starts, strict=True):
+        for number, (block, starts) in enumerate(zip(self.blocks, self._starts, strict=True)):
             begin, end = int(starts[first]), int(starts[last])
             while end > begin:
                 stop = min(end, begin + most - rows)
                 # A copy: the block's file is closed again.
                 held.append({name: array.copy() for name, array in part(block.open(), begin, stop).items()})
+                for name, shift in self._shifts.get(number, {}).items():
+                    held[-1][name] += shift
                 rows += stop - begin
                 begin = stop
                 if rows == most:
@@ -145,10 +176,20 @@ class DimensionSpill(Spill):
         self._keys.append(columns.pop(self._key))
         self.add(rows, columns)
 
+    def attach_keyed(self, path: Path, rows: int, keys: Codes) -> None:
+        """Rows of a block that another spill wrote, and their keys: int64 [rows]; see `attach`."""
+        self._keys.append(keys)
+        self.attach(path, rows)
+
     @property
     def keys(self) -> Codes:
         """The keys, ascending: int64 [rows]."""
         return self._sorted
+
+    @property
+    def keys_as_read(self) -> Codes:
+        """The keys of all rows, in the order in which they came, before they were sorted: int64 [rows]."""
+        return np.concatenate(self._keys) if self._keys else np.zeros(0, np.int64)
 
     def index(self) -> tuple[NDArray[np.int64], Codes]:
         """Sort the keys.
@@ -156,7 +197,7 @@ class DimensionSpill(Spill):
         Returns:
             The rows, from the second, that repeat a key, and their keys; they are never found.
         """
-        keys = np.concatenate(self._keys) if self._keys else np.zeros(0, np.int64)
+        keys = self.keys_as_read
         self._keys = []
         order = np.argsort(keys, kind="stable")
         first = np.concatenate([np.ones(min(len(keys), 1), bool), np.diff(keys[order]) != 0])

@@ -16,6 +16,7 @@ from pyarrow import ArrowException
 
 from funnel.data import pieces
 from funnel.data.pieces import Load, Piece, Place, require_columns
+from funnel.data.portion import WHOLE, Span
 from funnel.errors import DataError
 from funnel.schema.data import Csv, FeatureList
 
@@ -63,10 +64,12 @@ class Text:
         self._columns = list(files.columns) if files.columns is not None else []
         self._line = 1
 
-    def loads(self) -> Iterator[Load]:
-        """The pieces."""
+    def loads(self, span: Span = WHOLE) -> Iterator[Load]:
+        """The pieces of a span. What is before it is read, since lines are counted, but not parsed; what is after it is not."""
         header = self._files.columns is None
         for text, done in self._blocks():
+            if done > span.end:
+                return
             block = text
             if header:
                 block = self._past_blank(block)
@@ -80,7 +83,8 @@ class Text:
                 require_columns(self._names, self._columns, self._where)
             elif self._line == 1:
                 require_columns(self._names, self._columns, self._where)
-            yield partial(self._parse, block, self._line, done)
+            if span.holds(done):
+                yield partial(self._parse, block, self._line, done)
             self._line += count_lines(block)
         if header:
             raise DataError(f"{self._where}: got empty lines alone, expected a header and rows. Is it whole?")

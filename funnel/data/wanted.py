@@ -77,11 +77,13 @@ def kind_of(role: str) -> Kind:
     return "value" if role == WEIGHT else "id"
 
 
-def wanted_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: bool = False) -> list[tuple[str, Kind]]:
+def wanted_columns(
+    schema: FunnelSchema, source: str, *, labels: bool, weights: bool = False, features: bool = True
+) -> list[tuple[str, Kind]]:
     """The columns of a source that are read, and how."""
     plain = plain_columns(schema, source, labels=labels, weights=weights)
     wanted = [(column, kind_of(role)) for role, column in plain.items()]
-    for feature in features_of(schema, source):
+    for feature in features_of(schema, source) if features else ():
         match feature:
             case Categorical():
                 wanted.append((feature.column_name, "id"))

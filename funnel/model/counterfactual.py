@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from funnel.model._keras import tf
 from funnel.model.likelihood import cross_entropy
+from funnel.model.replicas import mean
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Parts:
         inside: The same over its clipped propensity on O; 0 elsewhere.
         outside: The same over the clipped propensity of N on N; 0 elsewhere.
         twin: What the second tower says; None without one.
-        self_normalize: Whether weights are divided by their mean over the batch.
+        self_normalize: Whether weights are divided by their mean over the batch, on all replicas.
     """
 
     label: tf.Tensor
@@ -49,8 +50,8 @@ class Parts:
 
 
 def normalised(weights_B: tf.Tensor) -> tf.Tensor:
-    """Weights over their mean; zeros where all are."""
-    return tf.math.divide_no_nan(weights_B, tf.reduce_mean(weights_B))
+    """Weights over their mean, that of all replicas; zeros where all are."""
+    return tf.math.divide_no_nan(weights_B, mean(weights_B))
 
 
 def ips(parts: Parts) -> tf.Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from funnel.model._keras import keras, tf
-from funnel.model.optimizers import gather_rows
+from funnel.model.optimizers import gather_rows, is_served
 from funnel.model.stored import Table
 from funnel.schema.layout import ONCE, SIZES, Lookup, Width
 from funnel.schema.learnt import FIRST
@@ -87,7 +87,9 @@ class Embeddings(keras.layers.Layer):
             unique_Q = batch[width.unique_key]
             if tables is None:
                 table = self.tables[str(width.dim)]
-                rows_QD = self._gathered.rows[table.ref()] = gather_rows(table, unique_Q)
+                rows_QD = gather_rows(table, unique_Q)
+                if not is_served(table):
+                    self._gathered.rows[table.ref()] = rows_QD
             else:
                 rows_QD = tables[str(width.dim)].gather(unique_Q)
             sums = weighted_sums(rows_QD, batch[width.entries_key], batch[width.weights_key], tf.add_n(counts))

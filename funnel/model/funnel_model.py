@@ -11,9 +11,11 @@ from funnel.model.network import Network, blank_batch
 from funnel.model.objectives import Judged, Objective
 from funnel.model.optimizers import already_gathered, composite
 from funnel.model.raw import RawEncoder, Terms
+from funnel.model.replicas import summed
 from funnel.model.sampling import corrected
 from funnel.model.stored import Tables
 from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.layout import TOTAL
 from funnel.schema.learnt import Learnt
 from funnel.schema.objective import Division
 
@@ -33,13 +35,17 @@ class Learned(NamedTuple):
     """What a step saw.
 
     Attributes:
-        loss: What was minimised: float32 [].
+        loss: What was minimised, the mean over the rows of all replicas: float32 [].
+        means: What is shown of the step, over the same rows, in the order of `shown`: float32 [means].
+        rows: How many these are: int32 [].
         losses: Of each row and stage the cross-entropy of its cumulative label, whatever the objective; 0 where that is not
             known: float32 [B, stages].
         conditional: Conditional logits, among the rows that are learnt from: float32 [B, stages].
     """
 
     loss: tf.Tensor
+    means: tf.Tensor
+    rows: tf.Tensor
     losses: tf.Tensor
     conditional: tf.Tensor
 
@@ -65,8 +71,12 @@ class FunnelModel(tfrs.Model):
         self.encoder = None if terms is None else RawEncoder(schema, terms)
         self.objective = Objective(schema, learnt)
         self.tasks = {stage.name: tfrs.tasks.Ranking(CumulativeCrossEntropy(stage.name)) for stage in schema.stages}
-        shown = [f"{name}_loss" for name in self.objective.stages] + [f"{n}_effective_rows" for n in self.objective.weighted]
-        self._means = {name: keras.metrics.Mean(name) for name in ("loss", *shown)}
+        self.shown = (
+            "loss",
+            *(f"{name}_loss" for name in self.objective.stages),
+            *(f"{name}_effective_rows" for name in self.objective.weighted),
+        )
+        self._means = {name: keras.metrics.Mean(name) for name in self.shown}
 
     def star(self, inputs: Mapping[str, Any]) -> Mapping[str, tf.Tensor]:
         """The inputs as a star batch.
@@ -100,26 +110,30 @@ class FunnelModel(tfrs.Model):
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """What is minimised, the mean over the rows of a batch: float32 []."""
-        return self._judged(inputs, training=training).loss
+        return self._judged(inputs, training=training)[1].loss
 
     def learn(self, inputs: Any) -> Learned:
         """One step: what it saw before it changed the weights."""
         with tf.GradientTape() as tape:
-            judged = self._judged(inputs, training=True)
+            share, judged = self._judged(inputs, training=True)
         variables = self.trainable_variables
-        gradients = tape.gradient(judged.loss, variables)
+        # Of this replica's share: the optimiser adds up those of all.
+        gradients = tape.gradient(share, variables)
         with already_gathered(self.network.gathered):
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return judged
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         """One step; the means of the losses since the epoch began."""
-        self.learn(inputs)
-        return {metric.name: metric.result() for metric in self.metrics}
+        return self._added(self.learn(inputs))
 
     def test_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         """The means of the losses."""
-        self.compute_loss(inputs)
+        return self._added(self._judged(inputs, training=False)[1])
+
+    def _added(self, seen: Learned) -> dict[str, tf.Tensor]:
+        for metric, value in zip(self.metrics, tf.unstack(seen.means), strict=True):
+            metric.update_state(value, sample_weight=seen.rows)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def predict_step(self, inputs: Any) -> dict[str, tf.Tensor]:
@@ -139,7 +153,8 @@ class FunnelModel(tfrs.Model):
         # A network may be without tables, but has towers: those of the rest come last.
         return int(self.optimizer.parts()[-1][0].iterations)
 
-    def _judged(self, inputs: Any, *, training: bool) -> Learned:
+    def _judged(self, inputs: Any, *, training: bool) -> tuple[tf.Tensor, Learned]:
+        """This replica's share of what is minimised, float32 [], and what there is to see."""
         features, labels_BS, weights_B = self._apart(inputs)
         topology = self.schema.topology
         logits = self.network(self.star(features), training=training, twins=True)
@@ -147,14 +162,15 @@ class FunnelModel(tfrs.Model):
         cumulative_BS = cumulative_logits(conditional_BS, topology)
         by_tower = {tower.name: logit_B for tower, logit_B in zip(self.network.towers, logits.towers, strict=True)}
         minimised = self.objective(labels_BS, Judged(by_tower, logits.twins, conditional_BS, cumulative_BS), weights_B)
-        self._means["loss"].update_state(minimised.total)
-        for name, loss_B in minimised.stages.items():
-            self._means[f"{name}_loss"].update_state(loss_B)
-        for name, rows in minimised.effective.items():
-            self._means[f"{name}_effective_rows"].update_state(rows)
-        return Learned(
-            tf.nn.compute_average_loss(minimised.total), self._cross_entropies(labels_BS, cumulative_BS), conditional_BS
-        )
+        rows = features[TOTAL] if TOTAL in features else summed(tf.shape(labels_BS)[0])
+        each = [minimised.total, *(minimised.stages[name] for name in self.objective.stages)]
+        shares = [tf.math.divide_no_nan(tf.reduce_sum(loss_B), tf.cast(rows, tf.float32)) for loss_B in each]
+        means = summed(tf.stack(shares))
+        # These are of all replicas already.
+        effective = [minimised.effective[name] for name in self.objective.weighted]
+        seen = tf.concat([means, tf.stack(effective)], axis=0) if effective else means
+        losses_BS = self._cross_entropies(labels_BS, cumulative_BS)
+        return shares[0], Learned(means[0], seen, rows, losses_BS, conditional_BS)
 
     def _cross_entropies(self, labels_BS: tf.Tensor, cumulative_BS: tf.Tensor) -> tf.Tensor:
         known_BS = tf.where(tf.math.is_nan(labels_BS), tf.zeros_like(labels_BS), labels_BS)

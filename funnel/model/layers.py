@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from funnel.model import replicas
 from funnel.model._keras import keras, tf
 
 
@@ -90,14 +91,15 @@ class PReLU(keras.layers.Layer):
 
     def call(self, inputs_BU: tf.Tensor) -> tf.Tensor:
         """float32 [B, U]."""
-        return prelu(inputs_BU, self.alpha)
+        # Not the variable itself, which under `tf.distribute` is several.
+        return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
 
 
 class Dropout(keras.layers.Layer):
     """Drops a share of what enters while training (Srivastava et al., 2014).
 
-    What is dropped is a function of the seed and of how often the layer was used: a fit that goes on from saved variables drops
-    what it would have dropped.
+    What is dropped is a function of the seed, of how often the layer was used, and of the replica: a fit that goes on from
+    saved variables drops what it would have dropped.
 
     Args:
         rate: The share.
@@ -107,13 +109,17 @@ class Dropout(keras.layers.Layer):
     def __init__(self, rate: float, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate, self.seed = rate, seed
-        self.uses = self.add_weight(name="uses", shape=[], dtype=tf.int64, initializer="zeros", trainable=False)
+        # Replicas count alike.
+        kept = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        self.uses = self.add_weight(name="uses", shape=[], dtype=tf.int64, initializer="zeros", **kept)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The same shape."""
         if not training:
             return inputs
         seed = tf.stack([tf.constant(self.seed, tf.int64), self.uses.assign_add(1)])
+        if replicas.several():
+            seed += tf.stack([replicas.number() << 32, tf.constant(0, tf.int64)])  # seeds of layers are far below
         return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
 
 

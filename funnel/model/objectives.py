@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from funnel.model import counterfactual
 from funnel.model._keras import keras, tf
 from funnel.model.likelihood import cross_entropy, space_logits
+from funnel.model.replicas import summed
 from funnel.model.spaces import StageRows, stage_rows
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, given_rates
@@ -30,7 +31,7 @@ class Minimised(NamedTuple):
         total: Of each row, all stages: float32 [B]; its mean is minimised.
         stages: By stage that has one: the loss of each row, not weighted by the stage: float32 [B].
         effective: By stage whose rows are weighted by propensities: the effective sample size, (sum w)^2 / sum w^2, of the
-            batch (Kish, 1965): float32 [].
+            batch (Kish, 1965), on all replicas: float32 [].
     """
 
     total: tf.Tensor
@@ -225,5 +226,6 @@ class _Weighing:
 
     def noted(self, weights_B: tf.Tensor) -> tf.Tensor:
         """The weights, of which the effective sample size is noted."""
-        self.effective[self.stage] = tf.math.divide_no_nan(tf.reduce_sum(weights_B) ** 2, tf.reduce_sum(weights_B**2))
+        total, squares = tf.unstack(summed(tf.stack([tf.reduce_sum(weights_B), tf.reduce_sum(weights_B**2)])))
+        self.effective[self.stage] = tf.math.divide_no_nan(total**2, squares)
         return weights_B

@@ -39,8 +39,18 @@ def already_gathered(rows: Mapping[Any, tf.Tensor]) -> Iterator[None]:
 
 
 def gather_rows(table: Any, rows_Q: tf.Tensor) -> tf.Tensor:
-    """Rows of a table: `tf.gather`, by the kernel that needs half the time for many rows of a large one."""
+    """Rows of a table: `tf.gather`, by the kernel that needs half the time for many rows of a large one.
+
+    Those of a table that parameter servers hold are gathered where they are: only they travel.
+    """
+    if is_served(table):
+        return tf.nn.embedding_lookup(table, rows_Q)
     return tf.gather_nd(table, rows_Q[:, None])
+
+
+def is_served(table: Any) -> bool:
+    """Whether parameter servers hold a table: several of them, its rows shared out, or one."""
+    return hasattr(table, "is_sharded_variable") or "/job:ps" in table.device
 
 
 class _RowSparse:
@@ -90,14 +100,15 @@ class RowAdagrad(_RowSparse, legacy.Adagrad):
 
     def _create_slots(self, var_list: list[Any]) -> None:
         super()._create_slots(var_list)
-        for variable in var_list:
-            self._scratch.create(variable)
+        if not tf.distribute.has_strategy():
+            for variable in var_list:
+                self._scratch.create(variable)
 
     def _updated(
         self, variable: Any, rows: tf.Tensor, grad: tf.Tensor, state: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         found = self._scratch.of(variable)
-        if found is None:  # a replica's own copy of a table
+        if found is None:  # under `tf.distribute`, where several may be at work on one table
             return super()._updated(variable, rows, grad, state)
         # TensorFlow's dense kernel goes over the numbers twice, where one operation after another does six times. It wants
         # variables: these take and give tensors without a copy.

@@ -15,6 +15,7 @@ from funnel.schema.learnt import Learnt, Scale, dim_of, table_of
 
 ONCE = "/once"  # after the key of a bag, where it is there: the list of the first row is that of all rows
 SIZES = "sizes"  # key of a packed batch: how many rows each source has, int32 [sources]
+TOTAL = "total"  # likewise, where several replicas learn in step: the facts of all of them in this step, int32 []
 # A bag's weights cancel out where their sum is below this share of the sum of their sizes: no more is left of it than what
 # float32 rounded away. Added up in float64, so that training and serving find the same.
 CANCELLED = 2.0**-23

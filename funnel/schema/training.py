@@ -132,11 +132,14 @@ class Checkpoints(Declared):
     """The newest ones that are kept, beside the best epoch's weights."""
 
 
+Strategy = Literal["auto", "one_device", "mirrored", "multi_worker", "parameter_server"]
+
+
 class Train(Declared):
     """The fit."""
 
     batch_size: Positive = 2048
-    """Impressions in a step."""
+    """Impressions in a step, of all replicas together."""
     epochs: Positive = 5
     """Passes over the training rows, at most."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -149,6 +152,14 @@ class Train(Declared):
     """When to stop. Needs validation rows; `null` runs all epochs and keeps the last."""
     checkpoint: Checkpoints | None = Checkpoints()
     """When the state of the fit is written, to go on from; `null` never writes it."""
+    strategy: Strategy = "auto"
+    """Where it is fitted. `auto`: on the cluster that the environment's `TF_CONFIG` describes, else on all GPUs of the machine,
+    or its CPU. `one_device`: a GPU or the CPU. `mirrored`: all GPUs, in step. `multi_worker`: the workers of `TF_CONFIG`, in
+    step, each with all weights. `parameter_server`: its workers, each at its own pace, with tables that its servers share
+    out."""
+    lanes: Positive | None = None
+    """Into how many parts the rows of an epoch are dealt, each step taking as many of each. Default: one for each replica that
+    learns in step. A fit with as many lanes learns the same on one machine as on several."""
     profile: bool = False
     """Write a TensorBoard profile of steps 10 to 30 into the run's `logs`."""
 

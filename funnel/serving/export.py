@@ -16,12 +16,12 @@ from funnel.serving.compact import Compact
 from funnel.serving.inputs import Field
 from funnel.serving.module import Serving
 from funnel.serving.page import as_dict, as_markdown
+from funnel.serving.saved import COST_JSON, EXTRA
 from funnel.serving.signatures import signatures_of
 from funnel.serving.warmup import FILE, write_warmup
 
-EXTRA = "assets.extra"  # where SavedModels keep what is no part of the graph
 SIGNATURE_JSON, SIGNATURE_PAGE = "signature.json", "signature.md"
-COST_JSON, COST_PAGE = "export.json", "export.md"
+COST_PAGE = "export.md"
 
 
 def export(model: FunnelModel, compact: Compact, out: Path, fields: Sequence[Field], effect: Mapping[str, Any] | str) -> None:

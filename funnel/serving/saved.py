@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from funnel.errors import RunError
 from funnel.locations.location import Location
 from funnel.serving.versions import SAVED_MODEL, newest_version
 
+EXTRA, COST_JSON = "assets.extra", "export.json"  # where SavedModels keep what is no part of the graph; of the tables
 OF_TENSORFLOW = "__saved_model_init_op"  # a signature that it adds
 TYPES = {1: "float32", 7: "string"}  # of tensorflow.DataType
 
@@ -62,6 +64,18 @@ def saved_signatures(folder: Path) -> dict[str, Saved]:
         for name, one in sorted(graph.signature_def.items())
         if name != OF_TENSORFLOW
     }
+
+
+def smaller_tables(folder: Path) -> str | None:
+    """How an export's tables are smaller than learnt, in words; None where they are not, or nothing in it says so."""
+    try:
+        found = json.loads((folder / EXTRA / COST_JSON).read_text(encoding="utf-8"))
+        kind, least = found["tables"], found["min_count"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    if least is None:
+        return None if kind == "float32" else str(kind)
+    return f"{kind}, without ids seen less often than {least} times"
 
 
 def _types(tensors: Any) -> dict[str, str]:

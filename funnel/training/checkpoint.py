@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -39,6 +39,10 @@ class State:
         best_value: Its score, the greater the better.
         history: By epoch that has ended: its Epoch as a mapping.
         constant: Stages that the last whole batch of the epoch that goes on shows as collapsed.
+        sums: Of what is shown: of each mean of a step, in the order of `FunnelModel.shown`, times its rows, over the steps made
+            in the epoch.
+        seen: Rows of these steps.
+        lanes: Into how many the rows of the epoch were dealt; 0 before it begins.
     """
 
     epoch: int = 1
@@ -49,6 +53,9 @@ class State:
     best_value: float | None = None
     history: tuple[dict[str, Any], ...] = ()
     constant: tuple[str, ...] = ()
+    sums: tuple[float, ...] = ()
+    seen: int = 0
+    lanes: int = 0
 
     def is_over(self, declared: Train) -> bool:
         """Whether the fit has ended: all epochs are done, or patience has run out."""
@@ -59,7 +66,7 @@ class State:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one fit, newest last: the model, its optimisers, the losses of the epoch, and the State.
+    """The checkpoints of one fit, newest last: the model, its optimisers, and the State.
 
     A checkpoint appears when it is whole. Beside them stand the weights of the best epoch, as long as a checkpoint that is kept
     tells of them.
@@ -69,12 +76,15 @@ class Checkpoints:
         keep: How many of the newest are kept.
         model: A compiled model whose variables exist.
         saved: Called with a checkpoint's folder when it is whole, and others have gone; gives what it is called.
+        here: Whether the folder is this machine's alone: parameter servers then hand over what they hold, rather than each
+            write its own part there.
     """
 
     folder: Path
     keep: int
     model: FunnelModel
     saved: Callable[[Path], Location] = lambda path: path
+    here: bool = False
     _all: Any = field(init=False)
     _network: Any = field(init=False)
     _torn: set[str] = field(init=False, default_factory=set)
@@ -82,7 +92,7 @@ class Checkpoints:
     def __post_init__(self) -> None:
         self.model.create_variables()
         parts = {"network": self.model.network, "objective": self.model.objective, "optimizer": self.model.optimizer}
-        self._all = tf.train.Checkpoint(**parts, **{f"mean_{mean.name}": mean for mean in self.model.metrics})
+        self._all = tf.train.Checkpoint(**parts)
         self._network = tf.train.Checkpoint(network=self.model.network)
 
     def save(self, state: State) -> Location:
@@ -96,7 +106,7 @@ class Checkpoints:
         """
         path = self.folder / f"{STEP}{state.total_steps:012d}"
         with whole_folder(path, RunError, replace=True) as folder:
-            write_variables(self._all, folder / VARIABLES)
+            write_variables(self._all, folder / VARIABLES, here=self.here)
             content = asdict(state)
             content |= {SUM: _sum(content)}
             (folder / STATE).write_text(json.dumps(content) + "\n", encoding="utf-8")
@@ -111,7 +121,7 @@ class Checkpoints:
             RunError: The disk is full, say.
         """
         with whole_folder(self._best(epoch), RunError, replace=True) as folder:
-            write_variables(self._network, folder / VARIABLES)
+            write_variables(self._network, folder / VARIABLES, here=self.here)
 
     def restore_best(self, epoch: int) -> None:
         """Put the best epoch's weights into the model.
@@ -120,7 +130,7 @@ class Checkpoints:
             RunError: They are not there, or not whole.
         """
         path = self._best(epoch)
-        if (reason := read_variables(self._network, path / VARIABLES)) is not None:
+        if (reason := read_variables(self._network, path / VARIABLES, here=self.here)) is not None:
             raise RunError(f"{path}: cannot be read: {reason}. Remove the folder {self.folder.parent}, and fit again.")
 
     def restore(self) -> tuple[State | None, Path | None, tuple[str, ...]]:
@@ -134,7 +144,7 @@ class Checkpoints:
         for path in reversed(paths_in(self.folder)):
             try:
                 state = _state(path)
-                reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES)
+                reason = self._lacks_best(state) or read_variables(self._all, path / VARIABLES, here=self.here)
             except (OSError, ValueError, TypeError) as error:
                 reason = f"{STATE}: {first_line(error)}"
             if reason is None:
@@ -153,7 +163,7 @@ class Checkpoints:
         if not path.is_dir():
             return "the best epoch's weights are missing"
         # They are read before the fit goes on, and not first when it ends: the newest ones are read over them.
-        reason = read_variables(self._network, path / VARIABLES)
+        reason = read_variables(self._network, path / VARIABLES, here=self.here)
         return None if reason is None else f"the best epoch's weights in {path.name}: {reason}"
 
     def _prune(self, newest: Path) -> None:
@@ -173,26 +183,36 @@ class Checkpoints:
             return 0  # a torn one, which nothing is kept for
 
 
-def write_variables(checkpoint: Any, path: Path) -> None:
+def write_variables(checkpoint: Any, path: Path, *, here: bool = False) -> None:
     """Write the variables of a `tf.train.Checkpoint`.
+
+    Args:
+        checkpoint: It.
+        path: Where: a folder, and what its files' names begin with.
+        here: Whether this process writes what parameter servers hold, rather than these.
 
     Raises:
         OSError: They cannot be written: the disk is full, say.
     """
     try:
-        checkpoint.write(str(path))
+        checkpoint.write(str(path), options=_options(here=here))
     except tf.errors.OpError as error:
         raise OSError(None, first_line(error)) from None
 
 
-def read_variables(checkpoint: Any, path: Path) -> str | None:
+def _options(*, here: bool) -> Any:
+    # Where nothing is said, variables are read and written where they are.
+    return tf.train.CheckpointOptions(experimental_io_device=tf.constant(0).device) if here else None
+
+
+def read_variables(checkpoint: Any, path: Path, *, here: bool = False) -> str | None:
     """Read the variables of a `tf.train.Checkpoint`; the reason where they cannot be, whose variables then may be anything.
 
     TensorFlow compares a checksum for each of them.
     """
     try:
         with _plain(path) as plain:
-            checkpoint.read(str(plain)).assert_existing_objects_matched()
+            checkpoint.read(str(plain), options=_options(here=here)).assert_existing_objects_matched()
     except (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError) as error:
         return first_line(error)
     return None
@@ -214,8 +234,13 @@ def _state(path: Path) -> State:
     content = json.loads((path / STATE).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or content.pop(SUM, None) != _sum(content):
         raise ValueError("is not as it was written")
+    return state_of(content)
+
+
+def state_of(content: Mapping[str, Any]) -> State:
+    """A State, of what `asdict` made of it and JSON brought back."""
     state = State(**content)
-    return replace(state, history=tuple(state.history), constant=tuple(state.constant))
+    return replace(state, history=tuple(state.history), constant=tuple(state.constant), sums=tuple(state.sums))
 
 
 def _sum(content: dict[str, Any]) -> str:

@@ -1,15 +1,18 @@
-"""What the steps are fed with: packed batches, made ahead of them by a thread of its own."""
+"""What the steps are fed with: packed batches, made ahead of them by threads of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from funnel.data.batches import labels_and_weights, star_batch
-from funnel.data.order import Epoch
+from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.data.parallel import in_order
 from funnel.model._keras import tf
+from funnel.schema.layout import TOTAL
 
 LET_GO = 4  # steps after which the pages that were read of the store are let go: it may be larger than the memory
 
@@ -22,26 +25,30 @@ class Feed:
 
     Args:
         packer: Packs them.
+        replicas: Those of this process, of all that share out the lanes.
+        threads: One is ahead of the step, and a second would take the step's core; more for steps that are made elsewhere.
     """
 
-    def __init__(self, packer: Packer) -> None:
-        self._packer = packer
+    def __init__(self, packer: Packer, replicas: Sequence[int] = (0,), threads: int = 1) -> None:
+        self._packer, self._replicas, self._threads = packer, replicas, threads
 
-    def __call__(self, epoch: Epoch, first_step: int = 0) -> Iterator[tuple[Any, ...]]:
-        """The batches of an epoch from a step on, with labels float32 [facts, stages], and maybe weights float32 [facts]."""
+    def __call__(self, lanes: Lanes, first_step: int = 0) -> Iterator[tuple[tuple[Any, ...], ...]]:
+        """Of each step of an epoch, from one on, the batch of each replica of this process.
 
-        def make(number: int) -> tuple[Any, ...]:
+        With labels float32 [facts, stages], and maybe weights float32 [facts].
+        """
+
+        def make(number: int) -> tuple[tuple[Any, ...], ...]:
             if number % LET_GO == 0:
-                epoch.shards.let_go()
-            parts = [(epoch.shards[shard], rows) for shard, rows in epoch.step(number)]
-            batch = self._packer(star_batch(parts))
-            others = map(tf.constant, labels_and_weights(parts, self._packer.schema))
-            return {key: tf.constant(array) for key, array in batch.items()}, *others
+                lanes.shards.let_go()
+            return tuple(self._element(lanes, number, replica) for replica in self._replicas)
 
-        # One thread: it is ahead of the step, and a second would take the step's core.
-        yield from in_order(make, range(first_step, epoch.steps), threads=1)
+        yield from in_order(make, range(first_step, lanes.steps), self._threads)
 
-
-def specification(element: Any) -> Any:
-    """The shapes of all elements like this one: any number of rows."""
-    return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), element)
+    def _element(self, lanes: Lanes, number: int, replica: int) -> tuple[Any, ...]:
+        parts = [(lanes.shards[shard], rows) for shard, rows in lanes.step(number, replica)]
+        batch = self._packer(star_batch(parts))
+        if lanes.replicas > 1:
+            batch[TOTAL] = np.array(lanes.rows_of(number), np.int32)
+        others = map(tf.constant, labels_and_weights(parts, self._packer.schema))
+        return {key: tf.constant(array) for key, array in batch.items()}, *others

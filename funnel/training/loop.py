@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.order import Epoch as Order
+from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.data.store import Shards
-from funnel.model._keras import tf
+from funnel.distribution.engine import Engine, Made
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.likelihood import constant_stages
 from funnel.schema.learnt import Learnt, cumulative_rates
@@ -22,8 +22,9 @@ from funnel.schema.training import Checkpoints as Saving
 from funnel.schema.training import EarlyStopping
 from funnel.training.checkpoint import Checkpoints, State
 from funnel.training.events import Epoch, Saved, Step
-from funnel.training.feed import Feed, specification
+from funnel.training.feed import Feed
 from funnel.training.health import Watchdog
+from funnel.training.interrupts import held_back
 from funnel.training.profile import Profile
 
 SHOWN = 0.2  # seconds between two Steps
@@ -44,6 +45,7 @@ class Fit:
         state: Where it stands.
         saving: When a state is written; None writes none.
         profile: What records some steps; None records none.
+        engine: What makes the steps.
     """
 
     model: FunnelModel
@@ -54,22 +56,23 @@ class Fit:
     state: State = field(default_factory=State)
     saving: Saving | None = None
     profile: Profile | None = None
+    engine: Engine = field(default_factory=Engine)
 
     def __post_init__(self) -> None:
         schema = self.model.schema
         self._declared = schema.train
-        self._feed = Feed(Packer(schema, self.learnt))
+        self._feed = Feed(Packer(schema, self.learnt), self.engine.own, self.engine.threads)
+        self.engine.begin(self.model)
         rates = cumulative_rates(self.learnt.priors, schema.topology)
         self._watchdog = Watchdog(schema.stage_names, rates, self.state.total_steps)
-        self._step: Any = None
         self._conditional: Any = None  # logits of this epoch's last whole batch
-        self._made = 0  # steps of this process
+        self._asked = 0  # steps of this process
         self._saved_step, self._saved_at = self.state.total_steps, time.monotonic()
 
     @property
     def traces(self) -> int:
         """How often the step was traced: once, whatever the batches."""
-        return int(self._step.experimental_get_tracing_count()) if self._step is not None else 0
+        return self.engine.traces
 
     def run(self) -> Generator[Event, None, None]:
         """Train to the end; the model then has the best epoch's weights.
@@ -82,18 +85,17 @@ class Fit:
             RunError: A checkpoint cannot be written.
         """
         while not self.state.is_over(self._declared):
-            order = self._order(self.state.epoch)
             if self.state.step == 0:
-                self.model.reset_metrics()
+                lanes = self._declared.lanes or self.engine.replicas
+                self.state = replace(self.state, sums=(), seen=0, lanes=lanes)
+            order = self._order(self.state.epoch)
             try:
                 yield from self._steps(order)
                 yield self._end_epoch(order)
                 if self.saving is not None:
                     yield self._save()
             except (KeyboardInterrupt, GeneratorExit):
-                # It may have come between a step and its being counted here; the optimiser has counted it.
-                more = self.model.steps - self.state.total_steps
-                self.state = replace(self.state, step=self.state.step + more, total_steps=self.state.total_steps + more)
+                self._settle(order, _Clock(self.state))
                 if self.saving is not None and self.state.total_steps > self._saved_step:
                     self._save()
                 raise
@@ -101,44 +103,68 @@ class Fit:
                 if self.profile is not None:
                     self.profile.stop()
         if self.state.best_epoch and self.state.best_epoch != len(self.state.history):
-            self.checkpoints.restore_best(self.state.best_epoch)
+            if self.engine.team.leads:
+                self.checkpoints.restore_best(self.state.best_epoch)
+            self.engine.team.take_over(self.model.network.variables)
 
-    def _order(self, epoch: int) -> Order:
-        return Order(self.shards, self._declared.batch_size, self._declared.shuffle, self._declared.seed, epoch - 1)
+    def _order(self, epoch: int) -> Lanes:
+        return Lanes.of(self.shards, self._declared, epoch - 1, self.state.lanes or 1, self.engine.replicas)
 
-    def _steps(self, order: Order) -> Iterator[Event]:
+    def _steps(self, order: Lanes) -> Iterator[Event]:
         """The rest of an epoch."""
-        size = self._declared.batch_size
-        shown = begun = time.perf_counter()
-        earlier, shown_step = self.state.seconds, self.state.step
-        for element in self._feed(order, self.state.step):
-            if self._step is None:
-                self._step = tf.function(self.model.learn, input_signature=[specification(element)], autograph=False)
+        clock = _Clock(self.state)
+        for elements in self._feed(order, self.state.step):
             if self.profile is not None:
-                self.profile.before_step(self._made)
-            learned = self._step(element)
-            now = time.perf_counter()
-            step = self.state.step + 1
-            self.state = replace(self.state, step=step, total_steps=self.state.total_steps + 1, seconds=earlier + now - begun)
-            self._made += 1
-            where = f"epoch {self.state.epoch}, step {step}"
-            self._watchdog.see(float(learned.loss), learned.losses, element[1], where, self._rows_before)
-            if step == 1 or len(element[1]) == size:
-                self._conditional = learned.conditional
-            if now - shown > SHOWN:
-                yield self._shown(order, (step - shown_step) * size / (now - shown))
-                shown, shown_step = now, step
-            if self._is_due() and step < order.steps:
+                self.profile.before_step(self._asked)
+            self._asked += 1
+            # A step that was made is counted, whatever interrupts it.
+            with held_back():
+                self._count(order, self.engine.make(elements), clock)
+            if (event := self._shown(order, clock)) is not None:
+                yield event
+            # One that is due at the end of the epoch comes after it.
+            if self._is_due() and self.state.step < order.steps:
+                self._settle(order, clock)
                 yield self._save()
+        self._settle(order, clock)
 
-    def _shown(self, order: Order, rate: float) -> Step:
-        state, rows = self.state, self._rows(order)
+    def _settle(self, order: Lanes, clock: _Clock) -> None:
+        """Count the steps that are still being made."""
+        with held_back():
+            self._count(order, self.engine.settle(), clock)
+
+    def _count(self, order: Lanes, steps: Iterable[Made], clock: _Clock) -> None:
+        """What was made becomes a part of the state."""
+        for labels, learned in steps:
+            step, now = self.state.step + 1, time.perf_counter()
+            rows, means = order.rows_of(step - 1), np.asarray(learned.means, np.float64)
+            sums = np.array(self.state.sums or np.zeros(len(means))) + rows * means
+            self.state = replace(
+                self.state,
+                step=step,
+                total_steps=self.state.total_steps + 1,
+                seconds=clock.earlier + now - clock.begun,
+                sums=tuple(sums.tolist()),
+                seen=self.state.seen + rows,
+            )
+            where = f"epoch {self.state.epoch}, step {step}"
+            self._watchdog.see(float(learned.loss), learned.losses, labels, where, self._rows_before)
+            if step == 1 or rows == self._declared.batch_size:
+                self._conditional = learned.conditional
+
+    def _shown(self, order: Lanes, clock: _Clock) -> Step | None:
+        """What there is to tell now and then."""
+        now, state, rows = time.perf_counter(), self.state, self._rows(order)
+        if now - clock.shown <= SHOWN or rows == clock.rows:
+            return None
+        rate = (rows - clock.rows) / (now - clock.shown)
+        clock.shown, clock.rows = now, rows
         whole = sum(epoch["rows"] for epoch in state.history) + rows
         spent = sum(epoch["seconds"] for epoch in state.history) + state.seconds
         left = (self._declared.epochs * order.rows - whole) * spent / whole
         return Step(state.epoch, state.total_steps, rows, self._losses(), rate, left)
 
-    def _end_epoch(self, order: Order) -> Epoch:
+    def _end_epoch(self, order: Lanes) -> Epoch:
         state = self.state
         scores = self.validate() if self.validate is not None else {}
         value = _value(self._declared.early_stopping, scores, self.model.schema.stage_names)
@@ -155,7 +181,8 @@ class Fit:
         )
         if best and value is not None:
             state = replace(state, best_epoch=state.epoch, best_value=value)
-            self.checkpoints.save_best(state.epoch)
+            if self.engine.team.leads:
+                self.checkpoints.save_best(state.epoch)
         history = (*state.history, event.as_dict())
         self._conditional = None
         self.state = replace(state, epoch=state.epoch + 1, step=0, seconds=0.0, history=history, constant=())
@@ -165,22 +192,24 @@ class Fit:
         """The stages that have collapsed, as far as this epoch has shown."""
         if self._conditional is None:
             return self.state.constant
-        return constant_stages(self.model.schema.stage_names, self._conditional.numpy())
+        return constant_stages(self.model.schema.stage_names, np.asarray(self._conditional))
 
     def _losses(self) -> dict[str, float]:
-        return {mean.name: float(mean.result()) for mean in self.model.metrics}
+        """Of this epoch, the means over the rows that were seen."""
+        sums = self.state.sums or np.zeros(len(self.model.shown))
+        return {name: float(total / max(self.state.seen, 1)) for name, total in zip(self.model.shown, sums, strict=True)}
 
-    def _rows(self, order: Order) -> int:
+    def _rows(self, order: Lanes) -> int:
         """Rows of this epoch that were seen."""
-        return min(self.state.step * self._declared.batch_size, order.rows)
+        return min(sum(epoch.rows_before(self.state.step) for epoch in order.epochs), order.rows)
 
     def _rows_before(self, back: int) -> NDArray[np.int64]:
-        """Positions of the rows of the last step (0), or of the one before it (1)."""
+        """Positions of this process' rows of the last step (0), or of the one before it (1)."""
         epoch, step = self.state.epoch, self.state.step - 1 - back
         if step < 0 and epoch > 1:
             epoch, step = epoch - 1, self._order(epoch - 1).steps - 1
-        # An order of its own: the one that feeds is used by another thread.
-        places = self._order(epoch).step(max(step, 0))
+        order = self._order(epoch)
+        places = [place for replica in self.engine.own for place in order.step(max(step, 0), replica)]
         return np.concatenate([self.shards[shard].position[rows] for shard, rows in places])
 
     def _is_due(self) -> bool:
@@ -196,6 +225,14 @@ class Fit:
         path = self.checkpoints.save(self.state)
         self._saved_step, self._saved_at = self.state.total_steps, time.monotonic()
         return Saved(path, self.state.epoch, self.state.total_steps)
+
+
+class _Clock:
+    """When a part of an epoch began, and when something was last shown of it."""
+
+    def __init__(self, state: State) -> None:
+        self.begun = self.shown = time.perf_counter()
+        self.earlier, self.rows = state.seconds, state.seen
 
 
 def _value(stopping: EarlyStopping | None, scores: dict[str, float], names: Sequence[str]) -> float | None:

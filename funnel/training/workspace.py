@@ -28,7 +28,7 @@ STATE = "state.json"  # of a checkpoint
 STEP, BEST = "step-", "best-"  # of the folders of checkpoints, and of best weights
 # What of a schema may be another when a fit goes on: it changes neither the steps that were made, nor those to come but for
 # their number.
-FREE = ("name", "data", "evaluate", "train.epochs", "train.checkpoint", "train.profile")
+FREE = ("name", "data", "evaluate", "train.epochs", "train.checkpoint", "train.profile", "train.strategy", "train.lanes")
 
 
 class Workspace:

@@ -60,6 +60,7 @@ class Verification:
         left_out: Rows that were not, by reason.
         rank_requests: Requests of `rank`, of a user's rows each.
         tensorflow: The version that answered.
+        smaller: How the export's tables are smaller than the run's, in words; None where they are not.
         differences: By signature and output.
     """
 
@@ -72,6 +73,7 @@ class Verification:
     left_out: dict[str, int] = field(default_factory=dict)
     rank_requests: int = 0
     tensorflow: str = ""
+    smaller: str | None = None
     differences: list[Difference] = field(default_factory=list)
 
     @property
@@ -87,7 +89,7 @@ class Verification:
     def as_dict(self) -> dict[str, Any]:
         """For JSON, where an infinite difference is null."""
         found = {name: getattr(self, name) for name in ("export", "run", "data", "split", "tolerance", "rows", "left_out")}
-        found |= {"rank_requests": self.rank_requests, "tensorflow": self.tensorflow}
+        found |= {"rank_requests": self.rank_requests, "tensorflow": self.tensorflow, "smaller": self.smaller}
         each = [vars(one) | {"largest": _finite(one.largest)} for one in self.differences]
         return {"passed": self.passed, "largest": _finite(self.largest), **found, "differences": each}
 

@@ -24,7 +24,7 @@ from funnel.schema.features import Categorical, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.serving.inputs import Field, fields_of
 from funnel.serving.module import EXAMPLES, RANK
-from funnel.serving.saved import Saved, model_folder, saved_signatures
+from funnel.serving.saved import Saved, model_folder, saved_signatures, smaller_tables
 from funnel.verification.predictions import Predictions, predictions
 from funnel.verification.process import Fresh
 from funnel.verification.requests import fields_to_send, rank_requests, write_rows
@@ -89,6 +89,7 @@ def _verified(
     store = loaded.store(origin, split, labels=False)
     if bad := store.manifest["splits"][split]["read"] - store.shards(split).rows:
         found.left_out["they cannot be used (data.bad_rows)"] = bad
+    found.smaller = smaller_tables(folder)
     own = predictions(loaded, store.shards(split), rows)
     with tempfile.TemporaryDirectory(prefix="funnel-") as work, closing(raw_rows(loaded.schema, origin, split)) as pieces:
         process = Fresh(folder, fields_to_send(loaded.schema, fields), Path(work))

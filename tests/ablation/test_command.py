@@ -84,7 +84,8 @@ def fits_or_steps(out: Path) -> int:
     return 100 * len(list(out.glob("fits/*/seed-?/metrics.json"))) + max(steps, default=0)
 
 
-@pytest.mark.parametrize("moment", [209, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 310))])
+@pytest.mark.long
+@pytest.mark.parametrize("moment", [3, 209, 310])
 def test_killed_in_the_middle_the_same_command_comes_to_the_same(folder: Path, tmp_path: Path, moment: int) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(command(folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

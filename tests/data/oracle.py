@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import tensorflow as tf
 
-from funnel.data import reading as reading_module
+from funnel.data import split_reader
 from funnel.data.codes import spelt
 from funnel.data.columns import OFFSETS, WEIGHTS, names_of, take
 from funnel.data.keyed import parts_of
@@ -192,7 +192,7 @@ def store_of(schema: FunnelSchema, origin: Origin, folder: Path, **options: obje
 
 def read(schema: FunnelSchema, origin: Origin, split: str = "train", *, labels: bool = True, seed: int = 0) -> Reading:
     """Rows of a split, none of them on disk."""
-    return reading_module.read(schema, origin, split, NOWHERE, labels=labels, seed=seed)
+    return split_reader.read(schema, origin, split, NOWHERE, labels=labels, seed=seed)
 
 
 def facts_of(reading: Reading, rows: Sequence[int] | None = None) -> dict[str, np.ndarray]:

@@ -58,10 +58,10 @@ def steps_of(epoch):
 
 
 @given(shards_of, shuffles, st.integers(1, 20), st.integers(1, 5), st.integers(0, 3), st.integers(0, 2**31 - 1))
-def test_every_fact_comes_once_over_all_workers(shards, shuffle, batch_size, workers, number, seed):  # noqa: PLR0917  # all are drawn
+def test_every_fact_comes_once_over_all_lanes(shards, shuffle, batch_size, lanes, number, seed):  # noqa: PLR0917  # all are drawn
     seen = []
-    for worker in range(workers):
-        epoch = Epoch(shards, batch_size, shuffle, seed, number, worker, workers)
+    for lane in range(lanes):
+        epoch = Epoch(shards, batch_size, shuffle, seed, number, lane, lanes)
         steps = steps_of(epoch)
         assert [len(step) for step in steps[:-1]] == [batch_size] * (len(steps) - 1)
         assert all(0 < len(step) <= batch_size for step in steps)
@@ -96,8 +96,6 @@ def test_without_shuffling_facts_come_as_they_stand():
     for number in range(3):
         steps = steps_of(Epoch(SHARDS, 4, None, 1, number))
         assert [fact for step in steps for fact in step] == sorted(SHARDS.facts)
-    halves = [steps_of(Epoch(SHARDS, 4, None, 1, 0, worker, 2)) for worker in range(2)]
-    assert [sorted({shard for step in half for shard, _ in step}) for half in halves] == [[0, 2, 4], [1, 3, 5]]
 
 
 @given(shards_of, st.integers(1, 9), st.integers(0, 5))
@@ -152,26 +150,28 @@ def test_facts_of_a_step_lie_in_order_within_each_shard_unless_grouped(shuffle):
 
 
 @given(shards_of, shuffles, st.integers(1, 5))
-def test_workers_take_whole_shards(shards, shuffle, workers):
+def test_lanes_share_no_shard_but_those_at_their_ends(shards, shuffle, lanes):
     taken = []
-    for worker in range(workers):
-        epoch = Epoch(shards, 3, shuffle, 1, 2, worker, workers)
-        own = {shard for step in steps_of(epoch) for shard, _ in step}
-        assert epoch.rows == sum(shards.sizes[shard] for shard in own)
-        taken += own
-    assert sorted(taken) == list(range(len(shards)))
+    for lane in range(lanes):
+        epoch = Epoch(shards, 3, shuffle, 1, 2, lane, lanes)
+        taken.append({shard for step in steps_of(epoch) for shard, _ in step})
+    # In the line of all shards, a lane begins where the one before it ends.
+    assert sum(map(len, taken)) <= len(shards) + lanes - 1
+    assert set().union(*taken) == set(range(len(shards)))
 
 
-def test_more_workers_than_shards_leave_some_without_steps():
-    epoch = Epoch(Some([[3]]), 2, ROW, 0, 0, 1, 2)
-    assert (epoch.rows, epoch.steps) == (0, 0)
+def test_more_lanes_than_facts_leave_some_without_steps():
+    lanes = [Epoch(Some([[3]]), 2, ROW, 0, 0, lane, 5) for lane in range(5)]
+    assert sum(lane.rows for lane in lanes) == 3
+    assert {lane.steps for lane in lanes} == {0, 1}
+    assert [lane.step(0) for lane in lanes if not lane.rows] == [[], []]
     assert Epoch(Some([]), 2, GROUP).steps == 0
 
 
-@pytest.mark.parametrize(("worker", "workers"), [(2, 2), (-1, 2), (0, 0)])
-def test_a_worker_that_is_none_is_refused(worker, workers):
-    with pytest.raises(ValueError, match=f"got worker {worker} of {workers}"):
-        Epoch(SHARDS, 2, None, worker=worker, workers=workers)
+@pytest.mark.parametrize(("lane", "lanes"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_lane_that_is_none_is_refused(lane, lanes):
+    with pytest.raises(ValueError, match=f"got lane {lane} of {lanes}"):
+        Epoch(SHARDS, 2, None, lane=lane, lanes=lanes)
 
 
 @pytest.mark.parametrize("count", range(1, 301))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funnel
-from funnel.data import codes, parallel, reading, shards
+from funnel.data import codes, parallel, shards, split_reader
 from funnel.data.codes import CollisionError
 from funnel.data.known import Known
 from funnel.data.origin import Origin
@@ -267,7 +267,7 @@ def test_texts_that_collide_start_the_work_again_and_change_nothing(tmp_path, mo
     with pytest.raises(CollisionError):
         oracle.read(schema, origin).require_injective({})
     seeds = []
-    read = reading.read
+    read = split_reader.read
 
     def watched(*args, **options):
         seeds.append(options["seed"])

@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from funnel.data.pieces import Place
+from funnel.data.portion import Portion
 from funnel.data.readers import find_files, read_files, read_frame
 from funnel.errors import DataError
 from funnel.schema.data import Csv, FeatureList, Parquet, RefuseBadRows, SkipBadRows
@@ -451,3 +452,83 @@ def test_a_feature_list_in_a_frame_keeps_the_types_beside_the_list():
     assert piece.frame["k"].dtype == pl.Float64
     assert piece.frame.columns == ["k", "n"]
     assert piece.lists.to_pylist() == frame["l"].to_list()
+
+
+def portions_of(files, *paths: Path, of: int, bad_rows=REFUSE):
+    """The pieces of each portion."""
+    found = []
+    for number in range(1, of + 1):
+        spans = Portion(number, of).spans([path.stat().st_size for path in paths])
+        chosen = [(path, span) for path, span in zip(paths, spans, strict=True) if span is not None]
+        loads = read_files(files, [path for path, _ in chosen], WANTED, bad_rows, [span for _, span in chosen])
+        found.append([load() for load in loads])
+    return found
+
+
+def said(pieces):
+    """All that there is to say of pieces, so that two can be compared."""
+    return [
+        (piece.place.where, [piece.at(row) for row in range(piece.frame.height)], piece.frame.rows(), piece.cuts)
+        for piece in pieces
+    ]
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7])
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "csv.zst", "parquet"])
+def test_the_portions_of_files_are_their_pieces_in_their_order(tmp_path, monkeypatch, form, of):
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 64)
+    paths = []
+    for file, rows in enumerate((40, 1, 25)):
+        # Quotes around line breaks, an empty line, and no line break at the end.
+        frame = pl.DataFrame(
+            {"a": [f"{file} {row}\n" * (row % 3) for row in range(rows)], "b": [str(row) for row in range(rows)]}
+        )
+        paths.append(tmp_path / f"{file}.{form}")
+        if form == "parquet":
+            frame.write_parquet(paths[-1], row_group_size=4)
+        else:
+            oracle.write(tmp_path, paths[-1].name, frame.write_csv()[: -1 if file == 2 else None] + "\n" * (file == 0))
+    files = PARQUET if form == "parquet" else CSV
+    whole = pieces_of(files, *paths)
+    found = portions_of(files, *paths, of=of)
+    assert said([piece for portion in found for piece in portion]) == said(whole)
+    if form in ("csv", "parquet"):  # what is packed is read ahead, as far as so small files reach
+        assert all(found)
+
+
+def test_lines_left_out_are_left_out_by_whoever_has_them(written, monkeypatch):
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 20)
+    path = written("a,b\n" + "".join(f"{row},1{',x' * (row % 4 == 0)}\n" for row in range(30)))
+    whole = pieces_of(CSV, path, bad_rows=SKIP)
+    found = portions_of(CSV, path, of=3, bad_rows=SKIP)
+    assert said([piece for portion in found for piece in portion]) == said(whole)
+    cuts = [sum(len(piece.cuts) for piece in portion) for portion in found]
+    assert sum(cuts) == 8
+    assert all(cuts)
+
+
+def test_row_groups_that_are_not_in_a_portion_are_not_read(tmp_path, monkeypatch):
+    """Also those before it: nothing has to be counted there."""
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 1)
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"a": [str(row) for row in range(64)], "b": ["1"] * 64}).write_parquet(
+        path, row_group_size=8, compression="uncompressed"
+    )
+    content = bytearray(path.read_bytes())
+    content[8:60] = b"\xff" * 52  # the first group is spoilt
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as parquet"):
+        portions_of(PARQUET, path, of=1)
+    (span,) = Portion(3, 3).spans([len(content)])
+    rows = [row for load in read_files(PARQUET, [path], WANTED, REFUSE, [span]) for row in load().frame["a"]]
+    assert rows == [str(row) for row in range(int(rows[0]), 64)]
+    assert 0 < len(rows) < 32
+
+
+def test_a_portion_leaves_what_is_behind_it_alone(written, monkeypatch):
+    monkeypatch.setattr("funnel.data.pieces.PIECE_BYTES", 8)
+    path = written(b"a,b\n" + b"1,2\n" * 20 + b"\xff,\xff\n" * 20)
+    (span,) = Portion(1, 3).spans([path.stat().st_size])
+    assert sum(load().frame.height for load in read_files(CSV, [path], WANTED, REFUSE, [span])) > 5
+    with pytest.raises(DataError):
+        portions_of(CSV, path, of=1)

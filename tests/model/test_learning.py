@@ -10,7 +10,7 @@ import pytest
 
 import funnel
 from funnel.data.batches import labels_of, star_batch
-from funnel.data.order import Epoch
+from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.fitting import model_of
 from funnel.model._keras import tf
@@ -70,8 +70,8 @@ def test_after_fifty_steps_all_weights_and_losses_are_those_of_the_plain_network
     first = [mine.numpy() for mine, _ in plain.pairs]
     step = tf.function(model.learn, autograph=False, reduce_retracing=True)
     for epoch in range(10):
-        order = Epoch(store.shards("train"), 64, schema.train.shuffle, 0, epoch)
-        for number, element in enumerate(feed(order)):
+        order = Lanes.of(store.shards("train"), schema.train.model_copy(update={"batch_size": 64, "seed": 0}), epoch, 1)
+        for number, (element,) in enumerate(feed(order)):
             if len(losses) == STEPS:
                 continue
             parts = [(order.shards[shard], rows) for shard, rows in order.step(number)]
@@ -97,9 +97,10 @@ def test_fit_of_keras_on_star_or_raw_batches_learns_what_the_engine_learns_on_th
     made["train"] |= {"batch_size": 64, "shuffle": "row"}
     schema, data = funnel.load_schema(made), shop.frames(rows=300)
     store = funnel.prepare(schema, data)
-    order = Epoch(store.shards("train"), 64, schema.train.shuffle, schema.train.seed, 0)
+    order = Lanes.of(store.shards("train"), schema.train.model_copy(update={"batch_size": 64}), 0, 1)
     engine, star, joined = (model_of(schema, store) for _ in range(3))
-    losses = [float(engine.learn(element).loss) * len(element[1]) for element in Feed(Packer(schema, store.learnt))(order)]
+    feed = Feed(Packer(schema, store.learnt))
+    losses = [float(engine.learn(element).loss) * len(element[1]) for (element,) in feed(order)]
     columns, labels = raw(data)
 
     def batches() -> Any:

@@ -46,7 +46,8 @@ np.savez(out, **{name: value.numpy() for name, value in answer.items()})
 
 
 @pytest.fixture(
-    scope="module", params=["chain", "no shared embeddings", pytest.param("branches that join", marks=pytest.mark.long)]
+    scope="module",
+    params=["chain", *(pytest.param(n, marks=pytest.mark.long) for n in ("no shared embeddings", "branches that join"))],
 )
 def run(request: pytest.FixtureRequest) -> Run:
     return run_of(TREES[request.param])

@@ -42,11 +42,10 @@ def whole(data) -> Any:
 
 
 def everything(model: FunnelModel) -> list[np.ndarray]:
-    """Weights, all that the optimisers keep, and the means of the losses."""
+    """Weights, and all that the optimisers keep."""
     optimizers = [optimizer for optimizer, _ in model.optimizer.parts()]
     kept = [one.variables() if callable(one.variables) else one.variables for one in optimizers]
-    means = [variable for mean in model.metrics for variable in mean.variables]
-    return [variable.numpy() for variable in [*model.network.variables, *(v for some in kept for v in some), *means]]
+    return [variable.numpy() for variable in [*model.network.variables, *(v for some in kept for v in some)]]
 
 
 OPTIMIZERS = [

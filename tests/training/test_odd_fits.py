@@ -68,7 +68,7 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-FIRST = ("no dimension", "no embeddings", "only bags", "one stage", "no validation", "one epoch")  # the others: --long
+FIRST = ("no dimension", "no embeddings", "only bags", "one stage")  # the others: --long
 
 
 @pytest.mark.parametrize("name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in ODD])

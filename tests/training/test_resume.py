@@ -34,7 +34,9 @@ def whole(data) -> Any:
     [
         {},
         {"shuffle": "row", "optimizer": {"embedding": "adam", "dense": {"kind": "keras", "name": "AdamW"}}},
-        {"shuffle": "group", "optimizer": {"embedding": "rowwise_adagrad"}, "early_stopping": None},
+        pytest.param(
+            {"shuffle": "group", "optimizer": {"embedding": "rowwise_adagrad"}, "early_stopping": None}, marks=pytest.mark.long
+        ),
         {"shuffle": {"kind": "window", "rows": 100}, "early_stopping": {"metric": "auc", "patience": 0}, "epochs": 9},
     ],
     ids=["default", "adam", "row-wise", "patience"],
@@ -64,7 +66,7 @@ def at(kind: type) -> Callable[[Any], None]:
     return watch
 
 
-@pytest.mark.parametrize("kind", [Epoch, Saved, Run])
+@pytest.mark.parametrize("kind", [Epoch, Saved, pytest.param(Run, marks=pytest.mark.long)])
 def test_an_interrupt_at_any_event_loses_nothing_though_no_checkpoint_was_due(tmp_path: Path, data, whole, kind) -> None:
     train = {"checkpoint": {"minutes": 60}}
     with pytest.raises(KeyboardInterrupt):
@@ -177,7 +179,11 @@ def test_a_warm_start_that_was_stopped_ends_where_an_unbroken_one_does_and_still
 
 @pytest.mark.parametrize(
     ("objective", "shared"),
-    [({"kind": "dr", "weights": "uncertainty"}, True), ({"kind": "dcmt"}, False), ({"kind": "division"}, False)],
+    [
+        ({"kind": "dr", "weights": "uncertainty"}, True),
+        ({"kind": "dcmt"}, False),
+        pytest.param({"kind": "division"}, False, marks=pytest.mark.long),
+    ],
 )
 def test_second_towers_learnt_weights_and_own_tables_are_gone_on_with_too(tmp_path: Path, data, objective, shared) -> None:
     made = tree() | {"objective": objective}

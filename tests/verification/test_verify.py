@@ -17,10 +17,12 @@ import pytest
 from funnel.errors import DataError, RunError
 from funnel.model._keras import tf
 from funnel.run import Run
+from funnel.serving.saved import smaller_tables
 from funnel.verification import verify as module
 from funnel.verification.process import SENDER
-from funnel.verification.verification import Verification
+from funnel.verification.verification import Difference, Verification
 from funnel.verification.verify import verify
+from funnel.verification_screen import sentence
 from tests import shop
 from tests.conftest import Answer
 from tests.serving.exports import ESM2, frames, run_of
@@ -126,9 +128,10 @@ def test_a_changed_weight_is_found(chain: tuple[Run, Path], tmp_path: Path) -> N
     other = Run.load(folder / "run")
     bias = next(variable for variable in other.model.network.variables if variable.shape.rank == 1)
     bias.assign(bias + 0.01)
-    other.export(tmp_path / "export")
+    other.export(tmp_path / "export", tables="float16")
     found = verify(tmp_path / "export", run, rows_for(run))
     assert not found.passed
+    assert found.smaller == "float16"
     assert 1e-6 < found.largest < 0.1
     for one in found.differences:
         if one.largest > 1e-6:
@@ -148,6 +151,31 @@ def test_swapped_lines_of_a_vocabulary_are_found(chain: tuple[Run, Path], copy: 
     assert "the export is not what the run is" in out
 
 
+def test_smaller_tables_are_named_as_the_reason() -> None:
+    found = Verification("export", "run", "data", "test", 1e-6, differences=[Difference("rank", "buy", 5, 0.01, 3)])
+    assert sentence(found).endswith("row 3), at most 1e-06 is allowed: the export is not what the run is")
+    found.smaller = "int8"
+    assert sentence(found).endswith("the tables are smaller (int8): say with `--tolerance` how much that may change")
+
+
+@pytest.mark.parametrize(
+    ("said", "smaller"),
+    [
+        ('{"tables": "float32", "min_count": null}', None),
+        ('{"tables": "float16", "min_count": null}', "float16"),
+        ('{"tables": "float32", "min_count": 3}', "float32, without ids seen less often than 3 times"),
+        ("[]", None),
+        ("not JSON", None),
+        (None, None),
+    ],
+)
+def test_what_an_export_says_of_its_tables(tmp_path: Path, said: str | None, smaller: str | None) -> None:
+    if said is not None:
+        (tmp_path / "assets.extra").mkdir()
+        (tmp_path / "assets.extra" / "export.json").write_text(said)
+    assert smaller_tables(tmp_path) == smaller
+
+
 def test_the_command_line_says_it(chain: tuple[Run, Path], funnel: Callable[..., Answer]) -> None:
     arguments = (chain[1] / "export", "--run", chain[1] / "run", "--data", chain[1] / "data")
     code, out, error = funnel("verify", *arguments)
@@ -157,7 +185,7 @@ def test_the_command_line_says_it(chain: tuple[Run, Path], funnel: Callable[...,
     code, out, error = funnel("verify", *arguments, "--json", "--rows", 40, "--split", "train")
     assert code == 0, error
     said = json.loads(out)
-    assert (said["passed"], said["rows"], said["split"]) == (True, 40, "train")
+    assert (said["passed"], said["rows"], said["split"], said["smaller"]) == (True, 40, "train", None)
     assert {one["rows"] for one in said["differences"]} == {40}
     assert funnel("verify", chain[1] / "export")[0] == 2
 
@@ -184,7 +212,9 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("name", SPOILT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name.startswith("no v") else name for name in SPOILT]
+)
 def test_an_export_that_is_not_whole_is_one_clear_message(
     name: str, chain: tuple[Run, Path], copy: Path, funnel: Callable[..., Answer]
 ) -> None:
@@ -222,7 +252,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if "more" in n or n == "rank" else n for n in OTHERS])
 def test_an_export_of_another_schema_is_told_by_what_differs(name: str, tmp_path: Path) -> None:
     ours, theirs, expected = OTHERS[name]
     run_of(theirs).export(tmp_path / "export")

@@ -1,0 +1,97 @@
+"""One process, workers in step, and parameter servers, on one machine: rows a second, and what was learnt.
+
+    python benchmarks/scale_out.py WORK [--impressions 500000] [--epochs 2] [--repeats 3] [--schema schemas/ecommerce.yaml]
+
+Processes that compute are pinned to a core each, so that two of them have what one has twice; a chief and its servers, which
+mostly wait, share the two. Rates are those of the last epoch, whose step is traced already; the median over the repeats. The
+AUCs are of the test rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import funnel
+
+MAIN = "from funnel.cli import main; main()"
+# By name: how many of each job, and the cores of each task.
+LAYOUTS: dict[str, list[tuple[str, int, set[int]]]] = {
+    "one process, one core": [("worker", 0, {0})],
+    "one process, two cores": [("worker", 0, {0, 1})],
+    "two workers, a core each": [("worker", 0, {0}), ("worker", 1, {1})],
+    "a worker and a server": [("chief", 0, {0, 1}), ("worker", 0, {0}), ("ps", 0, {1})],
+    "two workers and two servers": [
+        ("chief", 0, {0, 1}),
+        ("worker", 0, {0}),
+        ("worker", 1, {1}),
+        ("ps", 0, {0, 1}),
+        ("ps", 1, {0, 1}),
+    ],
+}
+
+
+def main() -> None:
+    """Measure, and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--schema", type=Path, default=Path("schemas/ecommerce.yaml"))
+    parser.add_argument("--impressions", type=int, default=500_000)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    data = asked.work / "data"
+    if not data.is_dir():
+        funnel.simulate(asked.schema, impressions=asked.impressions, out=data)
+    funnel.prepare(asked.schema, data, asked.work / "store")
+    found: dict[str, list[tuple[float, dict[str, float]]]] = {name: [] for name in LAYOUTS}
+    for repeat in range(asked.repeats):
+        for name, layout in LAYOUTS.items():
+            found[name].append(fitted(asked, layout, asked.work / f"run-{repeat}-{name.replace(' ', '-')}", repeat))
+            print(f"{repeat} {name}: {found[name][-1]}", file=sys.stderr, flush=True)
+    stages = list(found["one process, one core"][0][1])
+    print(f"| | rows/s | {' | '.join(f'AUC of {stage}' for stage in stages)} |\n|---|---|{'---|' * len(stages)}")
+    for name, runs in found.items():
+        rate = statistics.median(rate for rate, _ in runs)
+        areas = (f"{statistics.fmean(auc[stage] for _, auc in runs):.4f}" for stage in stages)
+        print(f"| {name} | {rate:,.0f} | {' | '.join(areas)} |")
+
+
+def fitted(asked: argparse.Namespace, layout: Any, out: Path, seed: int) -> tuple[float, dict[str, float]]:
+    """The rate of the last epoch, and the AUC of each stage."""
+    jobs: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        for job, _, _ in layout:
+            one = stack.enter_context(socket.socket())
+            one.bind(("127.0.0.1", 0))
+            jobs.setdefault(job, []).append(f"127.0.0.1:{one.getsockname()[1]}")
+    changes = {"epochs": asked.epochs, "seed": seed, "early_stopping": "null", "checkpoint": "null"}
+    command = [sys.executable, "-c", MAIN, "fit", asked.schema, "--data", asked.work / "data", "--store", asked.work / "store"]
+    command += ["--out", out, *(word for name, value in changes.items() for word in ("--set", f"train.{name}={value}"))]
+    tasks = []
+    for job, index, cores in layout:
+        environment = dict(os.environ)
+        if len(layout) > 1:
+            environment["TF_CONFIG"] = json.dumps({"cluster": jobs, "task": {"type": job, "index": index}})
+        # What reads the number of cores, TensorFlow among it, sees those that it may use.
+        pinned = ["taskset", "--cpu-list", ",".join(map(str, sorted(cores)))]
+        words = [*pinned, *map(str, command)]
+        tasks.append(subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL))  # noqa: S603  # our own
+    codes = [task.wait(1800) for task in tasks]
+    if any(codes):
+        raise SystemExit(f"failed: {out}")
+    history = json.loads((out / "history.json").read_text())
+    metrics = json.loads((out / "metrics.json").read_text())["splits"]["test"]["cumulative"]
+    return history[-1]["rows"] / history[-1]["seconds"], {name: scores["auc"] for name, scores in metrics.items()}
+
+
+if __name__ == "__main__":
+    main()
