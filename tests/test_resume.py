@@ -98,8 +98,8 @@ DOOMED = {
     "half of a checkpoint": """
 from funnel.training import checkpoint as module
 real, calls = module.write_variables, []
-def doomed(checkpoint, path):
-    real(checkpoint, path)
+def doomed(checkpoint, path, **more):
+    real(checkpoint, path, **more)
     calls.append(path)
     if len(calls) == 9:
         for file in path.parent.iterdir():

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import funnel
-from funnel.data.order import Epoch
+from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.data.weights import row_weights
 from funnel.errors import DataError
@@ -66,8 +66,8 @@ def test_a_column_goes_from_the_rows_to_the_batches_in_any_order(tmp_path):
         assert weights.dtype == np.float32
         assert len(labels) == len(weights)
         assert weights.numpy().tolist() == [by_price[str(price)] for price in batch["facts/price"].numpy()]
-    epoch = Epoch(store.shards("train"), 2, schema.train.shuffle, schema.train.seed, 0)
-    for element, (_, labels, weights) in zip(Feed(Packer(schema, store.learnt))(epoch), seen, strict=True):
+    lanes = Lanes.of(store.shards("train"), schema.train.model_copy(update={"batch_size": 2}), 0, 1)
+    for (element,), (_, labels, weights) in zip(Feed(Packer(schema, store.learnt))(lanes), seen, strict=True):
         np.testing.assert_array_equal(element[1], labels)
         np.testing.assert_array_equal(element[2], weights)
 
