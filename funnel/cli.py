@@ -111,7 +111,7 @@ def prepare(
         ),
     ] = None,
     merge: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--merge", metavar="PARTS", help="Make the store of all N parts: the folder around them, or each; repeat."
         ),

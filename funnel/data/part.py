@@ -20,6 +20,9 @@ from funnel.data.portion import Portion
 from funnel.data.progress import Watch
 from funnel.errors import DataError
 from funnel.folders import whole_folder
+from funnel.locations.location import Location, size_of
+from funnel.locations.remote import Remote
+from funnel.locations.transfer import copying
 from funnel.schema.funnel_schema import FunnelSchema
 
 PART, AGAIN = "part.json", "again.json"
@@ -31,11 +34,11 @@ class Part:
     """The folder of one.
 
     Attributes:
-        path: The folder.
+        path: The folder, or its URL.
         manifest: What it says of itself.
     """
 
-    path: Path
+    path: Location
     manifest: Mapping[str, Any]
 
     def __str__(self) -> str:
@@ -61,9 +64,10 @@ class Part:
 
     def damage(self) -> str | None:
         """What its files lack, as a part of a message; None where they are whole."""
+        found = self.path.files() if isinstance(self.path, Remote) else {}
         for name, size in self.manifest["sizes"].items():
-            file = self.path / name
-            there = file.stat().st_size if file.is_file() else None
+            file = found.get(name) if isinstance(self.path, Remote) else self.path / name
+            there = size_of(file) if file is not None and file.is_file() else None
             if there != size:
                 got = "is missing" if there is None else f"has {there:,} bytes"
                 return f"{name} {got}, expected {size:,} bytes"
@@ -82,8 +86,12 @@ class Part:
             raise DataError(f"{self.path}: cannot be written: {error.strerror}. Make it writable, and merge again.") from None
 
 
-def part_at(path: Path) -> Part | None:
-    """The part in a folder; None where there is no whole one of this version."""
+def part_at(path: Location) -> Part | None:
+    """The part in a folder; None where there is no whole one of this version.
+
+    Raises:
+        RemoteError: It is behind a URL, and cannot be looked at.
+    """
     try:
         manifest = json.loads((path / PART).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -94,7 +102,7 @@ def part_at(path: Path) -> Part | None:
 def make_part(
     schema: FunnelSchema,
     splits: Mapping[Split, Origin],
-    folder: Path,
+    folder: Location,
     portion: Portion,
     *,
     verify: bool = False,
@@ -105,7 +113,8 @@ def make_part(
     Args:
         schema: The declaration.
         splits: Where the rows of each split are: in files.
-        folder: The folder around all parts: this one is its folder `i-of-n`, which appears when it is whole.
+        folder: The folder around all parts: this one is its folder `i-of-n`, which appears when it is whole. Behind a URL, it
+            is made on this machine, and then copied.
         portion: Which portion.
         verify: Whether the files' whole content is compared, rather than size, time and a sample.
         watch: Called with each Progress.
@@ -128,9 +137,11 @@ def make_part(
     }
     if there is not None and there.is_of(about if not verify else {**about, "hashes": hashes}):
         return there
-    if there is None and path.exists():
+    # One that was not copied whole is as good as none.
+    halfway = there is None and isinstance(path, Remote) and copying(path) is not None
+    if there is None and not halfway and path.exists():
         raise DataError(f"{path}: is already there and no part, expected a new folder. Choose another, or remove it.")
-    with whole_folder(path, DataError, replace=there is not None) as made:
+    with whole_folder(path, DataError, replace=there is not None or halfway, last=PART) as made:
         for seed in range(0 if there is None else there.least_seed, SEEDS):
             try:
                 said = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,10 @@ from funnel.data.part_files import read_split
 from funnel.data.portion import Portion
 from funnel.data.reading import Reading
 from funnel.errors import DataError, listed
+from funnel.folders import TemporaryFolder
 from funnel.locations.location import Location, location
-from funnel.locations.remote import Remote
+from funnel.locations.transfer import called, fetch_folder
 from funnel.schema.funnel_schema import FunnelSchema
-
-
-def folder_here(path: str | Location, flag: str) -> Path:
-    """A folder of parts, which are written and read in many small steps.
-
-    Raises:
-        DataError: It is behind a URL.
-    """
-    found = location(path)
-    if isinstance(found, Remote):
-        raise DataError(f"{flag}: got {found}, expected a folder that the machines share, or to which parts are copied.")
-    return found
 
 
 @dataclass(frozen=True)
@@ -37,9 +27,11 @@ class Parts:
 
     Attributes:
         parts: In the order of their portions.
+        copies: On this machine, of those behind URLs.
     """
 
     parts: tuple[Part, ...]
+    copies: TemporaryFolder = field(default_factory=TemporaryFolder, compare=False)
 
     @classmethod
     def of(cls, given: Sequence[str | Location]) -> Parts:
@@ -48,7 +40,7 @@ class Parts:
         Raises:
             DataError: There are none; one is missing, or there twice; they are not of one cut.
         """
-        found = [part for path in given for part in _parts_in(folder_here(path, "--merge"))]
+        found = [part for path in given for part in _parts_in(location(path))]
         cuts = {part.portion.of: part for part in found}
         if len(cuts) > 1:
             shown = " and ".join(f"{part} is {part.portion}" for part in list(cuts.values())[:2])
@@ -107,10 +99,20 @@ class Parts:
             raise self._again(seed, others, "two ids of one part have one hash, and it took another one than the rest")
 
     def read(self, schema: FunnelSchema, origin: Origin, split: Split, folder: Path) -> Reading:
-        """All that was read of a split."""
-        return read_split(
-            schema, origin, split, [(part.path / split, part.manifest["splits"][split]) for part in self.parts], folder
-        )
+        """All that was read of a split; it reads on from the parts, or from copies of theirs, as long as these are here."""
+        with ExitStack() as stack:
+            here = [stack.enter_context(called(self._here(part, split), part.path)) for part in self.parts]
+            said = [part.manifest["splits"][split] for part in self.parts]
+            return read_split(schema, origin, split, [(one / split, of) for one, of in zip(here, said, strict=True)], folder)
+
+    def _here(self, part: Part, split: Split) -> Path:
+        """A folder on this machine with what a part has of a split."""
+        if isinstance(part.path, Path):
+            return part.path
+        copy = self.copies.path / part.portion.name
+        if not (copy / split).exists():
+            fetch_folder(part.path / split, copy / split)
+        return copy
 
     def collided(self) -> DataError:
         """What to say where two ids of different parts have one hash; the parts know it, too."""
@@ -125,7 +127,7 @@ class Parts:
         return DataError(f"--merge: {why}, expected one hash for each. Run `--shard` again for {wanted}: it takes another one.")
 
 
-def _parts_in(path: Path) -> list[Part]:
+def _parts_in(path: Location) -> list[Part]:
     if (part := part_at(path)) is not None:
         return [part]
     if not path.is_dir():
@@ -133,9 +135,8 @@ def _parts_in(path: Path) -> list[Part]:
             f"{path}: no such folder, expected a part that `funnel prepare --shard` wrote, or the folder around parts. One "
             "that was interrupted leaves none: run it again."
         )
-    found = [
-        part for inside in sorted(path.iterdir()) if not inside.name.startswith(".") and (part := part_at(inside)) is not None
-    ]
+    inside: list[Location] = sorted(path.iterdir(), key=str)
+    found = [part for one in inside if not one.name.startswith(".") and (part := part_at(one)) is not None]
     if not found:
         raise DataError(
             f"{path}: holds no whole part of this version, expected some that `funnel prepare --shard` wrote. Those that are "

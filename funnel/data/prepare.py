@@ -13,7 +13,7 @@ from funnel.data.copies import Copies
 from funnel.data.known import Known
 from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
 from funnel.data.part import Part, make_part
-from funnel.data.parts import Parts, folder_here
+from funnel.data.parts import Parts
 from funnel.data.portion import Portion
 from funnel.data.preparation import Preparation
 from funnel.data.progress import Progress, Watch
@@ -184,7 +184,7 @@ def prepare(
     if portion is not None:
         if merge or out is None:
             raise DataError("prepare: got a shard with `merge` or without `out`, expected the folder around the parts alone.")
-        return make_part(declared, splits, folder_here(out, "--shard"), portion, verify=verify, watch=watch)
+        return make_part(declared, splits, location(out), portion, verify=verify, watch=watch)
     if out is not None:
         return make_store(declared, splits, location(out), base=base, parts=parts, verify=verify, watch=watch)
     folder = TemporaryFolder()

@@ -191,6 +191,34 @@ def test_a_store_that_was_not_copied_whole_is_none_and_is_made_again(unreliable:
     assert set(contents(store)) == set(STORE.files()) - {"manifest.json"}
 
 
+def test_parts_that_several_machines_put_there_become_the_same_store(unreliable: type[Faulty], tmp_path: Path) -> None:
+    rows = slow.generated(3, 60)
+    slow.write(rows, "csv", tmp_path / "raw")
+    tree = slow.schema("csv", shard_rows=16)
+    del tree["data"]["facts"]["test"]
+    schema = load_schema(tree)
+    here = prepare(schema, tmp_path / "raw", tmp_path / "store")
+    put(tmp_path / "raw", ROOT)
+    parts = [prepare(schema, ROOT.url, "faulty://parts", shard=f"{number}/3") for number in (1, 2, 3)]
+    assert [str(part) for part in parts] == [f"faulty://parts/{number}-of-3" for number in (1, 2, 3)]
+    unreliable.asked.clear()
+    prepare(schema, ROOT.url, "faulty://parts", shard="2/3")
+    assert unreliable.count("get") == unreliable.count("put") == 0  # it is there
+    (Remote.at("faulty://parts") / "2-of-3" / "part.json").unlink()
+    with pytest.raises(DataError, match=r"part 2/3 is missing, expected all 3"):
+        prepare(schema, ROOT.url, STORE.url, merge=["faulty://parts"])
+    (Remote.at("faulty://parts") / "2-of-3" / COPYING).write_text("{}")
+    prepare(schema, ROOT.url, "faulty://parts", shard="2/3")
+    merged = prepare(schema, ROOT.url, STORE.url, merge=["faulty://parts"])
+    assert contents(merged) == contents(here)
+    damaged = parts[0].path
+    assert isinstance(damaged, Remote)
+    name = next(name for name in damaged.files() if name.endswith(".rows"))
+    (damaged / name).write_text("")
+    with pytest.raises(DataError, match=rf"^{damaged}: {name} has 0 bytes, expected"):
+        prepare(schema, ROOT.url, STORE.url, merge=["faulty://parts"])
+
+
 def test_another_folder_is_not_written_over(unreliable: type[Faulty], tmp_path: Path) -> None:
     schema = csv_rows(ROOT, tmp_path)
     (STORE / "thesis.txt").write_text("years of work")
