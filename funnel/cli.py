@@ -438,12 +438,12 @@ def _serve(wait: float) -> None:
     """Be a parameter server, or one of its workers, until the chief ends."""
     from funnel.distribution.cluster import cluster_of
 
-    cluster = cluster_of()
-    print(f"{cluster}: serves until the chief ends", flush=True)
+    print(f"{cluster_of()}: serves until the chief ends", flush=True)
     _load_tensorflow()
     from funnel.distribution.strategy import serve
 
-    serve(wait)
+    signal.signal(signal.SIGTERM, _interrupt)
+    serve(wait, lambda text: print(text, flush=True))
     print("the chief has ended", flush=True)
 
 

@@ -170,7 +170,7 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
     engine.team.require_same("rows, schema and versions", json.dumps(content, sort_keys=True))
 
     # Parameter servers see what is in a folder of the user's, and no other.
-    here = engine.ahead and (start.workspace is None or isinstance(start.workspace.path, Remote))
+    here = engine.ahead > 0 and (start.workspace is None or isinstance(start.workspace.path, Remote))
 
     def made() -> Checkpoints:
         with engine.scope():

@@ -1,19 +1,22 @@
 """How steps are made: here; on several replicas in step; or by workers, each at its own pace, on what servers hold.
 
-An engine takes the batches of a step, one for each of its replicas in this process, and gives what steps saw, in their order:
-at once, or later, where it works on several.
+An engine takes the batches of a step, one for each of its replicas in this process, and gives what steps saw, in their order.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from threading import Thread
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from funnel.distribution.cluster import Cluster
+from funnel.distribution.rendezvous import KNOCK, answers
 from funnel.distribution.team import Team, Workers, watched
 from funnel.errors import ClusterError
 from funnel.model._keras import tf
@@ -42,17 +45,19 @@ class Engine:
         own: The numbers of those in this process.
         team: The processes that learn in step.
         threads: That make batches ahead of the steps.
-        ahead: Whether steps are still being made when their successors are asked for.
+        ahead: How many steps may still be under way when the next one is asked for.
+        under_way: Steps that were asked for and not yet given.
     """
 
     replicas: int = 1
     own: Sequence[int] = (0,)
     team: Team = Team()
     threads: int = 1
-    ahead: bool = False
+    ahead: int = 0
 
     def __init__(self) -> None:
         self._step: Any = None
+        self.under_way: deque[Any] = deque()
 
     def scope(self) -> AbstractContextManager[Any]:
         """Where variables are to be created."""
@@ -67,16 +72,27 @@ class Engine:
         """How often the step was traced: once, whatever the batches."""
         return int(self._step.experimental_get_tracing_count()) if self._step is not None else 0
 
-    def make(self, elements: Sequence[Element]) -> list[Made]:
-        """Make a step, and give those that are done."""
+    def make(self, elements: Sequence[Element]) -> None:
+        """Make a step, or have it made."""
         (element,) = elements
         if self._step is None:
             self._step = tf.function(self.model.learn, input_signature=[specification(element)], autograph=False)
-        return [Made(element[1], self._step(element))]
+        self.under_way.append(Made(element[1], self._step(element)))
 
-    def settle(self) -> list[Made]:
-        """Give those that are still being made, when they are done."""
-        return []
+    def wait(self, patience: float | None = None) -> None:
+        """Return when the earliest step under way is done; what interrupts this changes nothing.
+
+        Args:
+            patience: Seconds for which none of those who make it need answer; by default, as long as for one that never came.
+
+        Raises:
+            ClusterError: None did.
+        """
+
+    def next(self) -> Made:
+        """The earliest step under way, which then no longer is."""
+        made: Made = self.under_way.popleft()
+        return made
 
 
 class Replicated(Engine):
@@ -99,7 +115,7 @@ class Replicated(Engine):
         """Where variables are to be created."""
         return self._strategy.scope()
 
-    def make(self, elements: Sequence[Element]) -> list[Made]:
+    def make(self, elements: Sequence[Element]) -> None:
         """Make a step."""
         if self._step is None:
             signature = [[specification(element) for element in elements]]
@@ -107,7 +123,7 @@ class Replicated(Engine):
         with watched(self._cluster) if self._cluster is not None else nullcontext():
             learned = Learned(*self._step(list(elements)))
         labels = [element[1] for element in elements]
-        return [Made(labels[0] if len(labels) == 1 else tf.concat(labels, axis=0), learned)]
+        self.under_way.append(Made(labels[0] if len(labels) == 1 else tf.concat(labels, axis=0), learned))
 
     def _made(self, elements: Sequence[Element]) -> Learned:
         strategy = self._strategy
@@ -132,44 +148,61 @@ class Coordinated(Engine):
     Args:
         strategy: TensorFlow's.
         cluster: The cluster.
+        patience: Seconds to wait for workers, where all are gone.
     """
 
-    ahead = True
-
-    def __init__(self, strategy: Any, cluster: Cluster) -> None:
+    def __init__(self, strategy: Any, cluster: Cluster, patience: float) -> None:
         super().__init__()
-        self._strategy, self._cluster = strategy, cluster
+        self._strategy, self._cluster, self._patience = strategy, cluster, patience
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
-        self._under_way: deque[tuple[Any, Any]] = deque()
         workers = len(cluster.jobs["worker"])
         # One that a worker is busy with, and one that waits for it.
-        self._most, self.threads = 2 * workers, min(4, workers)
+        self.ahead, self.threads = 2 * workers, min(4, workers)
 
     def scope(self) -> AbstractContextManager[Any]:
         """Where variables are to be created."""
         return self._strategy.scope()
 
-    def make(self, elements: Sequence[Element]) -> list[Made]:
+    def make(self, elements: Sequence[Element]) -> None:
         """Hand a step to a worker."""
         (element,) = elements
         if self._step is None:
             self._step = tf.function(self._made, input_signature=[specification(element)], autograph=False)
         with self._watched():
-            self._under_way.append((element[1], self._coordinator.schedule(self._step, args=(element,))))
-            return [self._next()] if len(self._under_way) > self._most else []
+            self.under_way.append((element[1], self._coordinator.schedule(self._step, args=(element,))))
 
-    def settle(self) -> list[Made]:
-        """Wait for the workers."""
+    def wait(self, patience: float | None = None) -> None:
+        """Return when the earliest step under way is done; see `Engine`."""
+        _, value = self.under_way[0]
+        # TensorFlow waits without end, and where no signal reaches it: so let another thread wait.
+        fetching = Thread(target=_fetch, args=(value,), daemon=True)
+        fetching.start()
+        limit, answered = self._patience if patience is None else patience, monotonic()
+        workers = self._cluster.jobs["worker"]
+        while fetching.is_alive():
+            fetching.join(KNOCK)
+            if not fetching.is_alive() or any(answers(worker) for worker in workers):
+                answered = monotonic()
+            elif monotonic() - answered > limit:
+                self.under_way.clear()
+                # It ends by waiting for a thread of its own, which waits for the workers: so it never ends.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._coordinator))
+                raise ClusterError(
+                    f"{self._cluster}: none of the {len(workers)} workers ({', '.join(workers[:8])}) has answered for "
+                    f"{monotonic() - answered:.0f} s, expected one at least. Start all processes again with --resume: the fit "
+                    "goes on from its last checkpoint."
+                )
+
+    def next(self) -> Made:
+        """The earliest step under way; waits without end."""
         with self._watched():
-            self._coordinator.join()
-            return [self._next() for _ in range(len(self._under_way))]
+            labels, value = self.under_way[0]
+            learned = Learned(*value.fetch())
+            self.under_way.popleft()
+            return Made(np.asarray(labels), learned)
 
     def _made(self, element: Element) -> Learned:
         return Learned(*self._strategy.run(self.model.learn, args=(element,)))
-
-    def _next(self) -> Made:
-        labels, value = self._under_way.popleft()
-        return Made(np.asarray(labels), Learned(*value.fetch()))
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -177,8 +210,13 @@ class Coordinated(Engine):
             with watched(self._cluster):
                 yield
         except ClusterError:
-            self._under_way.clear()
+            self.under_way.clear()
             raise
+
+
+def _fetch(value: Any) -> None:
+    with suppress(Exception):  # who takes the value meets it again
+        value.get()
 
 
 def specification(element: Any) -> Any:

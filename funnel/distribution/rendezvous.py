@@ -6,6 +6,7 @@ server then answers in its place.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -70,8 +71,8 @@ def gone(addresses: Mapping[str, str], patience: float = GONE) -> dict[str, str]
     return left
 
 
-def wait_for_end(address: str, patience: float = PATIENCE) -> bool:
-    """Return when the process at an address has answered and answers no more; False where it never did."""
+def wait_for_end(address: str, patience: float = PATIENCE, longest: float = math.inf) -> bool:
+    """Return when the process at an address has answered and answers no more, or after a while; False where it never did."""
     begun, seen, silent_since = time.monotonic(), False, 0.0
     while True:
         now = time.monotonic()
@@ -81,6 +82,8 @@ def wait_for_end(address: str, patience: float = PATIENCE) -> bool:
             return True
         elif not seen and now - begun > patience:
             return False
+        if now - begun > longest:
+            return seen
         time.sleep(1.0 if seen else PAUSE)
 
 

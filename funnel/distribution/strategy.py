@@ -8,20 +8,27 @@ from typing import Any
 
 from funnel.distribution.cluster import SERVER, VARIABLE, Cluster, cluster_of, kind_of
 from funnel.distribution.engine import Coordinated, Engine, Replicated
-from funnel.distribution.rendezvous import PATIENCE, meet, wait_for_end
+from funnel.distribution.rendezvous import GONE, PATIENCE, meet, wait_for_end
 from funnel.errors import ClusterError, SchemaError
 from funnel.model._keras import tf
 from funnel.schema.training import Strategy, Train
 
 LEAST_SHARD = 1 << 18  # bytes of a table that a server holds, at least: smaller ones stay whole
+GRACE = 120.0  # seconds that one who holds tables stays when it is told to end, as what ends jobs tells all at once
 THREADS = 8  # of a server: TensorFlow's calls wait for each other, and with two threads may do so for ever
 
 
-def serve(patience: float = PATIENCE) -> None:
+def serve(patience: float = PATIENCE, watch: Callable[[str], None] | None = None) -> None:
     """Hold tables, or make steps, for the fit that the chief of `TF_CONFIG` leads; return when the chief has ended.
+
+    Args:
+        patience: Seconds to wait for the chief, where it has not come yet.
+        watch: Called with a sentence, where this was interrupted and waits.
 
     Raises:
         ClusterError: The chief never came.
+        KeyboardInterrupt: This process was interrupted, and the chief has ended, or goes on after a while: told at the same
+            time, it has still to write what is here. Another interrupt ends this at once.
     """
     cluster = cluster_of()
     if cluster is None:
@@ -31,7 +38,14 @@ def serve(patience: float = PATIENCE) -> None:
         _spec(cluster), job_name=cluster.job, task_index=cluster.index, protocol="grpc", config=config
     )
     chief = cluster.jobs["chief"][0]
-    if not wait_for_end(chief, patience):
+    try:
+        came = wait_for_end(chief, patience)
+    except KeyboardInterrupt:
+        if watch is not None:
+            watch(f"told to stop: stays until the chief has ended, {GRACE:.0f} s at most; told again, ends at once")
+        wait_for_end(chief, GONE, longest=GRACE)
+        raise
+    if not came:
         raise ClusterError(
             f"{cluster}: waited {patience:.0f} s for chief 0 ({chief}), expected an answer. Start it, or correct TF_CONFIG, "
             "which all must have alike."
@@ -66,7 +80,7 @@ def _engine(kind: Strategy, cluster: Cluster | None, patience: float, watch: Cal
     match kind:
         case "multi_worker" | "parameter_server" if cluster is not None:
             meet(cluster, patience, watch)
-            return _of_cluster(kind, cluster)
+            return _of_cluster(kind, cluster, patience)
         case "one_device":
             return Engine()
     devices = tf.config.list_logical_devices("GPU")
@@ -81,7 +95,7 @@ def _spec(cluster: Cluster) -> Any:
     return tf.train.ClusterSpec({job: list(addresses) for job, addresses in cluster.jobs.items()})
 
 
-def _of_cluster(kind: Strategy, cluster: Cluster) -> Engine:
+def _of_cluster(kind: Strategy, cluster: Cluster, patience: float) -> Engine:
     if kind == "multi_worker" and cluster.trainers == 1:
         return _engine("auto", None, 0, None)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -90,7 +104,8 @@ def _of_cluster(kind: Strategy, cluster: Cluster) -> Engine:
     try:
         if kind == "parameter_server":
             split: Any = tf.distribute.experimental.partitioners.MinSizePartitioner(LEAST_SHARD, len(cluster.jobs[SERVER]))
-            return Coordinated(tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=split), cluster)
+            strategy = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=split)
+            return Coordinated(strategy, cluster, patience)
         return Replicated(tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver), cluster)
     except RuntimeError as error:
         if "program startup" not in str(error):

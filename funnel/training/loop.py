@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from funnel.data.lanes import Lanes
 from funnel.data.packing import Packer
 from funnel.data.store import Shards
 from funnel.distribution.engine import Engine, Made
+from funnel.distribution.rendezvous import GONE
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.likelihood import constant_stages
 from funnel.schema.learnt import Learnt, cumulative_rates
@@ -95,7 +96,7 @@ class Fit:
                 if self.saving is not None:
                     yield self._save()
             except (KeyboardInterrupt, GeneratorExit):
-                self._settle(order, _Clock(self.state.seconds, self._rows(order)))
+                self._gather(order, _Clock(self.state.seconds, self._rows(order)), patience=GONE)
                 if self.saving is not None and self.state.total_steps > self._saved_step:
                     self._save()
                 raise
@@ -117,39 +118,42 @@ class Fit:
             if self.profile is not None:
                 self.profile.before_step(self._asked)
             self._asked += 1
-            # A step that was made is counted, whatever interrupts it.
             with held_back():
-                self._count(order, self.engine.make(elements), clock)
+                self.engine.make(elements)
+            self._gather(order, clock, self.engine.ahead)
             if (event := self._shown(order, clock)) is not None:
                 yield event
             # One that is due at the end of the epoch comes after it.
             if self._is_due() and self.state.step < order.steps:
-                self._settle(order, clock)
+                self._gather(order, clock)
                 yield self._save()
-        self._settle(order, clock)
+        self._gather(order, clock)
 
-    def _settle(self, order: Lanes, clock: _Clock) -> None:
-        """Count the steps that are still being made."""
-        with held_back():
-            self._count(order, self.engine.settle(), clock)
+    def _gather(self, order: Lanes, clock: _Clock, most: int = 0, patience: float | None = None) -> None:
+        """Count steps as they are made, until this many at most are under way."""
+        while len(self.engine.under_way) > most:
+            self.engine.wait(patience)
+            # One that was made is counted, whatever interrupts it.
+            with held_back():
+                self._count(order, self.engine.next(), clock)
 
-    def _count(self, order: Lanes, steps: Iterable[Made], clock: _Clock) -> None:
+    def _count(self, order: Lanes, made: Made, clock: _Clock) -> None:
         """What was made becomes a part of the state."""
-        for labels, learned in steps:
-            step, now = self.state.step + 1, time.perf_counter()
-            rows, means = order.rows_of(step - 1), np.asarray(learned.means, np.float64)
-            sums = np.array(self.state.sums or np.zeros(len(means))) + rows * means
-            self.state = replace(
-                self.state,
-                step=step,
-                total_steps=self.state.total_steps + 1,
-                seconds=clock.earlier + now - clock.begun,
-                sums=tuple(sums.tolist()),
-            )
-            where = f"epoch {self.state.epoch}, step {step}"
-            self._watchdog.see(float(learned.loss), learned.losses, labels, where, self._rows_before)
-            if step == 1 or rows == self._declared.batch_size:
-                self._conditional = learned.conditional
+        labels, learned = made
+        step, now = self.state.step + 1, time.perf_counter()
+        rows, means = order.rows_of(step - 1), np.asarray(learned.means, np.float64)
+        sums = np.array(self.state.sums or np.zeros(len(means))) + rows * means
+        self.state = replace(
+            self.state,
+            step=step,
+            total_steps=self.state.total_steps + 1,
+            seconds=clock.earlier + now - clock.begun,
+            sums=tuple(sums.tolist()),
+        )
+        where = f"epoch {self.state.epoch}, step {step}"
+        self._watchdog.see(float(learned.loss), learned.losses, labels, where, self._rows_before)
+        if step == 1 or rows == self._declared.batch_size:
+            self._conditional = learned.conditional
 
     def _shown(self, order: Lanes, clock: _Clock) -> Step | None:
         """What there is to tell now and then."""

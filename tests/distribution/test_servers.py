@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,34 @@ def test_a_server_is_killed_and_the_fit_goes_on_with_four_or_without_any(tmp_pat
 
     run = funnel.fit(folder / "schema.yaml", folder, store=tmp_path / "store", out=tmp_path / "none", resume=True)
     assert_whole(run, alone)
+
+
+@pytest.mark.slow
+def test_all_are_told_to_end_at_once_and_nothing_is_lost(tmp_path: Path, folder: Path, alone: Run) -> None:
+    jobs, out = jobs_of(chief=1, worker=2, ps=2), tmp_path / "run"
+    with running(tmp_path, jobs, *command(folder, out)) as tasks:
+        tasks["chief 0"].wait_for_checkpoint(out)
+        for task in tasks.values():
+            task.process.send_signal(signal.SIGTERM)
+        for task in tasks.values():
+            assert task.ended(60) == 130, task.said
+        stopped = tasks["chief 0"].said.splitlines()[-1]
+        assert stopped.startswith("stopped; `--resume --out"), stopped
+        assert "told to stop: stays until the chief has ended" in tasks["ps 0"].said
+    run = funnel.fit(folder / "schema.yaml", folder, store=tmp_path / "store", out=out, resume=True)
+    assert_whole(run, alone)
+
+
+@pytest.mark.slow
+def test_a_chief_whose_workers_are_all_gone_can_be_stopped_and_gives_up(tmp_path: Path, folder: Path) -> None:
+    jobs, out = jobs_of(chief=1, worker=1, ps=1), tmp_path / "run"
+    (worker,) = jobs["worker"]
+    with running(tmp_path, jobs, *command(folder, out)) as tasks:
+        tasks["chief 0"].wait_for_checkpoint(out)
+        tasks["worker 0"].kill()
+        tasks["chief 0"].process.send_signal(signal.SIGTERM)
+        assert tasks["chief 0"].ended(60) == 1, tasks["chief 0"].said
+    assert f"none of the 1 workers ({worker}) has answered for" in tasks["chief 0"].said.splitlines()[-1]
 
 
 def test_a_worker_or_a_server_that_never_comes_is_named_and_so_is_a_chief(tmp_path: Path, folder: Path) -> None:

@@ -17,14 +17,13 @@ import typer
 from ruamel.yaml import YAML
 
 from funnel.cli import app
-from funnel.distribution.cluster import Cluster, cluster_of, kind_of, serves
+from funnel.distribution.cluster import Cluster, cluster_of, kind_of
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = {name: ROOT / "examples" / "kubernetes" / f"{name}.yaml" for name in ("multi_worker", "parameter_server")}
 SLURM = {name: ROOT / "examples" / "slurm" / f"{name}.sbatch" for name in KUBERNETES}
 FUNNEL = """
-stays=$(sh -c 'kill -TERM $$; echo stays' || true)  # whether it would stay where it is told to stop
-printf '%s\\t%s\\t%s\\n' "$TF_CONFIG" "$*" "$stays" >> "$SAID"
+printf '%s\\t%s\\n' "$TF_CONFIG" "$*" >> "$SAID"
 """
 SCONTROL = 'test "$*" = "show hostnames node[1-9]"; for n in $(seq "$NODES"); do echo "node$n"; done'
 SRUN = """
@@ -61,11 +60,9 @@ class Machines:
     def started(self) -> tuple[list[Cluster], set[str]]:
         """How each process was started, and with which arguments."""
         lines = [line.split("\t") for line in (self.folder / "said").read_text().splitlines()]
-        found = [cluster_of({"TF_CONFIG": config}) for config, _, _ in lines]
+        found = [cluster_of({"TF_CONFIG": config}) for config, _ in lines]
         clusters = [cluster for cluster in found if cluster is not None]
-        # Workers and servers hold what the chief still has to write.
-        assert [stays for _, _, stays in lines] == ["stays" if serves(kind_of("auto", one), one) else "" for one in clusters]
-        return clusters, {arguments for _, arguments, _ in lines}
+        return clusters, {arguments for _, arguments in lines}
 
 
 @pytest.fixture
