@@ -229,6 +229,7 @@ def test_a_variant_that_diverges_is_left_out_and_not_tried_again(folder: Path, t
         again(folder, tmp_path / "out", objectives=["dr"])
 
 
+@pytest.mark.long
 def test_no_graph_outlives_its_fit(folder: Path, tmp_path: Path) -> None:
     graphs = []
 

@@ -48,7 +48,7 @@ SGD, ADAGRAD = '{"kind": "sgd", "learning_rate": 0.1}', '{"kind": "adagrad"}'
     ("objective", "tables"),
     [
         ('{"kind": "esmm", "weights": "uncertainty"}', ADAGRAD),
-        ('{"kind": "dr", "self_normalize": True}', SGD),
+        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, marks=pytest.mark.long),
         pytest.param('{"kind": "unbias"}', SGD, marks=pytest.mark.long),
         pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, marks=pytest.mark.long),
         pytest.param('{"kind": "ips"}', '{"kind": "adam"}', marks=pytest.mark.long),

@@ -93,6 +93,7 @@ def test_some_of_the_rows_are_enough_and_pieces_are_like_the_whole(tmp_path: Pat
     assert 9 <= by_signature(found)["rank"] < 300
 
 
+@pytest.mark.long
 def test_a_tree_without_anything_once_and_the_defaults_of_serving(tmp_path: Path) -> None:
     """Where a value is missing, the export takes another one than the run: such rows cannot be compared."""
     tree = shop.tree() | {"stages": ESM2, "serving": {"once": []}, "sampling": {"impression": 0.1, "click": 0.5}}
@@ -140,6 +141,7 @@ def test_a_changed_weight_is_found(chain: tuple[Run, Path], tmp_path: Path) -> N
     assert verify(tmp_path / "export", run, rows_for(run), tolerance=1.0).passed
 
 
+@pytest.mark.long
 def test_swapped_lines_of_a_vocabulary_are_found(chain: tuple[Run, Path], copy: Path, funnel: Callable[..., Answer]) -> None:
     vocabulary = copy / "assets" / "items.txt"
     lines = vocabulary.read_text().splitlines()
