@@ -1,10 +1,11 @@
 """One process, workers in step, and parameter servers, on one machine: rows a second, and what was learnt.
 
-    python benchmarks/scale_out.py WORK [--impressions 500000] [--epochs 2] [--repeats 3] [--schema schemas/ecommerce.yaml]
+    python benchmarks/scale_out.py WORK [--impressions 300000] [--epochs 2] [--repeats 3] [--batch-sizes 2048 16384]
 
 Processes that compute are pinned to a core each, so that two of them have what one has twice; a chief and its servers, which
 mostly wait, share the two. Rates are those of the last epoch, whose step is traced already; the median over the repeats. The
-AUCs are of the test rows.
+AUCs are of the test rows, means over the repeats, each with a seed of its own. Beside a rate stands what it is of that of one
+process on one core, divided by the workers.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from typing import Any
 import funnel
 
 MAIN = "from funnel.cli import main; main()"
+BASE = "one process, one core"
 # By name: how many of each job, and the cores of each task.
 LAYOUTS: dict[str, list[tuple[str, int, set[int]]]] = {
-    "one process, one core": [("worker", 0, {0})],
+    BASE: [("worker", 0, {0})],
     "one process, two cores": [("worker", 0, {0, 1})],
     "two workers, a core each": [("worker", 0, {0}), ("worker", 1, {1})],
     "a worker and a server": [("chief", 0, {0, 1}), ("worker", 0, {0}), ("ps", 0, {1})],
@@ -44,28 +46,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--schema", type=Path, default=Path("schemas/ecommerce.yaml"))
-    parser.add_argument("--impressions", type=int, default=500_000)
+    parser.add_argument("--impressions", type=int, default=300_000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[2048, 16384], help="rows of a step, of all workers")
     asked = parser.parse_args()
     data = asked.work / "data"
     if not data.is_dir():
         funnel.simulate(asked.schema, impressions=asked.impressions, out=data)
     funnel.prepare(asked.schema, data, asked.work / "store")
-    found: dict[str, list[tuple[float, dict[str, float]]]] = {name: [] for name in LAYOUTS}
+    found: dict[tuple[int, str], list[tuple[float, dict[str, float]]]] = {}
     for repeat in range(asked.repeats):
-        for name, layout in LAYOUTS.items():
-            found[name].append(fitted(asked, layout, asked.work / f"run-{repeat}-{name.replace(' ', '-')}", repeat))
-            print(f"{repeat} {name}: {found[name][-1]}", file=sys.stderr, flush=True)
-    stages = list(found["one process, one core"][0][1])
-    print(f"| | rows/s | {' | '.join(f'AUC of {stage}' for stage in stages)} |\n|---|---|{'---|' * len(stages)}")
-    for name, runs in found.items():
-        rate = statistics.median(rate for rate, _ in runs)
-        areas = (f"{statistics.fmean(auc[stage] for _, auc in runs):.4f}" for stage in stages)
-        print(f"| {name} | {rate:,.0f} | {' | '.join(areas)} |")
+        for rows in asked.batch_sizes:
+            for name, layout in LAYOUTS.items():
+                out = asked.work / f"run-{repeat}-{rows}-{name.replace(' ', '-')}"
+                made = fitted(asked, layout, out, repeat, rows)
+                found.setdefault((rows, name), []).append(made)
+                print(f"{repeat} {rows:,} {name}: {made}", file=sys.stderr, flush=True)
+    stages = list(next(iter(found.values()))[0][1])
+    areas = " | ".join(f"AUC of {stage}" for stage in stages)
+    print(f"| rows a step | | rows/s | of one core's, a worker | {areas} |\n|---:|---|---:|---:|{'---:|' * len(stages)}")
+    for (rows, name), runs in found.items():
+        rate, alone = (statistics.median(rate for rate, _ in found[rows, one]) for one in (name, BASE))
+        share = rate / alone / sum(job == "worker" for job, _, _ in LAYOUTS[name])
+        scores = " | ".join(f"{statistics.fmean(auc[stage] for _, auc in runs):.4f}" for stage in stages)
+        print(f"| {rows:,} | {name} | {rate:,.0f} | {share:.2f} | {scores} |")
 
 
-def fitted(asked: argparse.Namespace, layout: Any, out: Path, seed: int) -> tuple[float, dict[str, float]]:
+def fitted(asked: argparse.Namespace, layout: Any, out: Path, seed: int, rows: int) -> tuple[float, dict[str, float]]:
     """The rate of the last epoch, and the AUC of each stage."""
     jobs: dict[str, list[str]] = {}
     with ExitStack() as stack:
@@ -73,7 +81,7 @@ def fitted(asked: argparse.Namespace, layout: Any, out: Path, seed: int) -> tupl
             one = stack.enter_context(socket.socket())
             one.bind(("127.0.0.1", 0))
             jobs.setdefault(job, []).append(f"127.0.0.1:{one.getsockname()[1]}")
-    changes = {"epochs": asked.epochs, "seed": seed, "early_stopping": "null", "checkpoint": "null"}
+    changes = {"epochs": asked.epochs, "seed": seed, "batch_size": rows, "early_stopping": "null", "checkpoint": "null"}
     command = [sys.executable, "-c", MAIN, "fit", asked.schema, "--data", asked.work / "data", "--store", asked.work / "store"]
     command += ["--out", out, *(word for name, value in changes.items() for word in ("--set", f"train.{name}={value}"))]
     tasks = []
