@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from funnel.model._keras import keras, tf
+from funnel.model.body import Body
 from funnel.model.embedding import Embeddings
-from funnel.model.layers import Stack
-from funnel.model.numbers import scaled
+from funnel.model.interactions import Fields
+from funnel.model.layers import Inputs
+from funnel.model.numbers import columns_of, scaled
 from funnel.model.stored import Table
 from funnel.schema.features import Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
@@ -23,27 +25,39 @@ class Bottom(keras.layers.Layer):
         schema: The declaration.
         learnt: Sizes and scales.
         widths: Where the tables stand.
+        towers: How many stand on it.
         seed: Of the first values.
     """
 
-    def __init__(self, schema: FunnelSchema, learnt: Learnt, widths: tuple[Width, ...], seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self, schema: FunnelSchema, learnt: Learnt, widths: tuple[Width, ...], towers: int, seed: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._declared, self._learnt = schema, learnt
-        body = schema.model.body
         self.embeddings = Embeddings(widths, schema.model.embedding_scale, seed)
-        self.body = Stack(body.units, body.activation, body.dropout, seed * 101)
+        dim = widths[0].dim if widths else schema.model.embedding_dim
+        plain = (feature for feature in schema.features if isinstance(feature, Numeric) and table_of(feature) is None)
+        self.body = Body(schema.model, dim, sum(map(columns_of, plain)), towers, seed)
 
     def call(
         self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None
-    ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor | None]]:
-        """A packed batch -> what `StarDense` takes: parts, and each fact's row of them. A dimension row is worked on once."""
-        columns = self.embeddings(batch, tables=tables)
+    ) -> list[Inputs]:
+        """A packed batch -> what `StarDense` takes, for all towers or for each. A dimension row is worked on once."""
+        embedded, numbers = self.embeddings(batch, tables=tables), dict[str, list[tf.Tensor]]()
         for feature in self._declared.features:
             if isinstance(feature, Numeric) and table_of(feature) is None:
                 source = self._declared.source_of(feature)
-                numbers = scaled(feature, self._learnt.scales[feature.name], batch[f"{source}/{feature.name}"])
-                columns.setdefault(source, []).append(numbers)
-        sources = [source for source in self._declared.sources if source in columns]
-        parts = [columns[source][0] if len(columns[source]) == 1 else tf.concat(columns[source], axis=1) for source in sources]
+                columns = scaled(feature, self._learnt.scales[feature.name], batch[f"{source}/{feature.name}"])
+                numbers.setdefault(source, []).append(columns)
+        sources = [source for source in self._declared.sources if source in embedded or source in numbers]
         index = [None if source == FACTS else batch[f"index/{source}"] for source in sources]
-        return self.body(parts, index, training=training)
+        fields = [
+            Fields(_together(embedded.get(source, [])), _together(numbers.get(source, [])), of_fact)
+            for source, of_fact in zip(sources, index, strict=True)
+        ]
+        parts = [_together([*embedded.get(source, []), *numbers.get(source, [])]) for source in sources]
+        return self.body((parts, index), fields, training=training)
+
+
+def _together(columns: list[tf.Tensor]) -> tf.Tensor | None:
+    return tf.concat(columns, axis=1) if len(columns) > 1 else columns[0] if columns else None

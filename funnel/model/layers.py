@@ -12,6 +12,10 @@ from typing import Any
 from funnel.model import replicas
 from funnel.model._keras import keras, tf
 
+# What `StarDense` takes: for each source its numbers float32 [N, K], and the row of each fact, int32 [B]; None where its rows
+# are the facts.
+Inputs = tuple[Sequence[tf.Tensor], Sequence[tf.Tensor | None]]
+
 
 @tf.custom_gradient
 def take(rows_NU: tf.Tensor, index_B: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
@@ -29,6 +33,12 @@ def take(rows_NU: tf.Tensor, index_B: tf.Tensor) -> tuple[tf.Tensor, Callable[..
         return sums, None
 
     return tf.gather(rows_NU, index_B), gradient
+
+
+def joined(parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None]) -> tf.Tensor:
+    """All numbers of each fact, float32 [B, K]: a dimension's row is repeated for each of its facts."""
+    wide = [rows if of_fact is None else take(rows, of_fact) for rows, of_fact in zip(parts, index, strict=True)]
+    return tf.concat(wide, axis=1) if len(wide) > 1 else wide[0]
 
 
 @tf.custom_gradient
@@ -52,11 +62,14 @@ class StarDense(keras.layers.Layer):
         units: U.
         kernel_initializer: Of W [K, U], K over all sources.
         bias_initializer: Of b [U].
+        use_bias: Whether there is b.
     """
 
-    def __init__(self, units: int, kernel_initializer: Any, bias_initializer: Any = "zeros", **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, kernel_initializer: Any, bias_initializer: Any = "zeros", use_bias: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.units = units
+        self.units, self.use_bias = units, use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
@@ -64,7 +77,8 @@ class StarDense(keras.layers.Layer):
         """Create W and b."""
         self._sizes = [int(shape[-1]) for shape in shapes]
         self.kernel = self.add_weight(name="kernel", shape=[sum(self._sizes), self.units], initializer=self.kernel_initializer)
-        self.bias = self.add_weight(name="bias", shape=[self.units], initializer=self.bias_initializer)
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=[self.units], initializer=self.bias_initializer)
 
     def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,)) -> tf.Tensor:
         """The layer's outputs: float32 [B, U].
@@ -77,7 +91,7 @@ class StarDense(keras.layers.Layer):
         # Added to the last source, whose rows are fewer than the facts where it is a dimension: its gradient is their sum.
         for rows, of_fact, kernel in zip(parts, index, tf.split(self.kernel, self._sizes), strict=True):
             share = tf.matmul(rows, kernel)
-            share = tf.nn.bias_add(share, self.bias) if len(shares) == len(parts) - 1 else share
+            share = tf.nn.bias_add(share, self.bias) if self.use_bias and len(shares) == len(parts) - 1 else share
             shares.append(share if of_fact is None else take(share, of_fact))
         return tf.add_n(shares) if len(shares) > 1 else shares[0]
 
@@ -93,6 +107,11 @@ class PReLU(keras.layers.Layer):
         """float32 [B, U]."""
         # Not the variable itself, which under `tf.distribute` is several.
         return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
+
+
+def activation_of(name: str) -> Any:
+    """A layer: `prelu`, or a name that Keras knows."""
+    return PReLU() if name == "prelu" else keras.layers.Activation(name)
 
 
 class Dropout(keras.layers.Layer):
@@ -138,7 +157,7 @@ class Stack(keras.layers.Layer):
         self.dense, self.activations, self.dropouts = [], [], []
         for position, width in enumerate(units):
             self.dense.append(StarDense(width, keras.initializers.GlorotUniform(seed=seed * 1009 + position)))
-            self.activations.append(PReLU() if activation == "prelu" else keras.layers.Activation(activation))
+            self.activations.append(activation_of(activation))
             self.dropouts.append(Dropout(dropout, seed * 1013 + position) if dropout else None)
 
     def layers(self) -> Iterator[tuple[str, Any]]:
@@ -148,9 +167,7 @@ class Stack(keras.layers.Layer):
             if isinstance(activation, PReLU):
                 yield f"prelu_{place}", activation
 
-    def call(
-        self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False
-    ) -> tuple[Sequence[tf.Tensor], Sequence[tf.Tensor | None]]:
+    def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False) -> Inputs:
         """What `StarDense` takes, and gives what it takes: one part [B, last width]; the inputs themselves without layers."""
         for dense, activation, dropout in zip(self.dense, self.activations, self.dropouts, strict=True):
             hidden = activation(dense(parts, index))

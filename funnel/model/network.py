@@ -53,7 +53,8 @@ class Network(keras.layers.Layer):
         shared = schema.model.share_embeddings
         # The first has the seed itself, so that a tower starts the same with others as alone.
         self.bottoms = [
-            Bottom(schema, learnt, self.widths, seed + 7919 * place) for place in range(1 if shared else len(stages))
+            Bottom(schema, learnt, self.widths, len(stages) if shared else 1, seed + 7919 * place)
+            for place in range(1 if shared else len(stages))
         ]
         self.towers = [self._tower(name, firsts[k], k) for k, name in stages]
         # What a twin of DCMT learns is the mirrored label.
@@ -102,8 +103,8 @@ class Network(keras.layers.Layer):
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers above the embeddings: name, layer, and whether it is a first one, which the inputs enter."""
         for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
-            yield from ((f"{name}/{inner}", layer, place == 0) for place, (inner, layer) in enumerate(bottom.body.layers()))
-        first = not self.bottoms[0].body.dense
+            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.body.layers())
+        first = self.bottoms[0].body.passes
         for tower in [*self.towers, *self.twins]:
             for place, (name, layer) in enumerate([*tower.stack.layers(), ("logit", tower.logit)]):
                 yield f"{tower.name}/{name}", layer, first and place == 0
@@ -121,7 +122,11 @@ class Network(keras.layers.Layer):
         """
         batch = packed(self._declared, self.widths if tables is None else tables.widths, batch)
         read = [None] * len(self.bottoms) if tables is None else tables.by_bottom
-        outputs = [bottom(batch, training=training, tables=own) for bottom, own in zip(self.bottoms, read, strict=True)]
+        outputs = [
+            output
+            for bottom, own in zip(self.bottoms, read, strict=True)
+            for output in bottom(batch, training=training, tables=own)
+        ]
         # One for all, or each tower's own.
         below = {tower.name: outputs[place if len(outputs) > 1 else 0] for place, tower in enumerate(self.towers)}
         found = tuple(tower(*below[tower.name], training=training) for tower in self.towers)

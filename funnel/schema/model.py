@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from funnel.schema._base import Declared, Positive, Shorthand
+from funnel.schema._base import Declared, Positive, Shorthand, problem
 
 Activation = Literal["relu", "prelu", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -25,7 +25,77 @@ class SharedBottom(Declared):
     """Share of the shared layers' outputs dropped while training."""
 
 
-Body = Annotated[SharedBottom, Shorthand("shared_bottom")]
+class Dcn(Declared):
+    """Explicit crosses of inputs, one degree more with each layer: Wang et al., 2021 (DCN V2)."""
+
+    kind: Literal["dcn"]
+    """Cross layers: `x * (W x_l + b) + x_l`, with x all inputs."""
+    layers: Positive = 2
+    """How many: inputs are crossed up to this degree and one more."""
+    rank: Positive | None = None
+    """W as a product of two matrices, of so many columns and rows; a quarter of the inputs' width often serves. None: whole."""
+
+
+class Fm(Declared):
+    """Products of all pairs of embeddings, added up, beside the inputs: the interactions of DeepFM (Guo et al., 2017).
+
+    Kept as a vector, as by He & Chua, 2017 (NFM), so that each stage weighs them in its own way.
+    """
+
+    kind: Literal["fm"]
+    """Needs embeddings of one width; a number takes part by a vector of its own. The first of a body."""
+
+
+class Dot(Declared):
+    """Dot products of all pairs of embeddings, beside the inputs: Naumov et al., 2019 (DLRM)."""
+
+    kind: Literal["dot"]
+    """Needs embeddings of one width; numbers take part as one vector, a linear function of them. The first of a body."""
+
+
+class Mmoe(Declared):
+    """Experts that all stages share, mixed by a gate of each stage's own: Ma et al., 2018 (MMoE)."""
+
+    kind: Literal["mmoe"]
+    """The last of a body: each stage gets what its gate makes of the experts."""
+    experts: Positive = 4
+    """How many."""
+    units: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64,)
+    """Widths of the layers of an expert."""
+    activation: Activation = "relu"
+    """What follows each layer of an expert."""
+    dropout: Dropout = 0.0
+    """Share of each layer's outputs dropped while training."""
+
+
+class Ple(Declared):
+    """Levels of shared and of own experts, mixed by gates: Tang et al., 2020 (PLE; with one level, CGC)."""
+
+    kind: Literal["ple"]
+    """The last of a body: each stage gets what its gates make of its own experts and of the shared ones."""
+    levels: Positive = 2
+    """How often experts are mixed and the mixture given to further experts."""
+    shared: Positive = 2
+    """Experts of a level that all stages share."""
+    own: Positive = 1
+    """Experts of a level that each stage has alone."""
+    units: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64,)
+    """Widths of the layers of an expert."""
+    activation: Activation = "relu"
+    """What follows each layer of an expert."""
+    dropout: Dropout = 0.0
+    """Share of each layer's outputs dropped while training."""
+
+
+Part = Annotated[SharedBottom | Dcn | Fm | Dot | Mmoe | Ple, Field(discriminator="kind"), Shorthand("shared_bottom")]
+Parts = Annotated[tuple[Part, ...], Field(min_length=1)]
+
+
+def _tag(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Body = Annotated[Annotated[Part, Tag("one")] | Annotated[Parts, Tag("several")], Discriminator(_tag)]
 
 
 class Tower(Declared):
@@ -49,6 +119,22 @@ class Model(Declared):
     share_embeddings: bool = True
     """Whether all stages look up the same tables, below the same body; else each has its own (ESMM-NS in Ma et al., 2018)."""
     body: Body = SharedBottom(kind="shared_bottom")
-    """The part that all stages share."""
+    """The part that all stages share: one, or a list, each of which gets what the one before it gives."""
     tower: Tower = Tower()
     """Each stage's own part."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Of the body, in the order in which inputs go through them."""
+        return self.body if isinstance(self.body, tuple) else (self.body,)
+
+    @model_validator(mode="after")
+    def _order(self) -> Model:
+        for place, part in enumerate(self.parts):
+            if isinstance(part, Fm | Dot) and place > 0:
+                raise problem(("body", place), f"got {part.kind!r} after another, expected it first: it needs the embeddings.")
+            if isinstance(part, Mmoe | Ple) and place < len(self.parts) - 1:
+                raise problem(
+                    ("body", place), f"got {part.kind!r} before another, expected it last: it gives each stage something else."
+                )
+        return self

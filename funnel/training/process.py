@@ -8,6 +8,7 @@ import resource
 import sys
 
 from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.model import SharedBottom
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's: of one operation
@@ -41,7 +42,7 @@ def tune_threads(schema: FunnelSchema) -> int | None:
     Returns:
         Threads of one operation; None where nothing was done.
     """
-    if THREADS in os.environ or schema.model.body.units:
+    if THREADS in os.environ or any(not isinstance(part, SharedBottom) or part.units for part in schema.model.parts):
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, cores // len(schema.stages))

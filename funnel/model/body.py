@@ -1,0 +1,91 @@
+"""A body: its parts, one after another, between the embeddings and the towers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from funnel.model._keras import keras
+from funnel.model.experts import MixtureOfExperts, ProgressiveExperts
+from funnel.model.interactions import CrossNetwork, DotProducts, FactorizationMachine, Fields
+from funnel.model.layers import Inputs, Stack
+from funnel.schema.model import Dcn, Dot, Fm, Mmoe, Model, Ple, SharedBottom
+from funnel.schema.model import Part as Declared
+
+
+class Body(keras.layers.Layer):
+    """The parts of a body.
+
+    Args:
+        model: The declaration.
+        dim: Of the embeddings, for parts that need them of one width.
+        numbers: How many enter that are not embedded.
+        towers: How many stand on it.
+        seed: Of the first weights and of dropout.
+    """
+
+    def __init__(self, model: Model, dim: int, numbers: int, towers: int, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.parts = [_made(part, dim, numbers, towers, seed * 101 + 13 * place) for place, part in enumerate(model.parts)]
+
+    @property
+    def passes(self) -> bool:
+        """Whether what enters is what comes out, or the first part of it."""
+        return all(isinstance(part, FactorizationMachine | DotProducts) or _empty(part) for part in self.parts)
+
+    def layers(self) -> Iterator[tuple[str, Any, bool]]:
+        """The layers with weights: name, layer, and whether the inputs enter."""
+        entered = True
+        for place, part in enumerate(self.parts):
+            prefix = f"{place}/" if len(self.parts) > 1 else ""
+            match part:
+                case FactorizationMachine() | DotProducts():
+                    yield f"{prefix}vectors", part, False
+                    continue
+                case Stack():
+                    found: Any = ((name, layer, at == 0) for at, (name, layer) in enumerate(part.layers()))
+                case _:
+                    found = part.layers()
+            for name, layer, first in found:
+                yield f"{prefix}{name}", layer, first and entered
+            entered = entered and _empty(part)
+
+    def call(self, inputs: Inputs, fields: Sequence[Fields], training: bool = False) -> list[Inputs]:
+        """What `StarDense` takes -> the same for all towers, or for each.
+
+        Args:
+            inputs: All that enters.
+            fields: The same, source by source.
+            training: Whether weights are learnt from it.
+        """
+        for part in self.parts:
+            match part:
+                case FactorizationMachine() | DotProducts():
+                    inputs = (*inputs[0], part(fields)), (*inputs[1], None)
+                case MixtureOfExperts() | ProgressiveExperts():
+                    return part(*inputs, training=training)
+                case CrossNetwork():
+                    inputs = part(*inputs)
+                case _:
+                    inputs = part(*inputs, training=training)
+        return [inputs]
+
+
+def _empty(part: Any) -> bool:
+    return isinstance(part, Stack) and not part.dense
+
+
+def _made(part: Declared, dim: int, numbers: int, towers: int, seed: int) -> Any:
+    match part:
+        case SharedBottom():
+            return Stack(part.units, part.activation, part.dropout, seed)
+        case Dcn():
+            return CrossNetwork(part.layers, part.rank, seed)
+        case Fm():
+            return FactorizationMachine(dim, numbers, seed)
+        case Dot():
+            return DotProducts(dim, seed)
+        case Mmoe():
+            return MixtureOfExperts(part, towers, seed)
+        case Ple():
+            return ProgressiveExperts(part, towers, seed)
