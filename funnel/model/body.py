@@ -18,15 +18,33 @@ class Body(keras.layers.Layer):
 
     Args:
         model: The declaration.
-        dim: Of the embeddings, for parts that need them of one width.
+        widths: Of the embeddings.
         numbers: How many enter that are not embedded.
         towers: How many stand on it.
         seed: Of the first weights and of dropout.
     """
 
-    def __init__(self, model: Model, dim: int, numbers: int, towers: int, seed: int, **kwargs: Any) -> None:
+    def __init__(self, model: Model, widths: Sequence[int], numbers: int, towers: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.parts = [_made(part, dim, numbers, towers, seed * 101 + 13 * place) for place, part in enumerate(model.parts)]
+        # As wide as the embeddings where these are alike.
+        dim = widths[0] if len(widths) == 1 else model.embedding_dim
+
+        def made(part: Declared, seed: int) -> Any:
+            match part:
+                case SharedBottom():
+                    return Stack(part.units, part.activation, part.dropout, seed)
+                case Dcn():
+                    return CrossNetwork(part.layers, part.rank, seed)
+                case Fm():
+                    return FactorizationMachine(widths, dim, numbers, seed)
+                case Dot():
+                    return DotProducts(widths, dim, seed)
+                case Mmoe():
+                    return MixtureOfExperts(part, towers, seed)
+                case Ple():
+                    return ProgressiveExperts(part, towers, seed)
+
+        self.parts = [made(part, seed * 101 + 13 * place) for place, part in enumerate(model.parts)]
 
     @property
     def passes(self) -> bool:
@@ -73,19 +91,3 @@ class Body(keras.layers.Layer):
 
 def _empty(part: Any) -> bool:
     return isinstance(part, Stack) and not part.dense
-
-
-def _made(part: Declared, dim: int, numbers: int, towers: int, seed: int) -> Any:
-    match part:
-        case SharedBottom():
-            return Stack(part.units, part.activation, part.dropout, seed)
-        case Dcn():
-            return CrossNetwork(part.layers, part.rank, seed)
-        case Fm():
-            return FactorizationMachine(dim, numbers, seed)
-        case Dot():
-            return DotProducts(dim, seed)
-        case Mmoe():
-            return MixtureOfExperts(part, towers, seed)
-        case Ple():
-            return ProgressiveExperts(part, towers, seed)

@@ -35,9 +35,8 @@ class Bottom(keras.layers.Layer):
         super().__init__(**kwargs)
         self._declared, self._learnt = schema, learnt
         self.embeddings = Embeddings(widths, schema.model.embedding_scale, seed)
-        dim = widths[0].dim if widths else schema.model.embedding_dim
         plain = (feature for feature in schema.features if isinstance(feature, Numeric) and table_of(feature) is None)
-        self.body = Body(schema.model, dim, sum(map(columns_of, plain)), towers, seed)
+        self.body = Body(schema.model, [width.dim for width in widths], sum(map(columns_of, plain)), towers, seed)
 
     def call(
         self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None
@@ -52,7 +51,7 @@ class Bottom(keras.layers.Layer):
         sources = [source for source in self._declared.sources if source in embedded or source in numbers]
         index = [None if source == FACTS else batch[f"index/{source}"] for source in sources]
         fields = [
-            Fields(_together(embedded.get(source, [])), _together(numbers.get(source, [])), of_fact)
+            Fields(self.embeddings.by_width(source, embedded), _together(numbers.get(source, [])), of_fact)
             for source, of_fact in zip(sources, index, strict=True)
         ]
         parts = [_together([*embedded.get(source, []), *numbers.get(source, [])]) for source in sources]

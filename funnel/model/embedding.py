@@ -99,6 +99,11 @@ class Embeddings(keras.layers.Layer):
                     found.setdefault(source, []).append(tf.reshape(pooled, [-1, len(lookups) * width.dim]))
         return found
 
+    def by_width(self, source: str, found: Mapping[str, list[tf.Tensor]]) -> dict[int, tf.Tensor]:
+        """What `call` gives of a source, by width."""
+        widths = [width.dim for width in self._widths if width.lookups[source]]
+        return dict(zip(widths, found.get(source, []), strict=True))
+
 
 def _repeated(sums_NLD: tf.Tensor, lookups: Sequence[Lookup], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """The sums of L lookups, those whose list is that of all rows taken from the first row."""

@@ -5,7 +5,7 @@ Shapes: B facts, N rows of a source, K numbers that enter, F embeddings of D num
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +18,12 @@ class Fields(NamedTuple):
     """What a source has, before it is put side by side.
 
     Attributes:
-        embeddings: float32 [N, F * D]; None without any.
+        embeddings: By width: float32 [N, its features * width].
         numbers: float32 [N, C]; None without any.
         index: The row of each fact, int32 [B]; None where its rows are the facts.
     """
 
-    embeddings: tf.Tensor | None
+    embeddings: Mapping[int, tf.Tensor]
     numbers: tf.Tensor | None
     index: tf.Tensor | None
 
@@ -71,20 +71,52 @@ class CrossNetwork(keras.layers.Layer):
         return (last_BK,), (None,)
 
 
+class CommonWidth(keras.layers.Layer):
+    """Makes embeddings as wide as each other, by a matrix for each width: Ginart et al., 2019 (mixed dimension embeddings).
+
+    Args:
+        widths: Of the embeddings.
+        dim: D. Embeddings that are so wide stay as they are.
+        seed: Of the first weights.
+    """
+
+    def __init__(self, widths: Sequence[int], dim: int, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._dim = dim
+        self.kernels = {
+            str(width): self.add_weight(
+                name=f"kernel_{width}",
+                shape=[width, dim],
+                initializer=keras.initializers.GlorotUniform(seed=seed * 1009 + width),
+            )
+            for width in widths
+            if width != dim
+        }
+
+    def call(self, embeddings: Mapping[int, tf.Tensor]) -> tf.Tensor | None:
+        """float32 [N, F, D]; None without any."""
+        each = []
+        for width, rows in embeddings.items():
+            rows_NFW = tf.reshape(rows, [-1, rows.shape[1] // width, width])
+            each.append(rows_NFW if width == self._dim else tf.einsum("nfw,wd->nfd", rows_NFW, self.kernels[str(width)]))
+        return tf.concat(each, axis=1) if len(each) > 1 else each[0] if each else None
+
+
 class FactorizationMachine(keras.layers.Layer):
     """The sum of the products of all pairs of embeddings: Rendle, 2010; as a vector, He & Chua, 2017.
 
     A number takes part as itself times a vector that is learnt. Sums are made where rows are distinct, and then gathered.
 
     Args:
+        widths: Of the embeddings.
         dim: D.
         numbers: C of all sources.
         seed: Of the first vectors.
     """
 
-    def __init__(self, dim: int, numbers: int, seed: int, **kwargs: Any) -> None:
+    def __init__(self, widths: Sequence[int], dim: int, numbers: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.dim = dim
+        self.common = CommonWidth(widths, dim, seed)
         if numbers:
             initializer = keras.initializers.GlorotUniform(seed=seed * 1009)
             self.vectors = self.add_weight(name="vectors", shape=[numbers, dim], initializer=initializer)
@@ -94,8 +126,7 @@ class FactorizationMachine(keras.layers.Layer):
         sums, squares, begin = [], [], 0
         for embeddings, numbers, index in fields:
             sum_ND, square_ND = 0.0, 0.0
-            if embeddings is not None:
-                each_NFD = tf.reshape(embeddings, [tf.shape(embeddings)[0], -1, self.dim])
+            if (each_NFD := self.common(embeddings)) is not None:
                 sum_ND, square_ND = tf.reduce_sum(each_NFD, axis=1), tf.reduce_sum(each_NFD * each_NFD, axis=1)
             if numbers is not None:
                 vectors_CD = self.vectors[begin : begin + numbers.shape[1]]
@@ -112,25 +143,29 @@ class DotProducts(keras.layers.Layer):
     """Dot products of all pairs of embeddings; numbers are one more, a linear function of them: Naumov et al., 2019 (DLRM).
 
     Args:
+        widths: Of the embeddings.
         dim: D.
         seed: Of the first weights.
     """
 
-    def __init__(self, dim: int, seed: int, **kwargs: Any) -> None:
+    def __init__(self, widths: Sequence[int], dim: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.dim = dim
+        self._dim = dim
+        self.common = CommonWidth(widths, dim, seed)
         self.numbers = StarDense(dim, keras.initializers.GlorotUniform(seed=seed * 1009))
 
     def call(self, fields: Sequence[Fields]) -> tf.Tensor:
         """float32 [B, F (F - 1) / 2], F with that of the numbers."""
-        embedded = [(one.embeddings, one.index) for one in fields if one.embeddings is not None]
-        each = [joined([rows for rows, _ in embedded], [index for _, index in embedded])] if embedded else []
+        each = []
+        for embeddings, _, index in fields:
+            if (rows_NFD := self.common(embeddings)) is not None:
+                each.append(rows_NFD if index is None else tf.gather(rows_NFD, index))
         numbers = [(one.numbers, one.index) for one in fields if one.numbers is not None]
         if numbers:
-            each.append(self.numbers([rows for rows, _ in numbers], [index for _, index in numbers]))
-        wide = tf.concat(each, axis=1)
-        count = wide.shape[1] // self.dim
-        each_BFD = tf.reshape(wide, [-1, count, self.dim])
+            dense_BD = self.numbers([rows for rows, _ in numbers], [index for _, index in numbers])
+            each.append(dense_BD[:, tf.newaxis])
+        each_BFD = tf.concat(each, axis=1)
+        count = each_BFD.shape[1]
         products = tf.reshape(tf.matmul(each_BFD, each_BFD, transpose_b=True), [-1, count * count])
         rows, columns = np.tril_indices(count, -1)
         return tf.gather(products, tf.constant(rows * count + columns, tf.int32), axis=1)

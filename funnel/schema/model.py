@@ -43,14 +43,14 @@ class Fm(Declared):
     """
 
     kind: Literal["fm"]
-    """Needs embeddings of one width; a number takes part by a vector of its own. The first of a body."""
+    """The first of a body. A number takes part by a vector of its own; other widths of embeddings by a matrix for each."""
 
 
 class Dot(Declared):
     """Dot products of all pairs of embeddings, beside the inputs: Naumov et al., 2019 (DLRM)."""
 
     kind: Literal["dot"]
-    """Needs embeddings of one width; numbers take part as one vector, a linear function of them. The first of a body."""
+    """The first of a body. Numbers take part as one vector, a linear function of them; other widths by a matrix for each."""
 
 
 class Mmoe(Declared):

@@ -17,17 +17,17 @@ from funnel.schema.model import Mmoe, Ple
 rng = np.random.default_rng(7)
 INDEX = tf.constant([2, 0, 0, 1, 2])
 # Facts with two embeddings of four numbers and a plain one; a dimension of three rows with one, and two plain ones.
-FACTS = Fields(tf.constant(rng.normal(size=(5, 8)), tf.float32), tf.constant(rng.normal(size=(5, 1)), tf.float32), None)
-USERS = Fields(tf.constant(rng.normal(size=(3, 4)), tf.float32), tf.constant(rng.normal(size=(3, 2)), tf.float32), INDEX)
+FACTS = Fields({4: tf.constant(rng.normal(size=(5, 8)), tf.float32)}, tf.constant(rng.normal(size=(5, 1)), tf.float32), None)
+USERS = Fields({4: tf.constant(rng.normal(size=(3, 4)), tf.float32)}, tf.constant(rng.normal(size=(3, 2)), tf.float32), INDEX)
 FIELDS = [FACTS, USERS]
-PARTS = [tf.concat([one.embeddings, one.numbers], axis=1) for one in FIELDS]
+PARTS = [tf.concat([one.embeddings[4], one.numbers], axis=1) for one in FIELDS]
 STAR: Any = (PARTS, [None, INDEX])
 ALL = joined(*STAR)
 
 
 def embeddings() -> list[Any]:
     """Each a fact's, float32 [B, 4]."""
-    return [*tf.split(FACTS.embeddings, 2, axis=1), tf.gather(USERS.embeddings, INDEX)]
+    return [*tf.split(FACTS.embeddings[4], 2, axis=1), tf.gather(USERS.embeddings[4], INDEX)]
 
 
 def numbers() -> Any:
@@ -54,16 +54,31 @@ def test_cross_layers_are_those_of_tfrs(rank: int | None) -> None:
 
 
 def test_the_factorization_machine_adds_up_all_pairs() -> None:
-    ours = FactorizationMachine(4, 3, seed=1)
+    ours = FactorizationMachine([4], 4, 3, seed=1)
     plain = [numbers()[:, place, None] * ours.vectors[place] for place in range(3)]
     close(ours(FIELDS), sum(one * other for one, other in combinations([*embeddings(), *plain], 2)))
 
 
 def test_dot_products_are_those_of_tfrs() -> None:
-    ours = DotProducts(4, seed=1)
+    ours = DotProducts([4], 4, seed=1)
     found = ours(FIELDS)
     dense = tf.matmul(numbers(), ours.numbers.kernel) + ours.numbers.bias
     close(found, tfrs.layers.feature_interaction.DotInteraction()([*embeddings(), dense]))
+
+
+def test_embeddings_of_other_widths_take_part_by_a_matrix() -> None:
+    narrow = tf.constant(rng.normal(size=(3, 6)), tf.float32)
+    fields = [FACTS, USERS._replace(embeddings={**USERS.embeddings, 3: narrow})]
+    ours, dots = FactorizationMachine([4, 3], 4, 3, seed=1), DotProducts([4, 3], 4, seed=1)
+    plain = [numbers()[:, place, None] * ours.vectors[place] for place in range(3)]
+    for layer in (ours, dots):
+        found = layer(fields)
+        wide = [tf.matmul(tf.gather(one, INDEX), layer.common.kernels["3"]) for one in tf.split(narrow, 2, axis=1)]
+        if layer is ours:
+            close(found, sum(one * other for one, other in combinations([*embeddings(), *wide, *plain], 2)))
+        else:
+            dense = tf.matmul(numbers(), dots.numbers.kernel) + dots.numbers.bias
+            close(found, tfrs.layers.feature_interaction.DotInteraction()([*embeddings(), *wide, dense]))
 
 
 def by_hand(experts: Experts, inputs: Any) -> list[Any]:
