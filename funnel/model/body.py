@@ -44,7 +44,9 @@ class Body(keras.layers.Layer):
                 case Ple():
                     return ProgressiveExperts(part, towers, seed)
 
-        self.parts = [made(part, seed * 101 + 13 * place) for place, part in enumerate(model.parts)]
+        # Numbers alone are one vector, and have no other to be multiplied with.
+        there = [part for part in model.parts if widths or not isinstance(part, Dot)]
+        self.parts = [made(part, seed * 101 + 13 * place) for place, part in enumerate(there)]
 
     @property
     def passes(self) -> bool:

@@ -100,7 +100,7 @@ MISTAKES = {
     "unknown short kind": (
         ("body: shared_bottom", "body: shared_botom"),
         "a.yaml:23 model.body",
-        "'shared_botom'",
+        "`kind: shared_botom`",
         "'shared_bottom'",
     ),
     "unknown literal": (

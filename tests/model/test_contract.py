@@ -1,0 +1,81 @@
+"""What every body keeps to, under every topology, over any features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from funnel.model._keras import tf
+from funnel.model.packing import packed
+from tests.model.stars import batch_of, tree_of
+from tests.model.test_network import FEATURES, clean, joined, logits, model_of, tensors
+from tests.model.trees import TREES, chain
+
+BODIES: dict[str, Any] = {
+    "none": "shared_bottom",
+    "layers": {"kind": "shared_bottom", "units": [5]},
+    "crosses": {"kind": "dcn"},
+    "narrow crosses": {"kind": "dcn", "rank": 2, "layers": 3},
+    "factorization machine": "fm",
+    "dot products": "dot",
+    "mixture of experts": {"kind": "mmoe", "experts": 3, "units": [6, 5]},
+    "progressive experts": {"kind": "ple", "units": [5]},
+    "one after another": ["dot", "dcn", {"kind": "shared_bottom", "units": [5]}, {"kind": "ple", "levels": 1, "units": [5]}],
+}
+STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"]}
+CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES}
+
+
+def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any, Any]:
+    """A model whose units are all alive, its declaration, and a batch."""
+    tree = tree_of(CHOSEN[features]) | {"stages": STAGES[stages]}
+    smooth = [
+        {**part, "activation": "tanh"} if "units" in part else part
+        for part in (BODIES[body] if isinstance(BODIES[body], list) else [BODIES[body]])
+        for part in [part if isinstance(part, dict) else {"kind": part}]
+    ]
+    built = model_of(tree, body=smooth, tower={"units": [4], "activation": "tanh"}, **model)
+    return built, tree, clean(batch_of(tree, 3, 12, 4))
+
+
+@pytest.mark.parametrize("features", CHOSEN)
+@pytest.mark.parametrize("stages", STAGES)
+@pytest.mark.parametrize("body", BODIES)
+def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, stages: str, features: str) -> None:
+    model, tree, batch = made(body, stages, features)
+    found = logits(model, batch)
+    assert found.shape == (12, len(STAGES[stages]))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, logits(model, joined(tree, batch)), rtol=1e-4, atol=1e-5)
+
+    with tf.GradientTape() as tape:
+        towers = model.network(model.star(tensors(batch)), training=True).towers
+        total = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tower + place)) for place, tower in enumerate(towers)])
+    variables = model.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
+        assert gradient is not None, variable.name
+        assert np.abs(np.asarray(tf.convert_to_tensor(gradient))).max() > 0, variable.name
+
+    before = [table.numpy() for table in model.network.tables]
+    labels = tf.constant(np.tile([[0.0], [1.0]], [6, len(STAGES[stages])]), tf.float32)
+    assert np.isfinite(model.learn((tensors(batch), labels)).loss)
+    rows = packed(model.schema, model.network.widths, model.star(tensors(batch)))
+    for width, table, old in zip(model.network.widths, model.network.tables, before, strict=True):
+        used = set(np.asarray(rows[width.unique_key]).tolist())
+        changed = set(np.flatnonzero((table.numpy() != old).any(axis=1)).tolist())
+        assert changed
+        assert changed <= used
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_layers_are_all_there_are_and_tables_may_be_each_stage_s_own(body: str) -> None:
+    for shared in (True, False):
+        model, tree, batch = made(body, "three", "all", share_embeddings=shared)
+        layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
+        tables = {id(variable) for variable in model.network.tables}
+        assert layers | tables == {id(variable) for variable in model.trainable_variables}
+        names = [name for name, _, _ in model.network.layers()]
+        assert len(set(names)) == len(names)
+        np.testing.assert_allclose(logits(model, batch), logits(model, joined(tree, batch)), rtol=1e-4, atol=1e-5)
