@@ -20,12 +20,12 @@ class Fields(NamedTuple):
     Attributes:
         embeddings: By width: float32 [N, its features * width].
         numbers: float32 [N, C]; None without any.
-        index: The row of each fact, int32 [B]; None where its rows are the facts.
+        of_fact: The row of each fact, int32 [B]; None where its rows are the facts.
     """
 
     embeddings: Mapping[int, tf.Tensor]
     numbers: tf.Tensor | None
-    index: tf.Tensor | None
+    of_fact: tf.Tensor | None
 
 
 class CrossNetwork(keras.layers.Layer):
@@ -160,7 +160,7 @@ class DotProducts(keras.layers.Layer):
         for embeddings, _, index in fields:
             if (rows_NFD := self.common(embeddings)) is not None:
                 each.append(rows_NFD if index is None else tf.gather(rows_NFD, index))
-        numbers = [(one.numbers, one.index) for one in fields if one.numbers is not None]
+        numbers = [(one.numbers, one.of_fact) for one in fields if one.numbers is not None]
         if numbers:
             dense_BD = self.numbers([rows for rows, _ in numbers], [index for _, index in numbers])
             each.append(dense_BD[:, tf.newaxis])
