@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from funnel.model._keras import keras, tf
-from funnel.model.layers import Dropout, Inputs, StarDense, activation_of
+from funnel.model.layers import Activation, Dropout, Inputs, StarDense
 from funnel.schema.model import Mmoe, Ple
 
 Named = Iterator[tuple[str, Any, bool]]
@@ -30,7 +30,7 @@ class Experts(keras.layers.Layer):
         self.first = StarDense(count * declared.units[0], self._side_by_side)
         self.kernels: list[Any] = []
         self.biases: list[Any] = []
-        self.activations = [activation_of(declared.activation) for _ in declared.units]
+        self.activations = [Activation(declared.activation) for _ in declared.units]
         self.dropouts = [
             Dropout(declared.dropout, seed * 1013 + place) if declared.dropout else None for place in range(len(declared.units))
         ]
@@ -63,7 +63,7 @@ class Experts(keras.layers.Layer):
         return hidden_BEU
 
     def _after(self, place: int, hidden: tf.Tensor, training: bool) -> tf.Tensor:
-        hidden, dropout = self.activations[place](hidden), self.dropouts[place]
+        hidden, dropout = self.activations[place](hidden, training=training), self.dropouts[place]
         return hidden if dropout is None else dropout(hidden, training=training)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from funnel.model import replicas
 from funnel.model._keras import keras, tf
+from funnel.schema.model import Tower
 
 # What `StarDense` takes: for each source its numbers float32 [N, K], and the row of each fact, int32 [B]; None where its rows
 # are the facts.
@@ -109,9 +110,55 @@ class PReLU(keras.layers.Layer):
         return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
 
 
-def activation_of(name: str) -> Any:
-    """A layer: `prelu`, or a name that Keras knows."""
-    return PReLU() if name == "prelu" else keras.layers.Activation(name)
+class Dice(keras.layers.Layer):
+    """A rectifier whose bend lies where a unit's outputs do, with a slope below it that is learnt: Zhou et al., 2018 (DIN).
+
+    `p x + (1 - p) alpha x` with p the sigmoid of x less its mean over its deviation: those of the batch in training, moving
+    ones afterwards.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scaled = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-8)
+
+    def build(self, shape: Any) -> None:
+        """Create the slopes."""
+        self.alpha = self.add_weight(name="alpha", shape=[int(shape[-1])], initializer="zeros")
+
+    def call(self, inputs_BU: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, U]."""
+        above_BU = tf.sigmoid(self.scaled(inputs_BU, training=training))
+        return inputs_BU * (above_BU + (1.0 - above_BU) * tf.convert_to_tensor(self.alpha))
+
+
+class Activation(keras.layers.Layer):
+    """What follows a dense layer: maybe a norm, then a function of each number.
+
+    Args:
+        name_: `prelu`, `dice`, or a name that Keras knows.
+        norm: `batch`, `layer`, or None.
+    """
+
+    def __init__(self, name_: str, norm: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        norms = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
+        self.norm = norms[norm]() if norm is not None else None
+        own = {"prelu": PReLU, "dice": Dice}
+        self.function = own[name_]() if name_ in own else keras.layers.Activation(name_)
+        self.name_ = name_
+
+    def layers(self) -> Iterator[tuple[str, Any]]:
+        """Its layers with weights, by name."""
+        if self.norm is not None:
+            yield "norm", self.norm
+        if isinstance(self.function, PReLU | Dice):
+            yield self.name_, self.function
+
+    def call(self, inputs_BU: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """float32 [B, U]."""
+        if self.norm is not None:
+            inputs_BU = self.norm(inputs_BU, training=training)
+        return self.function(inputs_BU, training=training) if isinstance(self.function, Dice) else self.function(inputs_BU)
 
 
 class Dropout(keras.layers.Layer):
@@ -147,30 +194,32 @@ class Stack(keras.layers.Layer):
 
     Args:
         units: Widths.
-        activation: `prelu`, or a name that Keras knows.
+        activation: `prelu`, `dice`, or a name that Keras knows.
         dropout: Share of outputs dropped in training.
         seed: Of the first weights and of dropout.
+        norm: `batch`, `layer`, or None.
     """
 
-    def __init__(self, units: Sequence[int], activation: str, dropout: float, seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self, units: Sequence[int], activation: str, dropout: float, seed: int, norm: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.dense, self.activations, self.dropouts = [], [], []
         for position, width in enumerate(units):
             self.dense.append(StarDense(width, keras.initializers.GlorotUniform(seed=seed * 1009 + position)))
-            self.activations.append(activation_of(activation))
+            self.activations.append(Activation(activation, norm))
             self.dropouts.append(Dropout(dropout, seed * 1013 + position) if dropout else None)
 
     def layers(self) -> Iterator[tuple[str, Any]]:
         """Its layers with weights, by name, in their order."""
         for place, (dense, activation) in enumerate(zip(self.dense, self.activations, strict=True)):
             yield f"dense_{place}", dense
-            if isinstance(activation, PReLU):
-                yield f"prelu_{place}", activation
+            yield from ((f"{name}_{place}", layer) for name, layer in activation.layers())
 
     def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False) -> Inputs:
         """What `StarDense` takes, and gives what it takes: one part [B, last width]; the inputs themselves without layers."""
         for dense, activation, dropout in zip(self.dense, self.activations, self.dropouts, strict=True):
-            hidden = activation(dense(parts, index))
+            hidden = activation(dense(parts, index), training=training)
             parts, index = (hidden if dropout is None else dropout(hidden, training=training),), (None,)
         return parts, index
 
@@ -179,16 +228,14 @@ class ConditionalTower(keras.layers.Layer):
     """A stage's own layers, and the logit of the stage given its parent.
 
     Args:
-        units: Widths.
-        activation: What follows each layer.
-        dropout: Share of outputs dropped in training.
+        declared: Its layers.
         prior: The expected conditional rate, in (0, 1): the logit starts there, so that rare stages do not collapse to 0.
         seed: Of the first weights.
     """
 
-    def __init__(self, units: Sequence[int], activation: str, dropout: float, prior: float, seed: int, **kwargs: Any) -> None:
+    def __init__(self, declared: Tower, prior: float, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.stack = Stack(units, activation, dropout, seed)
+        self.stack = Stack(declared.units, declared.activation, declared.dropout, seed, declared.norm)
         bias = keras.initializers.Constant(math.log(prior) - math.log1p(-prior))
         self.logit = StarDense(1, keras.initializers.GlorotUniform(seed=seed * 1009 + 997), bias)
 

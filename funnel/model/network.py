@@ -66,8 +66,8 @@ class Network(keras.layers.Layer):
         ]
 
     def _tower(self, name: str, prior: float, place: int) -> ConditionalTower:
-        tower, seed = self._declared.model.tower, self._declared.train.seed
-        return ConditionalTower(tower.units, tower.activation, tower.dropout, prior, seed * 101 + place + 1, name=name)
+        declared = self._declared.model.tower_of(name.removesuffix(TWIN))
+        return ConditionalTower(declared, prior, self._declared.train.seed * 101 + place + 1, name=name)
 
     @property
     def tables(self) -> list[Any]:

@@ -28,7 +28,7 @@ from funnel.schema.sampling import Sampling, require_sampling
 from funnel.schema.scores import Expression, require_scores
 from funnel.schema.serving import Serving, given_once
 from funnel.schema.stages import InconsistentLabels, Stage
-from funnel.schema.topology import Place, Topology, topology_of
+from funnel.schema.topology import Place, Topology, topology_of, with_towers
 from funnel.schema.training import Evaluate, Train
 
 FACTS = "facts"  # the source of features that name none
@@ -93,6 +93,9 @@ class FunnelSchema(Declared):
         _check_predictions(self)
         _check_unused_tables(self)
         _check_inputs(self)
+        for name in self.model.towers:
+            able = [self.stage_names[stage] for stage in with_towers(self.topology)]
+            require_known(("model", "towers", name), name, able, "a stage with a tower")
         _check_training(self)
         # Read once more where they are needed; here, to refuse what is not right.
         _ = self.expressions, self.given_once

@@ -8,7 +8,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from funnel.schema._base import Declared, Positive, Shorthand, problem
 
-Activation = Literal["relu", "prelu", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
+Activation = Literal["relu", "prelu", "dice", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
+Norm = Literal["batch", "layer"]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -107,6 +108,21 @@ class Tower(Declared):
     """What follows each layer."""
     dropout: Dropout = 0.0
     """Share of each layer's outputs dropped while training."""
+    norm: Norm | None = None
+    """What each layer's outputs are brought to one scale by before the activation: over the batch, or over the layer."""
+
+
+class OtherTower(Declared):
+    """What is other in a stage's tower than in `tower`."""
+
+    units: tuple[Positive, ...] | None = None
+    """Widths of the layers. By default as in `tower`, as are the others."""
+    activation: Activation | None = None
+    """What follows each layer."""
+    dropout: Dropout | None = None
+    """Share of each layer's outputs dropped while training."""
+    norm: Norm | Literal["none"] | None = None
+    """What each layer's outputs are brought to one scale by."""
 
 
 class Model(Declared):
@@ -122,11 +138,22 @@ class Model(Declared):
     """The part that all stages share: one, or a list, each of which gets what the one before it gives."""
     tower: Tower = Tower()
     """Each stage's own part."""
+    towers: dict[str, OtherTower] = Field(default={})
+    """By stage: what is other in its tower."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """Of the body, in the order in which inputs go through them."""
         return self.body if isinstance(self.body, tuple) else (self.body,)
+
+    def tower_of(self, stage: str) -> Tower:
+        """The tower of a stage."""
+        if stage not in self.towers:
+            return self.tower
+        own = self.towers[stage].model_dump(exclude_none=True)
+        if own.get("norm") == "none":
+            own["norm"] = None
+        return self.tower.model_copy(update=own)
 
     @model_validator(mode="after")
     def _order(self) -> Model:

@@ -69,6 +69,27 @@ def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, st
         assert changed <= used
 
 
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+@pytest.mark.parametrize("activation", ["relu", "prelu", "dice", "gelu"])
+def test_towers_are_what_each_stage_says(activation: str, norm: str | None) -> None:
+    tree = tree_of(FEATURES) | {"stages": chain(3)}
+    towers = {"s1": {"activation": activation, "norm": norm or "none"}, "s2": {"units": [], "dropout": 0.5}}
+    model = model_of(tree, tower={"units": [6, 4], "norm": "layer", "activation": "tanh"}, towers=towers)
+    names = [name for name, _, _ in model.network.layers()]
+    own = [f"{activation}_0"] if activation in ("prelu", "dice") else []
+    assert names[:5] == ["s0/dense_0", "s0/norm_0", "s0/dense_1", "s0/norm_1", "s0/logit"]
+    assert [name for name in names if name.startswith("s1/") and name.endswith("_0")] == [
+        f"s1/{name}" for name in ["dense_0", *(["norm_0"] if norm else []), *own]
+    ]
+    assert [name for name in names if name.startswith("s2/")] == ["s2/logit"]
+    batch = clean(batch_of(tree, 3, 12, 4))
+    labels = tf.constant(np.tile([[0.0], [1.0]], [6, 3]), tf.float32)
+    losses = [float(model.learn((tensors(batch), labels)).loss) for _ in range(10)]
+    assert losses[-1] < losses[0]
+    # What is served is a function of the row alone.
+    np.testing.assert_allclose(logits(model, batch), logits(model, joined(tree, batch)), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("body", BODIES)
 def test_layers_are_all_there_are_and_tables_may_be_each_stage_s_own(body: str) -> None:
     for shared in (True, False):
