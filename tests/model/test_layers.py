@@ -168,7 +168,7 @@ def test_no_two_layers_of_a_network_drop_or_start_alike() -> None:
     tree = shop.tree()
     tree["model"] = {"body": {"units": [20, 20], "dropout": 0.5}, "tower": {"units": [20, 20], "dropout": 0.5}}
     model = funnel.build(tree, shop.frames(rows=60))
-    stacks = [model.network.bottoms[0].body, *(tower.stack for tower in model.network.towers)]
+    stacks = [model.network.bottoms[0].body.parts[0], *(tower.stack for tower in model.network.towers)]
     found = [masks(dropout, 1)[0] for stack in stacks for dropout in stack.dropouts]
     assert len(found) == 6
     assert all((one != other).any() for one, other in itertools.combinations(found, 2))
