@@ -18,7 +18,7 @@ from funnel.data.portion import Portion
 from funnel.data.preparation import Preparation
 from funnel.data.progress import Progress, Watch
 from funnel.data.store import MANIFEST, Store, manifest_of, parts_besides_shards, store_of
-from funnel.errors import DataError
+from funnel.errors import DataError, RemoteError
 from funnel.folders import TemporaryFolder, whole_folder
 from funnel.locations.location import Location, location
 from funnel.locations.remote import Remote
@@ -71,36 +71,52 @@ def make_store(
     hashes = hashes_of(files) if verify else {}
     if parts is not None:
         parts.require_fit(schema, files, hashes if verify else None)
-    if there is not None and mark is not None and there["fingerprint"] == mark and (not verify or there["hashes"] == hashes):
+
+    def fits(manifest: dict[str, Any] | None) -> bool:
+        return (
+            manifest is not None
+            and mark is not None
+            and manifest["fingerprint"] == mark
+            and (not verify or manifest["hashes"] == hashes)
+        )
+
+    if fits(there):
         return Store(path, schema, owner)
     # One that was not copied whole is as good as none.
     halfway = there is None and isinstance(path, Remote) and copying(path) is not None
     if there is None and not halfway and path.exists():
         raise DataError(f"{path}: is already there and no store, expected a new folder. Choose another, or remove it.")
     made = TemporaryFolder() if isinstance(path, Remote) else None
-    with whole_folder(
-        path, DataError, replace=there is not None or halfway, last=MANIFEST, here=made, copied=_told(watch)
-    ) as folder:
-        for seed in range(SEEDS) if parts is None else [parts.seed]:
-            try:
-                found = Preparation(schema, splits, folder, labels, known, base, seed, watch or (lambda _: None), parts).run()
-                break
-            except CollisionError:
-                continue
-        else:
-            collided = DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
-            raise collided if parts is None else parts.collided()
-        manifest = {
-            "format": FORMAT,
-            "fingerprint": mark,
-            "hashes": hashes,
-            "files": files,
-            "schema": read_part(schema),
-            **found,
-        }
-        manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
-        manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    told = watch or (lambda _: None)
+    try:
+        with whole_folder(
+            path, DataError, replace=there is not None or halfway, last=MANIFEST, here=made, copied=_told(watch)
+        ) as folder:
+            for seed in range(SEEDS) if parts is None else [parts.seed]:
+                try:
+                    found = Preparation(schema, splits, folder, labels, known, base, seed, told, parts).run()
+                    break
+                except CollisionError:
+                    continue
+            else:
+                collided = DataError(f"{path}: two ids have one hash, whatever its seed. Report this, please.")
+                raise collided if parts is None else parts.collided()
+            manifest = {
+                "format": FORMAT,
+                "fingerprint": mark,
+                "hashes": hashes,
+                "files": files,
+                "schema": read_part(schema),
+                **found,
+            }
+            manifest["sums"] = {str(part): checksum(folder / part) for part in parts_besides_shards(folder)}
+            manifest["data"] = " and ".join(dict.fromkeys(str(origin) for origin in splits.values()))
+            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    except (DataError, RemoteError):
+        # Of several processes that prepare one store at once, all but the first find it there at the end.
+        if not fits(manifest_of(path)):
+            raise
+        return Store(path, schema, owner)
     return Store(path, schema, owner, Copies(path, manifest, made) if isinstance(path, Remote) else None)
 
 

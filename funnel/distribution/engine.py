@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funnel.distribution.cluster import Cluster
-from funnel.distribution.rendezvous import KNOCK, answers
+from funnel.distribution.rendezvous import KNOCK, answers, named
 from funnel.distribution.team import Team, Workers, watched
 from funnel.errors import ClusterError
 from funnel.model._keras import tf
@@ -178,19 +178,18 @@ class Coordinated(Engine):
         fetching = Thread(target=_fetch, args=(value,), daemon=True)
         fetching.start()
         limit, answered = self._patience if patience is None else patience, monotonic()
-        workers = self._cluster.jobs["worker"]
+        workers = {name: address for name, address in self._cluster.others.items() if name.startswith("worker ")}
         while fetching.is_alive():
             fetching.join(KNOCK)
-            if not fetching.is_alive() or any(answers(worker) for worker in workers):
+            if not fetching.is_alive() or any(answers(address) for address in workers.values()):
                 answered = monotonic()
             elif monotonic() - answered > limit:
                 self.under_way.clear()
                 # It ends by waiting for a thread of its own, which waits for the workers: so it never ends.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._coordinator))
                 raise ClusterError(
-                    f"{self._cluster}: none of the {len(workers)} workers ({', '.join(workers[:8])}) has answered for "
-                    f"{monotonic() - answered:.0f} s, expected one at least. Start all processes again with --resume: the fit "
-                    "goes on from its last checkpoint."
+                    f"{self._cluster}: {monotonic() - answered:.0f} s without an answer from {named(workers)}, expected one at "
+                    "least. Start all processes again with --resume: the fit goes on from its last checkpoint."
                 )
 
     def next(self) -> Made:

@@ -41,14 +41,20 @@ def meet(cluster: Cluster, patience: float = PATIENCE, watch: Callable[[str], No
             waited = time.monotonic() - begun
             if missing and waited > patience:
                 raise ClusterError(
-                    f"{cluster}: waited {waited:.0f} s for {_named(missing)}, expected an answer. Start what is missing, or "
+                    f"{cluster}: waited {waited:.0f} s for {named(missing)}, expected an answer. Start what is missing, or "
                     "correct TF_CONFIG, which all must have alike; then start all again."
                 )
             if missing and waited > 2 and not told and watch is not None:
-                watch(f"waiting for {_named(missing)}, {patience:.0f} s at most")
+                watch(f"waiting for {named(missing)}, {patience:.0f} s at most")
                 told = True
             if missing:
                 time.sleep(PAUSE)
+
+
+def named(addresses: Mapping[str, str]) -> str:
+    """The processes of a cluster as a message lists them, given their addresses by name."""
+    shown = [f"{name} ({address})" for name, address in list(addresses.items())[:8]]
+    return ", ".join(shown) + (f" and {len(addresses) - 8} more" if len(addresses) > 8 else "")
 
 
 def answers(address: str) -> bool:
@@ -111,8 +117,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _named(addresses: Mapping[str, str]) -> str:
-    shown = [f"{name} ({address})" for name, address in list(addresses.items())[:8]]
-    return ", ".join(shown) + (f" and {len(addresses) - 8} more" if len(addresses) > 8 else "")

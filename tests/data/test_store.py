@@ -23,6 +23,7 @@ from funnel.data.origin import origin_of, splits_of
 from funnel.data.prepare import make_store, prepare
 from funnel.data.store import Store
 from funnel.errors import DataError
+from funnel.locations.location import location
 from funnel.schema.reader import load_schema
 
 FORMS = ["feature_list", "parquet", "csv", "csv.gz", "frames"]
@@ -262,6 +263,39 @@ def test_a_store_is_data_too(prepared):
     tree["inconsistent_labels"] = "promote"
     with pytest.raises(DataError, match=r"was prepared for another schema \(another inconsistent_labels"):
         funnel.dataset(tree, folder / "store")
+
+
+@pytest.mark.parametrize("where", ["here", "behind a URL"])
+@pytest.mark.parametrize("before", ["nothing", "another store"])
+def test_several_that_prepare_one_store_at_once_all_have_it(prepared, where, before):
+    tree, folder = prepared
+    place = location(f"memory://{folder}/store" if where == "behind a URL" else folder / "store")
+    if before == "another store":
+        prepare(tree | {"inconsistent_labels": "and"}, folder / "raw", place)
+    inner: list[Store] = []
+
+    def watch(_: object) -> None:
+        if not inner:
+            inner.append(prepare(tree, folder / "raw", place))
+
+    outer = prepare(tree, folder / "raw", place, watch=watch)
+    one, other = ({**store.manifest, "seconds": None} for store in (outer, inner[0]))
+    assert one == other
+    assert slow.facts_of(outer, "train").keys() == slow.facts_of(inner[0], "train").keys()
+    assert not list(folder.glob(".store*"))
+
+
+def test_of_two_that_prepare_different_stores_in_one_place_the_last_is_refused(prepared):
+    tree, folder = prepared
+    inner: list[Store] = []
+
+    def watch(_: object) -> None:
+        if not inner:
+            inner.append(prepare(tree | {"inconsistent_labels": "and"}, folder / "raw", folder / "store"))
+
+    with pytest.raises(DataError, match="cannot be written"):
+        prepare(tree, folder / "raw", folder / "store", watch=watch)
+    assert funnel.prepare(tree | {"inconsistent_labels": "and"}, folder / "raw", folder / "store").path == inner[0].path
 
 
 def test_a_folder_that_is_no_store_is_never_replaced(prepared):

@@ -122,7 +122,7 @@ def test_a_chief_whose_workers_are_all_gone_can_be_stopped_and_gives_up(tmp_path
         tasks["worker 0"].kill()
         tasks["chief 0"].process.send_signal(signal.SIGTERM)
         assert tasks["chief 0"].ended(60) == 1, tasks["chief 0"].said
-    assert f"none of the 1 workers ({worker}) has answered for" in tasks["chief 0"].said.splitlines()[-1]
+    assert f"without an answer from worker 0 ({worker})" in tasks["chief 0"].said.splitlines()[-1]
 
 
 def test_a_worker_or_a_server_that_never_comes_is_named_and_so_is_a_chief(tmp_path: Path, folder: Path) -> None:
