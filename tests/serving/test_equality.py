@@ -56,7 +56,10 @@ TREES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=TREES)
+LONG = ("the inverse of sampling", "no shared embeddings", "twins", "two dimensions")
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in TREES])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     run = run_of({"scores": SCORES} | TREES[request.param])
     return run, run.export(tmp_path_factory.mktemp("exported") / "shop")
