@@ -45,10 +45,12 @@ from funnel.run_files import (
     MANIFEST,
     METRICS,
     METRICS_FORMAT,
+    RUN_FORMAT,
     SCHEMA,
     VOCABULARY,
     WEIGHTS,
     require_files,
+    require_readable,
     unreadable,
 )
 from funnel.schema.funnel_schema import FunnelSchema
@@ -112,7 +114,8 @@ class Run:
             here = served and isinstance(path, Remote)
             write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS, here=here)
             metrics = {"format": METRICS_FORMAT, "splits": self.metrics}
-            for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
+            manifest = {"format": RUN_FORMAT} | self.manifest
+            for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             if self.health is not None:
                 (folder / HEALTH).write_text(json.dumps(self.health, indent=1) + "\n", encoding="utf-8")
@@ -126,7 +129,7 @@ class Run:
         """Read what `save` wrote.
 
         Raises:
-            RunError: The folder is missing or not whole.
+            RunError: The folder is missing or not whole, or of another version.
             RemoteError: It is behind a URL, and cannot be read.
         """
         place = location(path)
@@ -147,6 +150,7 @@ class Run:
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
+        require_readable(path, manifest)
         if metrics.get("format") != METRICS_FORMAT:
             metrics = {}  # of another version: the run can be evaluated again
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from funnel.data.vocabulary import Vocabulary
 from funnel.model._keras import tf
+from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
+from funnel.model.interactions import DotProducts, FactorizationMachine
 from funnel.schema.features import Cross, Numeric
 from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, table_of, vocabulary_tables
 
@@ -139,33 +141,67 @@ def _copy(target: Any, begin: int, origin: Any, place: int, found: NDArray[np.in
 
 def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     there = {path: (layer, first) for path, layer, first in old.network.layers()}
-    bottoms = _bottoms(new, old)
+    bottoms, inputs = _bottoms(new, old), (new.network.inputs, old.network.inputs)
     kept, fresh = [], []
     for path, layer, first in new.network.layers():
-        bottom, _, inner = path.rpartition("/")
-        other, also_first = there.get(f"{bottoms[bottom]}/{inner}" if bottom in bottoms else path, (None, first))
-        mine = layer.trainable_variables
-        theirs = other.trainable_variables if other is not None else []
-        # All but how many numbers enter a first layer must be the same.
-        same = [variable.shape[1:] if first else variable.shape for variable in mine] == [
-            variable.shape[1:] if first else variable.shape for variable in theirs
+        below = next((f"{bottoms[name]}{path.removeprefix(name)}" for name in bottoms if path.startswith(f"{name}/")), path)
+        other, also_first = there.get(below, (None, first))
+        mine, theirs = _numbers(layer), _numbers(other)
+        free = [_free(layer, variable, first) for variable in mine]
+        # All but how many numbers enter must be the same.
+        same = [_shape(*one) for one in zip(mine, free, strict=True)] == [
+            _shape(variable, _free(other, variable, first)) for variable in theirs
         ]
-        if not (mine and same and first == also_first):
+        if not (mine and same and first == also_first and _means_the_same(path, layer, new, old)):
             fresh.append(path)
             continue
-        for target, source in zip(mine, theirs, strict=True):
-            if first and len(target.shape) == 2:
-                target.assign(_inputs_of(target.numpy(), source.numpy(), new.network.inputs, old.network.inputs))
-            else:
-                target.assign(source)
+        for target, source, axes in zip(mine, theirs, free, strict=True):
+            target.assign(_of_both(target.numpy(), source.numpy(), axes, inputs) if axes else source)
         kept.append(path)
     return tuple(kept), tuple(fresh)
 
 
-def _inputs_of(kernel: NDArray[Any], other: NDArray[Any], inputs: Places, others: Places) -> NDArray[Any]:
-    """A first layer's kernel [inputs, units], with another's rows for those inputs that both have."""
-    for name, (begin, size) in inputs.items():
-        place, there = others.get(name, (0, 0))
-        if there == size:
-            kernel[begin : begin + size] = other[place : place + size]
-    return kernel
+def _numbers(layer: Any) -> list[Any]:
+    """All that a layer has learnt, the means and variances that it has seen among it; not how often it was used."""
+    return [] if layer is None else [variable for variable in layer.variables if variable.dtype.is_floating]
+
+
+def _free(layer: Any, variable: Any, first: bool) -> tuple[int, ...]:
+    """The axes of a layer's variable that are the inputs, one by one."""
+    rank = len(variable.shape)
+    rows = (0,) if first and rank == 2 else ()
+    return (*rows, rank - 1) if getattr(layer, "squares", False) else rows
+
+
+def _shape(variable: Any, free: tuple[int, ...]) -> tuple[int | None, ...]:
+    return tuple(None if axis in free else size for axis, size in enumerate(variable.shape))
+
+
+def _means_the_same(path: str, layer: Any, new: FunnelModel, old: FunnelModel) -> bool:
+    """Whether a layer that knows features or stages by their order meets the same ones."""
+    if isinstance(layer, FactorizationMachine | DotProducts):
+        return _plain(new) == _plain(old)
+    if isinstance(layer, Gate) or "/own_" in path:
+        return [tower.name for tower in new.network.towers] == [tower.name for tower in old.network.towers]
+    return True
+
+
+def _plain(model: FunnelModel) -> list[tuple[str, int]]:
+    """The features that enter as numbers, in their order, and how many numbers each is."""
+    numeric = {feature.name for feature in model.schema.features if table_of(feature) is None}
+    return [(name, size) for name, (_, size) in model.network.inputs.items() if name in numeric]
+
+
+def _of_both(mine: NDArray[Any], theirs: NDArray[Any], axes: tuple[int, ...], inputs: tuple[Places, Places]) -> NDArray[Any]:
+    """A variable with another's values for those inputs that both have."""
+    places = [
+        (begin + np.arange(size), inputs[1][name][0] + np.arange(size))
+        for name, (begin, size) in inputs[0].items()
+        if inputs[1].get(name, (0, 0))[1] == size
+    ]
+    here, there = (np.concatenate([np.zeros(0, int), *(pair[side] for pair in places)]) for side in (0, 1))
+    at, of = (
+        np.ix_(*(found if axis in axes else np.arange(size) for axis, size in enumerate(mine.shape))) for found in (here, there)
+    )
+    mine[at] = theirs[of]
+    return mine
