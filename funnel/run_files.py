@@ -12,6 +12,7 @@ from funnel.locations.transfer import copying
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
 HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
+LAYERS = "layers"  # the folder with the source of layers of the user's own, where there are any
 RUN_FORMAT = 2  # the number that manifest.json says the layout of the variables has; without one, it was 1
 METRICS_FORMAT = 1  # the number that metrics.json says its layout has
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from funnel.model._keras import keras
+from funnel.model.custom import CustomPart
 from funnel.model.experts import MixtureOfExperts, ProgressiveExperts
 from funnel.model.interactions import CrossNetwork, DotProducts, FactorizationMachine, Fields
 from funnel.model.layers import Inputs, Stack
-from funnel.schema.model import Dcn, Dot, Fm, Mmoe, Model, Ple, SharedBottom
+from funnel.schema.model import Custom, Dcn, Dot, Fm, Mmoe, Model, Ple, SharedBottom
 from funnel.schema.model import Part as Declared
 
 PAIRS, NUMBERS = "pairs of all", "numbers"  # not names of features: with a space, and beside a star
@@ -45,6 +46,8 @@ class Body(keras.layers.Layer):
                     return MixtureOfExperts(part, towers, seed)
                 case Ple():
                     return ProgressiveExperts(part, towers, seed)
+                case Custom():
+                    return CustomPart(part, seed)
 
         # Numbers alone are one vector, and have no other to be multiplied with.
         there = [part for part in model.parts if widths or not isinstance(part, Dot)]
@@ -80,6 +83,10 @@ class Body(keras.layers.Layer):
             match part:
                 case FactorizationMachine() | DotProducts():
                     yield f"{prefix}vectors", part, False
+                    continue
+                case CustomPart():
+                    yield f"{prefix}custom", part, entered
+                    entered = False
                     continue
                 case Stack():
                     found: Any = ((name, layer, at == 0) for at, (name, layer) in enumerate(part.layers()))

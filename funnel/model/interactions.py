@@ -90,7 +90,7 @@ class CommonWidth(keras.layers.Layer):
                 shape=[width, dim],
                 initializer=keras.initializers.GlorotUniform(seed=seed * 1009 + width),
             )
-            for width in widths
+            for width in sorted(widths)
             if width != dim
         }
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from funnel.data.vocabulary import Vocabulary
 from funnel.model._keras import tf
+from funnel.model.custom import CustomPart
 from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.interactions import DotProducts, FactorizationMachine
@@ -152,7 +153,7 @@ def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[
         same = [_shape(*one) for one in zip(mine, free, strict=True)] == [
             _shape(variable, _free(other, variable, first)) for variable in theirs
         ]
-        if not (mine and same and first == also_first and _means_the_same(path, layer, new, old)):
+        if not (mine and same and first == also_first and _means_the_same(path, layer, new, old, first=first)):
             fresh.append(path)
             continue
         for target, source, axes in zip(mine, theirs, free, strict=True):
@@ -169,7 +170,7 @@ def _numbers(layer: Any) -> list[Any]:
 def _free(layer: Any, variable: Any, first: bool) -> tuple[int, ...]:
     """The axes of a layer's variable that are the inputs, one by one."""
     rank = len(variable.shape)
-    rows = (0,) if first and rank == 2 else ()
+    rows = (0,) if first and rank == 2 and not isinstance(layer, CustomPart) else ()
     return (*rows, rank - 1) if getattr(layer, "squares", False) else rows
 
 
@@ -177,10 +178,13 @@ def _shape(variable: Any, free: tuple[int, ...]) -> tuple[int | None, ...]:
     return tuple(None if axis in free else size for axis, size in enumerate(variable.shape))
 
 
-def _means_the_same(path: str, layer: Any, new: FunnelModel, old: FunnelModel) -> bool:
+def _means_the_same(path: str, layer: Any, new: FunnelModel, old: FunnelModel, *, first: bool) -> bool:
     """Whether a layer that knows features or stages by their order meets the same ones."""
     if isinstance(layer, FactorizationMachine | DotProducts):
         return _plain(new) == _plain(old)
+    if isinstance(layer, CustomPart) and first:
+        # Which of its numbers belong to which input is its own business.
+        return list(new.network.inputs.items()) == list(old.network.inputs.items())
     if isinstance(layer, Gate) or "/own_" in path:
         return [tower.name for tower in new.network.towers] == [tower.name for tower in old.network.towers]
     return True
