@@ -16,7 +16,7 @@ from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.interactions import DotProducts, FactorizationMachine
 from funnel.schema.features import Cross, Numeric
-from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, table_of, vocabulary_tables
+from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, remainders_of, stored_rows, table_of, vocabulary_tables
 
 BLOCK = 1 << 18  # rows that are copied at a time
 FRESH = -1
@@ -51,7 +51,8 @@ def take_over(
 
     A table is found by the first of its features that the other model has, too, and its rows by their ids; buckets are the same
     where their number, or their boundaries, are. Rows for missing and unknown ids are taken over with their table. The sums of
-    squared gradients (Adagrad) come with the rows: a known row goes on with the small steps that it has earned.
+    squared gradients (Adagrad) come with the rows: a known row goes on with the small steps that it has earned. A compressed
+    table is taken over where its ids have kept their places, as `Run.base_for` has them.
 
     Args:
         new: Compiled, its variables created; changed in place.
@@ -62,15 +63,19 @@ def take_over(
     """
     rows = {}
     for width in new.network.widths:
-        for table, (begin, count) in width.tables.items():
+        for table, (begin, _) in width.tables.items():
+            count = new.learnt.rows[table]
             source = _source(new, old, table)
             found = (
                 np.full(count, FRESH, np.int64)
                 if source is None
                 else _rows(new, vocabulary, old, known, table=table, source=source)
             )
-            rows[table] = (count - FIRST, int((found[FIRST:] != FRESH).sum()))
+            if source is not None and {remainders_of(new.schema, table), remainders_of(old.schema, source)} != {None}:
+                found = _same_sums(new, old, found, table=table, source=source)
+            rows[table] = (len(found) - FIRST, int((found[FIRST:] != FRESH).sum()))
             if source is not None:
+                found = _stored(new, found, table)
                 place = next(w.tables[source][0] for w in old.network.widths if source in w.tables)
                 for target, origin in _variables(new, old, width.dim, accumulators=accumulators):
                     _copy(target, begin, origin, place, found)
@@ -99,6 +104,30 @@ def _rows(
         return np.concatenate([[MISSING, OOV], found])
     same = not any(learns) and old.learnt.rows[source] == count and _meaning(new, table) == _meaning(old, source)
     return np.arange(count) if same else np.concatenate([[MISSING, OOV], np.full(count - FIRST, FRESH)])
+
+
+def _same_sums(new: FunnelModel, old: FunnelModel, found: NDArray[np.int64], *, table: str, source: str) -> NDArray[np.int64]:
+    """By id, where one of the tables is compressed: the other's row, where both add up the same two; else FRESH.
+
+    That is with as many remainders, and each known id in its old place, as where new ones come behind them.
+    """
+    known = int((found[FIRST:] != FRESH).sum())
+    stay = np.array_equal(found[FIRST : FIRST + known], np.arange(FIRST, FIRST + known))
+    if stay and remainders_of(new.schema, table) == remainders_of(old.schema, source):
+        return found
+    return np.concatenate([found[:FIRST], np.full(len(found) - FIRST, FRESH)])
+
+
+def _stored(model: FunnelModel, found: NDArray[np.int64], table: str) -> NDArray[np.int64]:
+    """By row of a table as it is stored: the other table's row, or FRESH."""
+    remainders = remainders_of(model.schema, table)
+    if remainders is None:
+        return found
+    known = int((found[FIRST:] != FRESH).sum())
+    places = np.arange(stored_rows(model.schema, table, len(found)))
+    # Behind the known ids' quotients nothing was learnt.
+    end = FIRST + (remainders - (-known // remainders) if known else 0)
+    return np.where(places < end, places, FRESH)
 
 
 def _meaning(model: FunnelModel, table: str) -> Any:
