@@ -95,7 +95,10 @@ def _halves(rows: NDArray[Any], remainders: int) -> tuple[NDArray[np.int32], NDA
     """The two rows that each row of a compressed table is the sum of, and how often the second counts: not of special rows."""
     quotient, rest = np.divmod(rows - np.int32(FIRST), np.int32(remainders))
     special = rows < FIRST
-    first, second = np.where(special, rows, rest + np.int32(FIRST)), np.where(special, rows, quotient + np.int32(FIRST + remainders))
+    first, second = (
+        np.where(special, rows, rest + np.int32(FIRST)),
+        np.where(special, rows, quotient + np.int32(FIRST + remainders)),
+    )
     return first, second, 1 - special.astype(np.float32)
 
 

@@ -82,7 +82,9 @@ class CustomPart(keras.layers.Layer):
 
     def _require_numbers(self, given: Any, shape: list[int | None]) -> None:
         if not tf.is_tensor(given) or isinstance(given, tf.RaggedTensor | tf.SparseTensor):
-            raise SchemaError(f"{self._where}: gives {type(given).__name__}, expected one tensor, float32 [B, U]. Mend its `call`.")
+            raise SchemaError(
+                f"{self._where}: gives {type(given).__name__}, expected one tensor, float32 [B, U]. Mend its `call`."
+            )
         got = f"{given.dtype.name} {given.shape}"
         fits = given.dtype == tf.float32 and given.shape.rank == 2 and given.shape[1] is not None
         if not fits or (shape[0] is not None and given.shape[0] != shape[0]):

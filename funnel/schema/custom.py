@@ -122,7 +122,9 @@ def require_usable(made: Found, config: Mapping[str, Any]) -> None:
             raise UnusableError(f"config.{key}", f"{made.name} takes no such argument {have(key, shown)}")
     lacking = [name for name in needs if name not in config and name not in GIVEN]
     if lacking:
-        raise UnusableError("config", f"{made.name} needs {listed(lacking)}, expected every argument without a default. Add it.")
+        raise UnusableError(
+            "config", f"{made.name} needs {listed(lacking)}, expected every argument without a default. Add it."
+        )
 
 
 def require_layer(kind: type, name: str) -> None:
@@ -215,7 +217,9 @@ def _of_name(name: str, places: Sequence[Path]) -> tuple[ModuleType, Path | None
     if file is None:
         return module, None
     root = Path(file).absolute().parents[name.count(".") + (Path(file).name == "__init__.py")]
-    nearer = next((place for place in places if any(map(Path.exists, (place / top / "__init__.py", place / f"{top}.py")))), root)
+    nearer = next(
+        (place for place in places if any(map(Path.exists, (place / top / "__init__.py", place / f"{top}.py")))), root
+    )
     if nearer.resolve() != root.resolve():
         raise UnusableError(
             "layer",

@@ -92,7 +92,12 @@ def compact(model: FunnelModel, vocabulary: Vocabulary, kind: Kind = "float32", 
     widths = layout(schema, learnt)
     bottoms = len(network.bottoms)
     sizes = {
-        table: _sizes(dim_of(schema, table), *(stored_rows(schema, table, one.rows[table]) for one in (model.learnt, learnt)), kind, bottoms)
+        table: _sizes(
+            dim_of(schema, table),
+            *(stored_rows(schema, table, one.rows[table]) for one in (model.learnt, learnt)),
+            kind,
+            bottoms,
+        )
         for table in model.learnt.rows
     }
     tables, places = None, {}

@@ -187,7 +187,9 @@ def test_a_warm_start_takes_over_sums_that_are_the_same_two_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "remainders"), [(IDS[::-1], 3), (IDS, 4), (IDS, None), ([*IDS[1:], "i0"], 3)], ids=["turned", "other", "whole", "moved"]
+    ("ids", "remainders"),
+    [(IDS[::-1], 3), (IDS, 4), (IDS, None), ([*IDS[1:], "i0"], 3)],
+    ids=["turned", "other", "whole", "moved"],
 )
 def test_sums_of_other_rows_start_anew(ids: list[str], remainders: int | None) -> None:
     old, known = of_ids(IDS, 1)

@@ -92,7 +92,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "no file": ({"layer": "tests/model/own_layrs.py:Plain"}, ".layer", ("no such file", "Did you mean 'own_layers.py'?")),
     "no such class": ({"layer": f"{HERE}:Plan"}, ".layer", ("no 'Plan'", "Did you mean 'Plain'?")),
     "no layer": (custom("NoLayer"), ".layer", ("NoLayer is no layer", "tf_keras.layers.Layer")),
-    "no class": (custom("HERE:x") | {"layer": "tests.model.stars:SOURCES"}, ".layer", ("SOURCES is", "expected a layer's class")),
+    "no class": (
+        custom("HERE:x") | {"layer": "tests.model.stars:SOURCES"},
+        ".layer",
+        ("SOURCES is", "expected a layer's class"),
+    ),
     "Keras 3": (custom("Third"), ".layer", ("Keras 3", "import tf_keras as keras")),
     "a wrong key": (custom("Plain", unit=3), ".config.unit", ("no such argument", "Did you mean 'units'?")),
     "a wrong key that a base would take": (custom("Gated", units=3, rat=0.1), ".config.rat", ("Did you mean 'rate'?",)),
@@ -164,7 +168,9 @@ def test_a_file_is_found_beside_the_schema_and_one_that_changed_is_read_again(
         load_schema(tmp_path / "deep" / "a.yaml")
 
 
-def test_a_module_beside_the_schema_is_not_taken_for_another_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_beside_the_schema_is_not_taken_for_another_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from funnel.schema.reader import dump_schema  # noqa: PLC0415
 
     body = {"kind": "custom", "layer": "its_layers:Own", "config": {"units": 3}}

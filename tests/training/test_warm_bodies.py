@@ -73,7 +73,9 @@ def test_dropout_goes_on_by_its_own_count_and_changes_nothing_of_what_is_kept() 
     np.testing.assert_array_equal(logits_of(new, tree), logits_of(old, tree))
 
 
-@pytest.mark.parametrize("body", ["shared_bottom", "dcn", ["dcn", {"kind": "shared_bottom", "units": [5]}], ["dot", "dcn"], "fm", "mmoe"])
+@pytest.mark.parametrize(
+    "body", ["shared_bottom", "dcn", ["dcn", {"kind": "shared_bottom", "units": [5]}], ["dot", "dcn"], "fm", "mmoe"]
+)
 def test_inputs_in_another_order_are_the_same_inputs(body: Any) -> None:
     old, tree = drawn(FEATURES, 1, body)
     # Numbers keep their order among themselves: what products make of them goes by it.
@@ -98,7 +100,9 @@ def test_a_new_input_that_is_silent_changes_nothing(body: Any) -> None:
     table[begin : begin + rows] = 0
     new.network.bottoms[0].embeddings.tables[str(width.dim)].assign(table)
     batch = clean(batch_of(wider, 3, 12, 4))
-    np.testing.assert_allclose(logits(new, batch), logits(old, {k: v for k, v in batch.items() if k != "item/shelf"}), rtol=2e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        logits(new, batch), logits(old, {k: v for k, v in batch.items() if k != "item/shelf"}), rtol=2e-4, atol=1e-5
+    )
 
 
 def test_products_of_other_numbers_start_anew() -> None:
