@@ -42,7 +42,7 @@ def run(printed: Path) -> Any:
 
 def test_the_page_is_a_fit_whose_run_says_the_same_elsewhere(run: Any, printed: Path) -> None:
     body = run.model.network.bottoms[0].body
-    assert [name for name, _, _ in run.model.network.layers()][0] == "body/0/custom"
+    assert next(name for name, _, _ in run.model.network.layers()) == "body/0/custom"
     seeds = [layer.kernel.numpy() for layer in (body.parts[0].layer.values, body.parts[0].layer.gate)]
     assert np.abs(seeds[0]).max() > 0
     again = funnel.load(printed.parent / "run")

@@ -32,7 +32,7 @@ class Body(keras.layers.Layer):
         # As wide as the embeddings where these are alike.
         dim = widths[0] if len(widths) == 1 else model.embedding_dim
 
-        def made(part: Declared, seed: int) -> Any:
+        def made(part: Declared, seed: int) -> Any:  # noqa: PLR0911  # one for each kind
             match part:
                 case SharedBottom():
                     return Stack(part.units, part.activation, part.dropout, seed)

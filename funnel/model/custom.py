@@ -62,8 +62,8 @@ class CustomPart(keras.layers.Layer):
                 shown = traced.get_concrete_function(tf.TensorSpec([None, width])).structured_outputs
             except Exception as error:
                 raise SchemaError(
-                    f"{self._where}: failed on float32 [{ROWS}, {width}], expected it to take all inputs joined: {_said(error)}. "
-                    "Mend the layer."
+                    f"{self._where}: failed on float32 [{ROWS}, {width}], expected it to take all inputs joined: {_said(error)}"
+                    ". Mend the layer."
                 ) from error
         self._require_numbers(tried, [ROWS, None])
         self._require_numbers(shown, [None, None])
@@ -89,8 +89,8 @@ class CustomPart(keras.layers.Layer):
         fits = given.dtype == tf.float32 and given.shape.rank == 2 and given.shape[1] is not None
         if not fits or (shape[0] is not None and given.shape[0] != shape[0]):
             raise SchemaError(
-                f"{self._where}: gives {got} for {shape[0] or 'any number of'} rows, expected float32 [{shape[0] or 'B'}, U], a "
-                "row for each row, and U known. Mend its `call`."
+                f"{self._where}: gives {got} for {shape[0] or 'any number of'} rows, expected float32 [{shape[0] or 'B'}, U], "
+                "a row for each row, and U known. Mend its `call`."
             )
 
 

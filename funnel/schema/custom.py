@@ -41,7 +41,7 @@ class Found(NamedTuple):
         name: What it is called.
         module: The module's name.
         file: The module's file; None where it has none.
-        folder: The one that it was found from: what would have to be on Python's path, or what a file is named from; None likewise.
+        folder: The one that it was found from: what has to be on Python's path, or what a file is named from; None likewise.
     """
 
     make: Callable[..., Any]
@@ -210,8 +210,8 @@ def _of_name(name: str, places: Sequence[Path]) -> tuple[ModuleType, Path | None
             last = error.name.rpartition(".")[2]
             raise UnusableError(
                 "layer",
-                f"Python finds no module {error.name!r} in {_in(where)}, or where it looks {have(last, near)} Correct the path, "
-                "or install the package.",
+                f"Python finds no module {error.name!r} in {_in(where)}, or where it looks {have(last, near)} Correct the path"
+                ", or install the package.",
             ) from None
     file = getattr(module, "__file__", None)
     if file is None:
@@ -223,8 +223,8 @@ def _of_name(name: str, places: Sequence[Path]) -> tuple[ModuleType, Path | None
     if nearer.resolve() != root.resolve():
         raise UnusableError(
             "layer",
-            f"Python takes {name!r} from {file}, and there is another one in {nearer}, expected one of that name. Rename it, or "
-            f"name the file: `{name.replace('.', '/')}.py:...`.",
+            f"Python takes {name!r} from {file}, and there is another one in {nearer}, expected one of that name. Rename it, "
+            f"or name the file: `{name.replace('.', '/')}.py:...`.",
         )
     return module, root
 

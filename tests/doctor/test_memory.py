@@ -31,9 +31,7 @@ def tree(**parts: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize(
-    "optimizer", ["adagrad", "rowwise_adagrad", "adam", "sgd", {"kind": "sgd", "momentum": 0.5}], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize("optimizer", ["adagrad", "rowwise_adagrad", "adam", "sgd", {"kind": "sgd", "momentum": 0.5}], ids=str)
 def test_it_is_what_the_variables_of_a_model_take(optimizer: Any, shared: bool) -> None:
     declared = tree()
     declared["train"] |= {"optimizer": {"embedding": optimizer}}

@@ -80,7 +80,7 @@ def test_inputs_in_another_order_are_the_same_inputs(body: Any) -> None:
     old, tree = drawn(FEATURES, 1, body)
     # Numbers keep their order among themselves: what products make of them goes by it.
     turned = [FEATURES[place] for place in (6, 5, 1, 4, 3, 2, 0)]
-    new, other = drawn(turned, 2, body)
+    new, _ = drawn(turned, 2, body)
     assert [*new.network.inputs] != [*old.network.inputs]
     assert taken(new, old).fresh == ()
     batch = clean(batch_of(tree, 3, 12, 4))
@@ -89,7 +89,7 @@ def test_inputs_in_another_order_are_the_same_inputs(body: Any) -> None:
 
 @pytest.mark.parametrize("body", ["shared_bottom", "dcn", ["dot", "dcn"], "dot", "fm", {"kind": "dcn", "rank": 2}])
 def test_a_new_input_that_is_silent_changes_nothing(body: Any) -> None:
-    old, tree = drawn(FEATURES, 1, body)
+    old, _ = drawn(FEATURES, 1, body)
     new, wider = drawn([*FEATURES[:3], NEW, *FEATURES[3:]], 2, body)
     told = taken(new, old)
     assert told.fresh == ()
