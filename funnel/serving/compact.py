@@ -121,8 +121,8 @@ def _kept(schema: FunnelSchema, vocabulary: Vocabulary, min_count: int | None) -
     tables = [table for table in vocabulary_tables(schema) if remainders_of(schema, table) is None]
     if not tables:
         raise RunError(
-            f"min_count: got {min_count}, and no table has a row for each id of a vocabulary: hashed ids have no counts, and "
-            "of compressed tables many ids share each row. Leave it out."
+            f"min_count: got {min_count}, and no table has a vocabulary with a row for each id: hashed ids have no "
+            "counts, and of compressed tables many ids share each row. Leave it out."
         )
     if unknown := [table for table in tables if table not in vocabulary.counts]:
         raise RunError(

@@ -183,21 +183,6 @@ def test_a_module_beside_the_schema_is_not_taken_for_another_of_its_name(
         load_schema(tmp_path / "two" / "a.yaml")
 
 
-def test_under_mirrored_replicas_it_learns_what_one_learns() -> None:
-    tree, body = tree_of(FEATURES), custom("Gated", units=4)
-    alone = model_of(tree, body=body)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        mirrored = model_of(tree, body=body)
-    batch = tensors(clean(batch_of(tree, 3, 12, 4)))
-    labels = tf.constant(np.tile([[0.0], [1.0]], [6, 1]), tf.float32)
-    for _ in range(2):
-        alone.learn((batch, labels))
-        strategy.run(lambda: mirrored.learn((batch, labels)))
-    for mine, theirs in zip(mirrored.network.variables, alone.network.variables, strict=True):
-        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
-
-
 def test_it_is_of_the_keras_that_the_network_is_of() -> None:
     model = model_of(tree_of(FEATURES), body=custom("Plain", units=5))
     assert isinstance(model.network.bottoms[0].body.parts[0].layer, keras.layers.Layer)
