@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from funnel.errors import have, listed
 
-GIVEN = ("self", "seed", "name")  # arguments that need not be in `config`, or are no part of it
+GIVEN = ("self", "seed", "name", "trainable", "dtype", "dynamic")  # arguments that all layers of Keras have, and the fit's seed
 
 
 class UnusableError(ValueError):

@@ -24,6 +24,13 @@ class Gated(keras.layers.Layer):
         return self.drop(hidden, training=training)
 
 
+class Forgetful(Gated):
+    """One that hands `training` on to nobody."""
+
+    def call(self, inputs: Any) -> Any:
+        return self.drop(self.norm(self.values(inputs)) * self.gate(inputs))
+
+
 class Plain(keras.layers.Layer):
     """One that knows nothing of `training`, and takes a seed."""
 

@@ -52,8 +52,9 @@ def test_all_inputs_joined_enter_it() -> None:
     np.testing.assert_allclose(found, logits(model, joined(tree, batch)), rtol=1e-4, atol=1e-5)
 
 
-def test_training_reaches_it_where_it_asks_for_that() -> None:
-    model = model_of(tree_of(FEATURES), body=custom("Gated", units=5, rate=0.5))
+@pytest.mark.parametrize("layer", ["Gated", "Forgetful"])
+def test_training_reaches_it_and_the_layers_in_it_also_where_it_forgets_to_hand_it_on(layer: str) -> None:
+    model = model_of(tree_of(FEATURES), body=custom(layer, units=5, rate=0.5))
     batch = tensors(clean(batch_of(tree_of(FEATURES), 3, 12, 4)))
     (part,) = model.network.bottoms[0].body.parts
     before = part.layer.norm.moving_mean.numpy()
