@@ -24,6 +24,7 @@ from funnel.locations.remote import Remote
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.run import Run, versions
 from funnel.schema.funnel_schema import FunnelSchema
+from funnel.schema.recorded import sources
 from funnel.training.board import board
 from funnel.training.checkpoint import Checkpoints, State, state_of
 from funnel.training.events import Resumed
@@ -167,6 +168,8 @@ def _begun(schema: FunnelSchema, store: Store, start: Start, folder: Path) -> tu
     """The fit in the state that it starts in, what there is to tell about that, and what of it the manifest keeps."""
     engine, keep = start.engine, schema.train.checkpoint.keep if schema.train.checkpoint is not None else 1
     content = {"rows": store.digest, "schema": schema.model_dump(mode="json"), "versions": versions()}
+    if schema.model.custom:
+        content["layers"] = sources(schema)
     engine.team.require_same("rows, schema and versions", json.dumps(content, sort_keys=True))
 
     # Parameter servers see what is in a folder of the user's, and no other.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,19 +42,24 @@ from funnel.model.stored import Kind
 from funnel.run_files import (
     HEALTH,
     HISTORY,
+    LAYERS,
     LEARNT,
     MANIFEST,
     METRICS,
     METRICS_FORMAT,
+    RUN_FORMAT,
     SCHEMA,
     VOCABULARY,
     WEIGHTS,
     require_files,
+    require_readable,
     unreadable,
 )
+from funnel.schema.custom import UnusableError
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
+from funnel.schema.recorded import find_again, record
 from funnel.serving.compact import Compact, compact
 from funnel.serving.export import export
 from funnel.serving.inputs import SHOWN, fields_of
@@ -108,11 +114,14 @@ class Run:
             (folder / SCHEMA).write_text(dump_schema(self.schema), encoding="utf-8")
             (folder / LEARNT).write_text(self.learnt.model_dump_json(indent=1), encoding="utf-8")
             self.vocabulary.save(folder / VOCABULARY)
+            if self.schema.model.custom:
+                record(self.schema, folder / LAYERS)
             served = any(is_served(table) for table in self.model.network.tables)
             here = served and isinstance(path, Remote)
             write_variables(tf.train.Checkpoint(network=self.model.network), folder / WEIGHTS, here=here)
             metrics = {"format": METRICS_FORMAT, "splits": self.metrics}
-            for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, self.manifest)):
+            manifest = {"format": RUN_FORMAT} | self.manifest
+            for name, content in ((HISTORY, self.history), (METRICS, metrics), (MANIFEST, manifest)):
                 (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             if self.health is not None:
                 (folder / HEALTH).write_text(json.dumps(self.health, indent=1) + "\n", encoding="utf-8")
@@ -126,7 +135,7 @@ class Run:
         """Read what `save` wrote.
 
         Raises:
-            RunError: The folder is missing or not whole.
+            RunError: The folder is missing or not whole, or of another version.
             RemoteError: It is behind a URL, and cannot be read.
         """
         place = location(path)
@@ -147,6 +156,7 @@ class Run:
             history, metrics, manifest = (json.loads((path / name).read_text()) for name in (HISTORY, METRICS, MANIFEST))
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
+        require_readable(path, manifest)
         if metrics.get("format") != METRICS_FORMAT:
             metrics = {}  # of another version: the run can be evaluated again
         files = {table: str(path / VOCABULARY / f"{table}.txt") for table in vocabulary_tables(schema)}
@@ -373,11 +383,16 @@ def base_of(path: str | Path, schema: FunnelSchema) -> Known:
 
 
 def _read_learnt(path: Path) -> tuple[FunnelSchema, Learnt, Vocabulary]:
-    schema = load_schema(path / SCHEMA)
+    schema = load_schema(path / SCHEMA, layers=False)
     try:
         learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
+    try:
+        for changed in find_again(schema, path / LAYERS):
+            warnings.warn(changed, stacklevel=2)
+    except UnusableError as error:
+        raise RunError(f"{path / SCHEMA}: model.body: {error}") from None
     return schema, learnt, Vocabulary.load(path / VOCABULARY, vocabulary_tables(schema))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from funnel.errors import RunError
 from funnel.locations.location import Location
@@ -11,6 +12,8 @@ from funnel.locations.transfer import copying
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
 HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
+LAYERS = "layers"  # the folder with the source of layers of the user's own, where there are any
+RUN_FORMAT = 2  # the number that manifest.json says the layout of the variables has; without one, it was 1
 METRICS_FORMAT = 1  # the number that metrics.json says its layout has
 
 
@@ -27,6 +30,21 @@ def require_files(path: Location, names: Iterable[str]) -> None:
         if isinstance(path, Remote) and (by := copying(path)) is not None:
             what = f"was not copied whole: it is being copied {by}, or that was stopped"
         raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote. Correct the path, or fit again.")
+
+
+def require_readable(path: Location, manifest: Mapping[str, Any]) -> None:
+    """Refuse a run whose variables stand in another layout.
+
+    Raises:
+        RunError: It was written by another version of funnel.
+    """
+    found = manifest.get("format", 1)
+    if found != RUN_FORMAT:
+        by = manifest.get("versions", {}).get("funnel", "of another version")
+        raise RunError(
+            f"{path / MANIFEST}: format: got {found!r}, written by funnel {by}, expected {RUN_FORMAT}: the layers stand "
+            "elsewhere. Fit again with this version, or use the run with that one."
+        )
 
 
 def unreadable(path: Location, error: Exception) -> RunError:

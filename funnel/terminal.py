@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from funnel.data.progress import Progress
     from funnel.doctor.checkup import Checkup
+    from funnel.doctor.memory import Memory
     from funnel.fitting import Prepared
     from funnel.training.events import Epoch, Resumed, Step
     from funnel.training.warm_start import WarmStart
@@ -210,6 +211,11 @@ def show_checkup(found: Checkup) -> None:
         stages.add_row(name, stage.given, *cells, *([f"{stage.unknown:,}"] if unknown else []))
     if found.by_stage:
         console.print(stages)
+    if found.memory is not None and found.memory.tables:
+        console.print(_memory(found.memory))
+        if (step := found.memory.step) is not None:
+            held = f"{step.bytes / 1e6:,.2f} MB with their gradients and state"
+            print(f"a step of {step.facts:,} rows reads {step.rows:,} rows of tables by {step.entries:,} lookups: {held}\n")
     findings = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     findings.add_column("level", no_wrap=True)
     findings.add_column("about", max_width=24, overflow="fold")
@@ -222,6 +228,22 @@ def show_checkup(found: Checkup) -> None:
         console.print(findings)
     counts = [(found.count(level), level) for level in ("error", "warning", "note")]
     print(", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in counts if count or level != "note"))
+
+
+def _memory(found: Memory) -> Any:
+    """What each table takes, and all of them."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=True)
+    shown.add_column("table", "all tables", overflow="fold")
+    total = (f"{found.weights / 1e6:,.2f}", f"{found.state / 1e6:,.2f}", f"{(found.weights + found.state) / 1e6:,.2f}")
+    for head, foot in zip(("ids", "rows", "dim", "MB", "MB of state", "MB in all"), ("", "", "", *total), strict=True):
+        shown.add_column(head, foot, justify="right", no_wrap=True)
+    for name, table in found.tables.items():
+        sizes = (table.weights, table.state, table.weights + table.state)
+        shown.add_row(name, f"{table.ids:,}", f"{table.rows:,}", str(table.dim), *(f"{size / 1e6:,.2f}" for size in sizes))
+    return shown
 
 
 def show_cost(found: dict[str, Any]) -> None:

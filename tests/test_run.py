@@ -1,5 +1,6 @@
 import gc
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -40,6 +41,21 @@ def test_a_saved_run_predicts_the_same_elsewhere(run: Run, folder: Path) -> None
     assert loaded.metrics == run.metrics
     assert {"versions", "seed", "data_fingerprint", "training_rows", "positives"} <= loaded.manifest.keys()
     assert not list((folder / "runs").glob(".*"))
+
+
+@pytest.mark.parametrize("number", [None, 1, 3])
+def test_a_run_whose_layers_stand_elsewhere_is_refused(run: Run, folder: Path, tmp_path: Path, number: int | None) -> None:
+    shutil.copytree(folder / "runs" / "one", tmp_path / "run")
+    path = tmp_path / "run" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest.pop("format") == 2
+    manifest |= {} if number is None else {"format": number}
+    path.write_text(json.dumps(manifest | {"versions": {"funnel": "0.0.7"}}))
+    message = f"format: got {number or 1}, written by funnel 0.0.7, expected 2: .* Fit again with this version"
+    with pytest.raises(funnel.RunError, match=message):
+        funnel.load(tmp_path / "run")
+    with pytest.raises(funnel.RunError, match=message):
+        funnel.fit(folder / "schema.yaml", folder, warm_start=tmp_path / "run")
 
 
 def test_evaluate_and_the_fit_report_the_same(run: Run, folder: Path) -> None:

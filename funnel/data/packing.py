@@ -48,7 +48,7 @@ class Packer:
 
 def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
     parts = [lookup for lookups in width.lookups.values() for lookup in lookups]
-    ends = np.cumsum([len(batch[lookup.key]) for lookup in parts])
+    ends = np.cumsum([len(batch[lookup.key]) * (1 if lookup.remainders is None else 2) for lookup in parts])
     ids = np.empty(ends[-1], np.int32)
     uses = np.empty(ends[-1], USE)
     sums, weights = uses["sum"], uses["weight"]
@@ -56,7 +56,10 @@ def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
     for count, lookups in zip(sizes, width.lookups.values(), strict=True):
         for place, lookup in enumerate(lookups):
             end = begin + len(batch[lookup.key])
-            np.add(_ids(lookup, batch), np.int32(lookup.offset), out=ids[begin:end])
+            found = _ids(lookup, batch)
+            if lookup.remainders is not None:
+                found, second, counts = _halves(found, lookup.remainders)
+            np.add(found, np.int32(lookup.offset), out=ids[begin:end])
             own = np.arange(first + place, first + place + count * len(lookups), len(lookups), dtype=np.int32)
             if lookup.pooling is None:
                 sums[begin:end] = own
@@ -65,6 +68,11 @@ def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
                 lengths = np.diff(batch[f"{lookup.key}/offsets"])
                 sums[begin:end] = np.repeat(own, lengths)
                 _weigh(lookup, lengths, batch.get(f"{lookup.key}/weights"), weights[begin:end])
+            if lookup.remainders is not None:
+                begin, end = end, end + len(second)
+                np.add(second, np.int32(lookup.offset), out=ids[begin:end])
+                sums[begin:end] = sums[begin - len(second) : begin]
+                np.multiply(weights[begin - len(second) : begin], counts, out=weights[begin:end])
             begin = end
         first += count * len(lookups)
     # Entries of one row of the variable stand together: the products read and write these rows, by far the most of what they
@@ -81,6 +89,17 @@ def _ids(lookup: Lookup, batch: Batch) -> NDArray[Any]:
         return values
     buckets = np.searchsorted(np.array(lookup.scale.boundaries, np.float32), values, side="right") + FIRST
     return np.where(np.isnan(values), MISSING, buckets).astype(np.int32)
+
+
+def _halves(rows: NDArray[Any], remainders: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """The two rows that each row of a compressed table is the sum of, and how often the second counts: not of special rows."""
+    quotient, rest = np.divmod(rows - np.int32(FIRST), np.int32(remainders))
+    special = rows < FIRST
+    first, second = (
+        np.where(special, rows, rest + np.int32(FIRST)),
+        np.where(special, rows, quotient + np.int32(FIRST + remainders)),
+    )
+    return first, second, 1 - special.astype(np.float32)
 
 
 def _weigh(lookup: Lookup, lengths: NDArray[Any], given: NDArray[Any] | None, out: NDArray[np.float32]) -> None:

@@ -15,6 +15,7 @@ from funnel.doctor.drift import drift_findings
 from funnel.doctor.features import feature_findings
 from funnel.doctor.finding import Finding, sort
 from funnel.doctor.leaks import leak_findings
+from funnel.doctor.memory import memory_of
 from funnel.doctor.objective import objective_findings
 from funnel.doctor.opening import open_rows
 from funnel.doctor.rows import rows_findings
@@ -104,4 +105,5 @@ def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Find
         by_stage=by_stage,
         examined=sample.rows,
         findings=sort(findings),
+        memory=memory_of(schema, store.learnt, store),
     )

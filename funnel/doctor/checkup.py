@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from funnel.doctor.finding import Finding, Level
+from funnel.doctor.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Checkup:
         by_stage: By stage: its training rows; empty where the data cannot be read.
         examined: Training rows in which leaks and drift were looked for.
         findings: Errors first.
+        memory: What the embedding tables take; None where the data cannot be read.
     """
 
     space: str
@@ -56,6 +58,7 @@ class Checkup:
     by_stage: dict[str, StageRows]
     examined: int
     findings: tuple[Finding, ...]
+    memory: Memory | None = None
 
     @property
     def ok(self) -> bool:
@@ -82,4 +85,5 @@ class Checkup:
             "errors": self.count("error"),
             "warnings": self.count("warning"),
             "findings": [asdict(finding) for finding in self.findings],
+            "memory": None if self.memory is None else self.memory.as_dict(),
         }

@@ -123,6 +123,11 @@ def _first_values(width: Width, scale: float, seed: int, block: int) -> tf.Tenso
     begin = block * INIT_ROWS
     count = min(INIT_ROWS, width.rows - begin)
     values = tf.random.stateless_normal([count, width.dim], [seed * 1009 + width.dim, block], stddev=scale)
+    for table in width.compressed:
+        # Sums of two rows are then as large as one row of another table.
+        first, rows = width.tables[table]
+        inside_N = (tf.range(begin, begin + count) >= first) & (tf.range(begin, begin + count) < first + rows)
+        values = tf.where(inside_N[:, tf.newaxis], values * 0.5**0.5, values)
     special = [first + row - begin for first, _ in width.tables.values() for row in range(FIRST)]
     inside = [[row] for row in special if 0 <= row < count]
     return tf.tensor_scatter_nd_update(values, inside, tf.zeros([len(inside), width.dim])) if inside else values

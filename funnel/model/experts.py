@@ -103,8 +103,8 @@ class MixtureOfExperts(keras.layers.Layer):
 
     def layers(self) -> Named:
         """Its layers with weights, by name; whether the inputs enter."""
-        yield "experts", self.experts, False
-        yield "gates", self.gates, False
+        yield "experts", self.experts, True
+        yield "gates", self.gates, True
 
     def call(
         self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False
@@ -138,12 +138,12 @@ class ProgressiveExperts(keras.layers.Layer):
     def layers(self) -> Named:
         """Its layers with weights, by name; whether the inputs enter."""
         for level, shared in enumerate(self.shared):
-            yield f"level_{level}/shared", shared, False
+            yield f"level_{level}/shared", shared, level == 0
             for tower, (own, gate) in enumerate(zip(self.own[level], self.gates[level], strict=True)):
-                yield f"level_{level}/own_{tower}", own, False
-                yield f"level_{level}/gate_{tower}", gate, False
+                yield f"level_{level}/own_{tower}", own, level == 0
+                yield f"level_{level}/gate_{tower}", gate, level == 0
             if level < len(self.onward):
-                yield f"level_{level}/onward", self.onward[level], False
+                yield f"level_{level}/onward", self.onward[level], level == 0
 
     def call(
         self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False

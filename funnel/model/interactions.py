@@ -51,13 +51,14 @@ class CrossNetwork(keras.layers.Layer):
             if self._rank is not None:
                 self.down.append(StarDense(self._rank, first, use_bias=False))
             self.cross.append(StarDense(width, second))
+            self.cross[-1].squares = True
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
-        """Its layers with weights, by name; whether the inputs enter."""
+        """Its layers with weights, by name; whether the rows of its kernel are the inputs, whose places crosses keep."""
         for place, cross in enumerate(self.cross):
             if self.down:
-                yield f"down_{place}", self.down[place], place == 0
-            yield f"cross_{place}", cross, place == 0 and not self.down
+                yield f"down_{place}", self.down[place], True
+            yield f"cross_{place}", cross, not self.down
 
     def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,)) -> Inputs:
         """What `StarDense` takes, and gives: one part [B, K]."""
@@ -89,7 +90,7 @@ class CommonWidth(keras.layers.Layer):
                 shape=[width, dim],
                 initializer=keras.initializers.GlorotUniform(seed=seed * 1009 + width),
             )
-            for width in widths
+            for width in sorted(widths)
             if width != dim
         }
 
@@ -116,6 +117,7 @@ class FactorizationMachine(keras.layers.Layer):
 
     def __init__(self, widths: Sequence[int], dim: int, numbers: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.dim = dim
         self.common = CommonWidth(widths, dim, seed)
         if numbers:
             initializer = keras.initializers.GlorotUniform(seed=seed * 1009)

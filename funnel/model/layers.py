@@ -64,7 +64,12 @@ class StarDense(keras.layers.Layer):
         kernel_initializer: Of W [K, U], K over all sources.
         bias_initializer: Of b [U].
         use_bias: Whether there is b.
+
+    Attributes:
+        squares: Whether its units are the inputs again, one by one, as those of a cross layer.
     """
+
+    squares = False
 
     def __init__(
         self, units: int, kernel_initializer: Any, bias_initializer: Any = "zeros", use_bias: bool = True, **kwargs: Any

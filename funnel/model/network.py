@@ -81,14 +81,20 @@ class Network(keras.layers.Layer):
 
     @property
     def inputs(self) -> dict[str, tuple[int, int]]:
-        """By feature: its first row in the kernel of a first layer, and how many it has; in the order of `call`."""
+        """By feature: its first row in the kernel of a first layer, and how many it has; in the order of `call`.
+
+        Products of inputs that a body puts after them follow, by names that no feature has.
+        """
         sizes: dict[str, int] = {}
+        embedded: list[str] = []
         for source in self._declared.sources:
             for width in self.widths:
+                embedded += [lookup.name for lookup in width.lookups[source]]
                 sizes |= {lookup.name: width.dim for lookup in width.lookups[source]}
             for feature in self._declared.features:
                 if isinstance(feature, Numeric) and table_of(feature) is None and self._declared.source_of(feature) == source:
                     sizes[feature.name] = columns_of(feature)
+        sizes |= self.bottoms[0].body.added(embedded, plain=len(embedded) < len(sizes))
         begins = accumulate(sizes.values(), initial=0)
         return {name: (begin, size) for (name, size), begin in zip(sizes.items(), begins, strict=False)}
 
@@ -101,7 +107,7 @@ class Network(keras.layers.Layer):
         )
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
-        """The layers above the embeddings: name, layer, and whether it is a first one, which the inputs enter."""
+        """The layers above the embeddings: name, layer, and whether the rows of its kernel are the inputs."""
         for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
             yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.body.layers())
         first = self.bottoms[0].body.passes

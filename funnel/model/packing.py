@@ -12,6 +12,7 @@ from funnel.model._keras import tf
 from funnel.model.numbers import bucketized
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import CANCELLED, SIZES, Lookup, Width, rows_key
+from funnel.schema.learnt import FIRST
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -33,12 +34,14 @@ def _pack(width: Width, sizes: Mapping[str, tf.Tensor], batch: Batch) -> dict[st
     begin = tf.constant(0)
     for source, lookups in width.lookups.items():
         first_N = begin + tf.range(sizes[source]) * len(lookups)
-        for pooling in (None, "sum", "mean", "sqrtn"):
-            placed = [(place, lookup) for place, lookup in enumerate(lookups) if lookup.pooling == pooling]
+        kinds = [(pooling, compressed) for pooling in (None, "sum", "mean", "sqrtn") for compressed in (False, True)]
+        for kind in kinds:
+            placed = [(n, lookup) for n, lookup in enumerate(lookups) if (lookup.pooling, bool(lookup.remainders)) == kind]
             if placed:
                 sums_S = tf.reshape(tf.constant([place for place, _ in placed])[:, None] + first_N, [-1])
-                own = [lookup for _, lookup in placed]
-                found.append(_single(own, sums_S, batch) if pooling is None else _pooled(own, pooling, sums_S, batch))
+                own, pooling = [lookup for _, lookup in placed], kind[0]
+                entries = _single(own, sums_S, batch) if pooling is None else _pooled(own, pooling, sums_S, batch)
+                found += [entries, _seconds(own, entries, batch)] if kind[1] else [entries]
         begin += sizes[source] * len(lookups)
     ids_E, sums_E, weights_E = (tf.concat(parts, axis=0) for parts in zip(*found, strict=True))
     unique_Q, position_E = tf.unique(ids_E)
@@ -62,6 +65,17 @@ def _single(lookups: Sequence[Lookup], sums_S: tf.Tensor, batch: Batch) -> _Entr
     offsets_L = tf.constant([lookup.offset for lookup in lookups])
     ids_LN = tf.stack([_ids(lookup, batch) for lookup in lookups]) + offsets_L[:, None]
     return _Entries(tf.reshape(ids_LN, [-1]), sums_S, tf.ones_like(sums_S, tf.float32))
+
+
+def _seconds(lookups: Sequence[Lookup], firsts: _Entries, batch: Batch) -> _Entries:
+    """The other entry of each id of a compressed table, in the same order; of a special row, the same once more with 0."""
+    ids_E = tf.concat([_quotients(lookup, batch[lookup.key]) + lookup.offset for lookup in lookups], axis=0)
+    counts_E = tf.concat([tf.cast(batch[lookup.key] >= FIRST, tf.float32) for lookup in lookups], axis=0)
+    return firsts._replace(ids=ids_E, weights=firsts.weights * counts_E)
+
+
+def _quotients(lookup: Lookup, rows: tf.Tensor) -> tf.Tensor:
+    return tf.where(rows < FIRST, rows, (rows - FIRST) // lookup.remainders + FIRST + lookup.remainders)
 
 
 def _pooled(lookups: Sequence[Lookup], pooling: str, sums_S: tf.Tensor, batch: Batch) -> _Entries:
@@ -102,7 +116,11 @@ def _scales(pooling: str, weight_E: tf.Tensor, bag_E: tf.Tensor, bags: tf.Tensor
 
 
 def _ids(lookup: Lookup, batch: Batch) -> tf.Tensor:
-    return batch[lookup.key] if lookup.scale is None else bucketized(lookup.scale, batch[lookup.key])
+    """Rows within a table; of a compressed one, within its first part."""
+    rows = batch[lookup.key]
+    if lookup.remainders is not None:
+        return tf.where(rows < FIRST, rows, (rows - FIRST) % lookup.remainders + FIRST)
+    return rows if lookup.scale is None else bucketized(lookup.scale, rows)
 
 
 def source_rows(schema: FunnelSchema, source: str, batch: Batch) -> tf.Tensor:

@@ -142,7 +142,7 @@ def read_record(path: str | Path) -> Record:
 
 
 def _read_folder(path: Path, place: Location) -> Record:
-    schema = load_schema(path / SCHEMA)
+    schema = load_schema(path / SCHEMA, layers=False)
     try:
         yaml = (path / SCHEMA).read_text(encoding="utf-8")
         learnt = Learnt.model_validate_json((path / LEARNT).read_text(encoding="utf-8"))

@@ -55,6 +55,20 @@ class Shorthand:
         return {"anyOf": [{"type": "string", "enum": kinds}, declared, without]}
 
 
+def plain(value: Any) -> Any:
+    """A value without what the reader of YAML adds to it: whole numbers that remember how they were written."""
+    match value:
+        case bool():
+            return value
+        case int():
+            return int(value)
+        case list():
+            return [plain(one) for one in value]
+        case dict():
+            return {key: plain(one) for key, one in value.items()}
+    return value
+
+
 def problem(path: tuple[str | int, ...], message: str) -> PydanticCustomError:
     """An error of one part seen only by a greater whole: `path` leads from the whole to the part."""
     # Braces would be taken for a template's places.

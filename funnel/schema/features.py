@@ -10,6 +10,18 @@ from pydantic import BeforeValidator, Field, model_validator
 from funnel.schema._base import LARGEST, Column, Declared, Name, Positive, Shorthand, problem
 
 
+class QuotientRemainder(Declared):
+    """Every id is the sum of two rows, of which many ids share each, and no two ids share both: Shi et al., 2020."""
+
+    kind: Literal["quotient_remainder"]
+    """The n-th id is the sum of row n % `remainders` of one part and of row n // `remainders` of another."""
+    remainders: Annotated[int, Field(ge=2)]
+    """Rows of the first part. The second has one for each so many ids: fewest in all at the root of the number of ids."""
+
+
+Compress = Annotated[QuotientRemainder, Shorthand("quotient_remainder")]
+
+
 class Rows(Declared):
     """How ids find their row of an embedding table: by a vocabulary learnt from training rows, or by hashing."""
 
@@ -21,6 +33,8 @@ class Rows(Declared):
     """At most so many ids, the most frequent ones, get a row of their own."""
     buckets: Positive | None = None
     """Hash ids into so many rows instead of learning a vocabulary: no pass over the data, and ids may collide."""
+    compress: Compress | None = None
+    """How a huge table is stored as a smaller one. Rows for missing and unknown ids stay their own."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Rows:
@@ -28,6 +42,12 @@ class Rows(Declared):
         if self.buckets is not None and given:
             message = f"got `buckets` beside `{given[0]}`, expected one way. Hash (`buckets`), or learn a vocabulary."
             raise problem(("buckets",), message)
+        if self.compress is not None and self.buckets is not None and self.compress.remainders >= self.buckets:
+            message = (
+                f"got {self.compress.remainders} for {self.buckets} buckets, expected fewer: nothing would be saved. Try "
+                f"{max(2, round(self.buckets**0.5))}."
+            )
+            raise problem(("compress", "remainders"), message)
         return self
 
 
@@ -76,7 +96,7 @@ class Embedded(Feature, Rows):
 
     @model_validator(mode="after")
     def _own_or_shared(self) -> Embedded:
-        given = [key for key in ("dim", "min_count", "max_rows", "buckets") if getattr(self, key) is not None]
+        given = [key for key in ("dim", "min_count", "max_rows", "buckets", "compress") if getattr(self, key) is not None]
         if self.table is not None and given:
             message = f"got `{given[0]}` beside `table: {self.table}`, expected it under `tables.{self.table}`. Move it there."
             raise problem((given[0],), message)

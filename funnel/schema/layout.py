@@ -11,7 +11,7 @@ from functools import cached_property
 
 from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
-from funnel.schema.learnt import Learnt, Scale, dim_of, table_of
+from funnel.schema.learnt import Learnt, Scale, dim_of, remainders_of, stored_rows, table_of
 
 ONCE = "/once"  # after the key of a bag, where it is there: the list of the first row is that of all rows
 SIZES = "sizes"  # key of a packed batch: how many rows each source has, int32 [sources]
@@ -31,6 +31,9 @@ class Lookup:
         offset: Where the table begins in its variable.
         pooling: How a bag's entries become one embedding; None for one id a row.
         scale: The boundaries of a number that is bucketized; None for ids.
+        remainders: Of a compressed table: rows of its first part. An id is then two entries of the matrix, of equal weight: row
+            `FIRST + n % remainders`, and row `FIRST + remainders + n // remainders`, with n its place behind the special rows;
+            one of the special rows is that row, once with its weight and once with 0.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Lookup:
     offset: int
     pooling: str | None
     scale: Scale | None
+    remainders: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Width:
 
     Attributes:
         dim: Numbers per row.
-        tables: By table: its first row in the variable, and how many it has.
+        tables: By table: its first row in the variable, and how many it has there.
         lookups: By source: its features' lookups, in the order of the schema.
     """
 
@@ -58,6 +62,12 @@ class Width:
     def rows(self) -> int:
         """Rows of the variable."""
         return sum(rows for _, rows in self.tables.values())
+
+    @property
+    def compressed(self) -> set[str]:
+        """The tables of which ids are sums of two rows."""
+        begins = {lookup.offset for found in self.lookups.values() for lookup in found if lookup.remainders is not None}
+        return {table for table, (begin, _) in self.tables.items() if begin in begins}
 
     @property
     def unique_key(self) -> str:
@@ -85,13 +95,14 @@ def layout(schema: FunnelSchema, learnt: Learnt) -> tuple[Width, ...]:
             continue
         dim, source = dim_of(schema, table), schema.source_of(feature)
         placed = tables.setdefault(dim, {})
-        placed.setdefault(table, (sum(rows for _, rows in placed.values()), learnt.rows[table]))
+        placed.setdefault(table, (sum(rows for _, rows in placed.values()), stored_rows(schema, table, learnt.rows[table])))
         lookup = Lookup(
             name=feature.name,
             key=f"{source}/{feature.name}",
             offset=placed[table][0],
             pooling=feature.pooling if isinstance(feature, Bag) else None,
             scale=learnt.scales[feature.name] if isinstance(feature, Numeric) else None,
+            remainders=remainders_of(schema, table),
         )
         lookups.setdefault(dim, {name: [] for name in schema.sources})[source].append(lookup)
     return tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from funnel.schema._base import Declared
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Rows
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Topology
 
@@ -30,7 +30,7 @@ class Learnt(Declared):
     """Completes a schema, so that a network can be built from both."""
 
     rows: dict[str, int]
-    """Rows of each embedding table, with those for missing and unknown ids."""
+    """Rows of each embedding table, with those for missing and unknown ids; by ids, also where it is stored as fewer."""
     scales: dict[str, Scale]
     """By numeric feature."""
     priors: tuple[float, ...]
@@ -106,6 +106,24 @@ def buckets_of(schema: FunnelSchema, table: str) -> int | None:
         return schema.tables[table].buckets
     feature = schema.feature(table)
     return None if isinstance(feature, Numeric) else feature.buckets
+
+
+def remainders_of(schema: FunnelSchema, table: str) -> int | None:
+    """Rows of the first part of a compressed table; None of one that has a row for each id."""
+    described = schema.tables.get(table) or schema.feature(table)
+    return described.compress.remainders if isinstance(described, Rows) and described.compress is not None else None
+
+
+def stored_rows(schema: FunnelSchema, table: str, rows: int) -> int:
+    """Rows of the variable that a table takes.
+
+    Args:
+        schema: The declaration.
+        table: The table.
+        rows: How many it has by its ids: one for each, and the two special ones.
+    """
+    remainders = remainders_of(schema, table)
+    return rows if remainders is None else FIRST + remainders + -(-(rows - FIRST) // remainders)
 
 
 def hashes(schema: FunnelSchema) -> bool:

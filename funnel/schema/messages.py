@@ -21,10 +21,14 @@ def render(detail: ErrorDetails, tree: Any, where: str) -> str:
     context = detail.get("ctx") or {}
     path = tuple(part for part in _location(detail["loc"], tree))
     path += tuple(context.get("path", ())) if detail["type"] == "funnel" else ()
-    line = _line(tree, path)
+    return located(_message(detail, tree, path), path, tree, where)
+
+
+def located(message: str, path: Path_, tree: Any, where: str) -> str:
+    """A message about a part, with the place of the part before it."""
+    line, dotted = _line(tree, path), _dotted(path)
     prefix = f"{where}:{line}" if line else where
-    dotted = _dotted(path)
-    message = f"{prefix} {dotted}: {_message(detail, tree, path)}" if dotted else f"{prefix}: {_message(detail, tree, path)}"
+    message = f"{prefix} {dotted}: {message}" if dotted else f"{prefix}: {message}"
     # A key may hold a line break.
     return redacted(message.replace("\n", "\\n").replace("\r", "\\r"))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, PrivateAttr, Tag, model_validator
 
-from funnel.schema._base import Declared, Positive, Shorthand, problem
+from funnel.schema._base import Declared, Positive, Shorthand, plain, problem
 
 Activation = Literal["relu", "prelu", "dice", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
 Norm = Literal["batch", "layer"]
+Plain = Annotated[JsonValue, BeforeValidator(plain)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -88,7 +90,30 @@ class Ple(Declared):
     """Share of each layer's outputs dropped while training."""
 
 
-Part = Annotated[SharedBottom | Dcn | Fm | Dot | Mmoe | Ple, Field(discriminator="kind"), Shorthand("shared_bottom")]
+class Custom(Declared):
+    """A layer of your own, of tf_keras: all inputs joined, float32 [B, K], become what the towers stand on, float32 [B, U]."""
+
+    kind: Literal["custom"]
+    """Anywhere in a body but after `mmoe` and `ple`."""
+    layer: str
+    """Where it is: `my_package.layers:MyBody`, or a file, `layers.py:MyBody`; a class, or a function that returns a layer.
+    Looked for in the schema's folder and the current one, too."""
+    config: dict[str, Plain] = Field(default={})
+    """Its arguments, by name. One that is called `seed` gets the fit's, unless it is given here."""
+
+    _folders: tuple[Path, ...] = PrivateAttr(default=())
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where it is looked for beside the current folder: that of the file which the schema was read from."""
+        return self._folders
+
+    def look_in(self, *folders: Path) -> None:
+        """Have it looked for in these folders; they are no part of the declaration."""
+        self._folders = folders
+
+
+Part = Annotated[SharedBottom | Dcn | Fm | Dot | Mmoe | Ple | Custom, Field(discriminator="kind"), Shorthand("shared_bottom")]
 Parts = Annotated[tuple[Part, ...], Field(min_length=1)]
 
 
@@ -140,6 +165,12 @@ class Model(Declared):
     """Each stage's own part."""
     towers: dict[str, OtherTower] = Field(default={})
     """By stage: what is other in its tower."""
+
+    @property
+    def custom(self) -> dict[tuple[str | int, ...], Custom]:
+        """The parts of the body that are the user's own, by where they stand below `model`."""
+        places = ((("body", place) if isinstance(self.body, tuple) else ("body",)) for place in range(len(self.parts)))
+        return {place: part for place, part in zip(places, self.parts, strict=True) if isinstance(part, Custom)}
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -17,8 +17,9 @@ from ruamel.yaml.representer import SafeRepresenter
 from funnel.errors import SchemaError, have
 from funnel.locations.location import Location, location
 from funnel.locations.url import redacted
+from funnel.schema.custom import UnusableError, found, require_usable
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.messages import render, shown
+from funnel.schema.messages import located, render, shown
 
 
 class _Whole(int):
@@ -55,35 +56,49 @@ def _yaml() -> YAML:
     return yaml
 
 
-def load_schema(source: str | Path | Mapping[str, Any] | FunnelSchema, overrides: Sequence[str] = ()) -> FunnelSchema:
+def load_schema(
+    source: str | Path | Mapping[str, Any] | FunnelSchema, overrides: Sequence[str] = (), *, layers: bool = True
+) -> FunnelSchema:
     """Read and check a declaration.
 
     Args:
         source: A YAML file's path or URL, a mapping of the same shape, or a schema (returned as it is, if nothing overrides).
         overrides: `path=value` texts, the value in YAML: `train.epochs=3`, `stages.1.prior=0.01`.
+        layers: Whether layers of the user's own, `kind: custom`, are imported and looked at.
 
     Raises:
         SchemaError: One line for each problem: file, line, path, what was found, what was expected, what to do.
     """
     if isinstance(source, FunnelSchema) and not overrides:
         return source
+    folders: tuple[Path, ...] = ()
     if isinstance(source, FunnelSchema):
         tree: Any = source.model_dump(mode="json", exclude_unset=True)
         where = "schema"
+        folders = next((part.folders for part in source.model.custom.values()), ())
     elif isinstance(source, Mapping):
         tree, where = _plain(source), "schema"
     else:
         place = location(source)
         tree, where = _parse(place), str(place)
+        folders = (place.parent.absolute(),) if isinstance(place, Path) else ()
     for override in overrides:
         _override(tree, override)
     try:
-        return FunnelSchema.model_validate(_plain(tree))
+        schema = FunnelSchema.model_validate(_plain(tree))
     except RecursionError:
         raise SchemaError(f"{where}: a part holds itself, expected an end. Remove the alias (`*`).") from None
     except ValidationError as error:
         lines = dict.fromkeys(render(detail, tree, where) for detail in error.errors(include_url=False))
         raise SchemaError("\n".join(lines)) from None
+    for path, part in schema.model.custom.items():
+        part.look_in(*folders)
+        try:
+            if layers:
+                require_usable(found(part.layer, part.folders), part.config)
+        except UnusableError as error:
+            raise SchemaError(located(str(error), ("model", *path, *error.key.split(".", 1)), tree, where)) from None
+    return schema
 
 
 def dump_schema(schema: FunnelSchema) -> str:

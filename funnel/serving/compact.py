@@ -15,7 +15,7 @@ from funnel.model.funnel_model import FunnelModel
 from funnel.model.stored import KINDS, Elsewhere, Float, Int8, Kind, Tables, stored
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import Width, layout
-from funnel.schema.learnt import FIRST, OOV, dim_of, vocabulary_tables
+from funnel.schema.learnt import FIRST, OOV, dim_of, remainders_of, stored_rows, vocabulary_tables
 
 BYTES = {"float32": (4, 0), "float16": (2, 0), "int8": (1, 2)}  # of a number, and of a row beside its numbers
 
@@ -72,7 +72,7 @@ def compact(model: FunnelModel, vocabulary: Vocabulary, kind: Kind = "float32", 
     """A fitted model's tables for an export.
 
     Ids with too few training rows share the row of unknown ids. Rows of tables without a vocabulary all stay: which ids share a
-    bucket is not known, so neither is which were never trained.
+    bucket is not known, so neither is which were never trained. So do those of compressed tables, each of which many ids share.
 
     Args:
         model: The model.
@@ -92,8 +92,13 @@ def compact(model: FunnelModel, vocabulary: Vocabulary, kind: Kind = "float32", 
     widths = layout(schema, learnt)
     bottoms = len(network.bottoms)
     sizes = {
-        table: _sizes(dim_of(schema, table), rows, learnt.rows[table], kind, bottoms)
-        for table, rows in model.learnt.rows.items()
+        table: _sizes(
+            dim_of(schema, table),
+            *(stored_rows(schema, table, one.rows[table]) for one in (model.learnt, learnt)),
+            kind,
+            bottoms,
+        )
+        for table in model.learnt.rows
     }
     tables, places = None, {}
     if kind != "float32" or min_count is not None:
@@ -112,9 +117,13 @@ def _kept(schema: FunnelSchema, vocabulary: Vocabulary, min_count: int | None) -
         return {}
     if min_count < 1:
         raise RunError(f"min_count: got {min_count}, expected 1 or more. Correct it.")
-    tables = vocabulary_tables(schema)
+    # Rows of a compressed table are of many ids each: none would be saved.
+    tables = [table for table in vocabulary_tables(schema) if remainders_of(schema, table) is None]
     if not tables:
-        raise RunError(f"min_count: got {min_count}, and no table has a vocabulary: hashed ids have no counts. Leave it out.")
+        raise RunError(
+            f"min_count: got {min_count}, and no table has a vocabulary with a row for each id: hashed ids have no "
+            "counts, and of compressed tables many ids share each row. Leave it out."
+        )
     if unknown := [table for table in tables if table not in vocabulary.counts]:
         raise RunError(
             f"min_count: got {min_count}, but the run does not say how often ids of {listed(unknown)} were seen: it, or the "

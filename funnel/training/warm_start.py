@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from funnel.data.vocabulary import Vocabulary
 from funnel.model._keras import tf
+from funnel.model.custom import CustomPart
+from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
+from funnel.model.interactions import DotProducts, FactorizationMachine
 from funnel.schema.features import Cross, Numeric
-from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, table_of, vocabulary_tables
+from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, remainders_of, stored_rows, table_of, vocabulary_tables
 
 BLOCK = 1 << 18  # rows that are copied at a time
 FRESH = -1
@@ -48,7 +51,8 @@ def take_over(
 
     A table is found by the first of its features that the other model has, too, and its rows by their ids; buckets are the same
     where their number, or their boundaries, are. Rows for missing and unknown ids are taken over with their table. The sums of
-    squared gradients (Adagrad) come with the rows: a known row goes on with the small steps that it has earned.
+    squared gradients (Adagrad) come with the rows: a known row goes on with the small steps that it has earned. A compressed
+    table is taken over where its ids have kept their places, as `Run.base_for` has them.
 
     Args:
         new: Compiled, its variables created; changed in place.
@@ -59,15 +63,19 @@ def take_over(
     """
     rows = {}
     for width in new.network.widths:
-        for table, (begin, count) in width.tables.items():
+        for table, (begin, _) in width.tables.items():
+            count = new.learnt.rows[table]
             source = _source(new, old, table)
             found = (
                 np.full(count, FRESH, np.int64)
                 if source is None
                 else _rows(new, vocabulary, old, known, table=table, source=source)
             )
-            rows[table] = (count - FIRST, int((found[FIRST:] != FRESH).sum()))
+            if source is not None and {remainders_of(new.schema, table), remainders_of(old.schema, source)} != {None}:
+                found = _same_sums(new, old, found, table=table, source=source)
+            rows[table] = (len(found) - FIRST, int((found[FIRST:] != FRESH).sum()))
             if source is not None:
+                found = _stored(new, found, table)
                 place = next(w.tables[source][0] for w in old.network.widths if source in w.tables)
                 for target, origin in _variables(new, old, width.dim, accumulators=accumulators):
                     _copy(target, begin, origin, place, found)
@@ -96,6 +104,30 @@ def _rows(
         return np.concatenate([[MISSING, OOV], found])
     same = not any(learns) and old.learnt.rows[source] == count and _meaning(new, table) == _meaning(old, source)
     return np.arange(count) if same else np.concatenate([[MISSING, OOV], np.full(count - FIRST, FRESH)])
+
+
+def _same_sums(new: FunnelModel, old: FunnelModel, found: NDArray[np.int64], *, table: str, source: str) -> NDArray[np.int64]:
+    """By id, where one of the tables is compressed: the other's row, where both add up the same two; else FRESH.
+
+    That is with as many remainders, and each known id in its old place, as where new ones come behind them.
+    """
+    known = int((found[FIRST:] != FRESH).sum())
+    stay = np.array_equal(found[FIRST : FIRST + known], np.arange(FIRST, FIRST + known))
+    if stay and remainders_of(new.schema, table) == remainders_of(old.schema, source):
+        return found
+    return np.concatenate([found[:FIRST], np.full(len(found) - FIRST, FRESH)])
+
+
+def _stored(model: FunnelModel, found: NDArray[np.int64], table: str) -> NDArray[np.int64]:
+    """By row of a table as it is stored: the other table's row, or FRESH."""
+    remainders = remainders_of(model.schema, table)
+    if remainders is None:
+        return found
+    known = int((found[FIRST:] != FRESH).sum())
+    places = np.arange(stored_rows(model.schema, table, len(found)))
+    # Behind the known ids' quotients nothing was learnt.
+    end = FIRST + (remainders - (-known // remainders) if known else 0)
+    return np.where(places < end, places, FRESH)
 
 
 def _meaning(model: FunnelModel, table: str) -> Any:
@@ -139,33 +171,70 @@ def _copy(target: Any, begin: int, origin: Any, place: int, found: NDArray[np.in
 
 def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     there = {path: (layer, first) for path, layer, first in old.network.layers()}
-    bottoms = _bottoms(new, old)
+    bottoms, inputs = _bottoms(new, old), (new.network.inputs, old.network.inputs)
     kept, fresh = [], []
     for path, layer, first in new.network.layers():
-        bottom, _, inner = path.rpartition("/")
-        other, also_first = there.get(f"{bottoms[bottom]}/{inner}" if bottom in bottoms else path, (None, first))
-        mine = layer.trainable_variables
-        theirs = other.trainable_variables if other is not None else []
-        # All but how many numbers enter a first layer must be the same.
-        same = [variable.shape[1:] if first else variable.shape for variable in mine] == [
-            variable.shape[1:] if first else variable.shape for variable in theirs
+        below = next((f"{bottoms[name]}{path.removeprefix(name)}" for name in bottoms if path.startswith(f"{name}/")), path)
+        other, also_first = there.get(below, (None, first))
+        mine, theirs = _numbers(layer), _numbers(other)
+        free = [_free(layer, variable, first) for variable in mine]
+        # All but how many numbers enter must be the same.
+        same = [_shape(*one) for one in zip(mine, free, strict=True)] == [
+            _shape(variable, _free(other, variable, first)) for variable in theirs
         ]
-        if not (mine and same and first == also_first):
+        if not (mine and same and first == also_first and _means_the_same(path, layer, new, old, first=first)):
             fresh.append(path)
             continue
-        for target, source in zip(mine, theirs, strict=True):
-            if first and len(target.shape) == 2:
-                target.assign(_inputs_of(target.numpy(), source.numpy(), new.network.inputs, old.network.inputs))
-            else:
-                target.assign(source)
+        for target, source, axes in zip(mine, theirs, free, strict=True):
+            target.assign(_of_both(target.numpy(), source.numpy(), axes, inputs) if axes else source)
         kept.append(path)
     return tuple(kept), tuple(fresh)
 
 
-def _inputs_of(kernel: NDArray[Any], other: NDArray[Any], inputs: Places, others: Places) -> NDArray[Any]:
-    """A first layer's kernel [inputs, units], with another's rows for those inputs that both have."""
-    for name, (begin, size) in inputs.items():
-        place, there = others.get(name, (0, 0))
-        if there == size:
-            kernel[begin : begin + size] = other[place : place + size]
-    return kernel
+def _numbers(layer: Any) -> list[Any]:
+    """All that a layer has learnt, the means and variances that it has seen among it; not how often it was used."""
+    return [] if layer is None else [variable for variable in layer.variables if variable.dtype.is_floating]
+
+
+def _free(layer: Any, variable: Any, first: bool) -> tuple[int, ...]:
+    """The axes of a layer's variable that are the inputs, one by one."""
+    rank = len(variable.shape)
+    rows = (0,) if first and rank == 2 and not isinstance(layer, CustomPart) else ()
+    return (*rows, rank - 1) if getattr(layer, "squares", False) else rows
+
+
+def _shape(variable: Any, free: tuple[int, ...]) -> tuple[int | None, ...]:
+    return tuple(None if axis in free else size for axis, size in enumerate(variable.shape))
+
+
+def _means_the_same(path: str, layer: Any, new: FunnelModel, old: FunnelModel, *, first: bool) -> bool:
+    """Whether a layer that knows features or stages by their order meets the same ones."""
+    if isinstance(layer, FactorizationMachine | DotProducts):
+        return _plain(new) == _plain(old)
+    if isinstance(layer, CustomPart) and first:
+        # Which of its numbers belong to which input is its own business.
+        return list(new.network.inputs.items()) == list(old.network.inputs.items())
+    if isinstance(layer, Gate) or "/own_" in path:
+        return [tower.name for tower in new.network.towers] == [tower.name for tower in old.network.towers]
+    return True
+
+
+def _plain(model: FunnelModel) -> list[tuple[str, int]]:
+    """The features that enter as numbers, in their order, and how many numbers each is."""
+    numeric = {feature.name for feature in model.schema.features if table_of(feature) is None}
+    return [(name, size) for name, (_, size) in model.network.inputs.items() if name in numeric]
+
+
+def _of_both(mine: NDArray[Any], theirs: NDArray[Any], axes: tuple[int, ...], inputs: tuple[Places, Places]) -> NDArray[Any]:
+    """A variable with another's values for those inputs that both have."""
+    places = [
+        (begin + np.arange(size), inputs[1][name][0] + np.arange(size))
+        for name, (begin, size) in inputs[0].items()
+        if inputs[1].get(name, (0, 0))[1] == size
+    ]
+    here, there = (np.concatenate([np.zeros(0, int), *(pair[side] for pair in places)]) for side in (0, 1))
+    at, of = (
+        np.ix_(*(found if axis in axes else np.arange(size) for axis, size in enumerate(mine.shape))) for found in (here, there)
+    )
+    mine[at] = theirs[of]
+    return mine

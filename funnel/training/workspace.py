@@ -152,6 +152,9 @@ class Workspace:
             raise RunError(f"{where}: --from: got {got}, expected {expected}. {repair}")
         if begun.get("rows") != content["rows"]:
             raise RunError(f"{where}: got other training rows, or another vocabulary, than it was begun with. {repair}")
+        for layer, digest in content.get("layers", {}).items():
+            if begun.get("layers", {}).get(layer) != digest:
+                raise RunError(f"{where}: model.body: the source of {layer!r} is other than it was begun with. {repair}")
         changed = list(differences(begun.get("schema"), content["schema"], ""))
         changed = [one for one in changed if not any(one[0] == free or one[0].startswith(f"{free}.") for free in FREE)]
         if changed:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 Batch = dict[str, np.ndarray]
-Meaning = dict[tuple[str, int, str], dict[tuple[str, int], float]]  # source, row, feature -> table, its row -> weight
+Meaning = dict[tuple[str, int, str], dict[tuple[str, Any], float]]  # source, row, feature -> table, its row -> weight
 
 SOURCES = ("facts", "user", "item")
 BOUNDARIES = (-1.5, 0.1, 0.3, 2.0)
@@ -18,7 +18,11 @@ NUMBERS = np.concatenate(
     [[np.nan, np.inf, -np.inf, 0, 5], EDGES, np.nextafter(EDGES, np.float32(9)), np.nextafter(EDGES, np.float32(-9))]
 ).astype(np.float32)
 WEIGHTS = np.array([1, -1, 0.5, 2, 0, 0.1, 0.2, -0.3], np.float32)  # the last three cancel out, but not in float32
-TABLES = {"t": {"dim": 2, "buckets": 5}, "u": {"dim": 3, "buckets": 1}}
+TABLES: dict[str, dict[str, Any]] = {
+    "t": {"dim": 2, "buckets": 5},
+    "u": {"dim": 3, "buckets": 1},
+    "q": {"dim": 2, "buckets": 11, "compress": {"kind": "quotient_remainder", "remainders": 3}},
+}
 
 
 @st.composite
@@ -29,7 +33,7 @@ def features(draw: Any, name: str) -> dict[str, Any]:
         return feature | {"kind": "numeric", "transform": "none"}
     if kind == "bucketize":
         return feature | {"kind": "numeric", "transform": {"kind": kind, "boundaries": list(BOUNDARIES), "dim": dim}}
-    table = draw(st.sampled_from([None, "t", "u"]))
+    table = draw(st.sampled_from([None, "t", "u", "q"]))
     own = {"buckets": draw(st.integers(1, 4)), "dim": dim}
     feature |= {"kind": kind} | ({"table": table} if table else own)
     if kind == "bag":
@@ -66,6 +70,25 @@ def table_of(feature: dict[str, Any]) -> tuple[str, int, int] | None:
         return None if feature["transform"] == "none" else (feature["name"], len(BOUNDARIES) + 3, feature["transform"]["dim"])
     described = TABLES[feature["table"]] if "table" in feature else feature
     return feature.get("table", feature["name"]), described["buckets"] + 2, described["dim"]
+
+
+def remainders_of(table: str) -> int | None:
+    """Of a table whose ids are sums of two rows."""
+    return TABLES.get(table, {}).get("compress", {}).get("remainders")
+
+
+def summed(table: str, row: int) -> list[Any]:
+    """What a row by its id is the sum of."""
+    remainders = remainders_of(table)
+    return [row] if remainders is None or row < 2 else [("rest", (row - 2) % remainders), ("quotient", (row - 2) // remainders)]
+
+
+def stored(table: str, rows: int) -> list[Any]:
+    """The rows of a table as they stand: special ones, those of remainders, those of quotients."""
+    remainders = remainders_of(table)
+    if remainders is None:
+        return list(range(rows))
+    return [0, 1, *(("rest", n) for n in range(remainders)), *(("quotient", n) for n in range(-(-(rows - 2) // remainders)))]
 
 
 def batch_of(tree: dict[str, Any], seed: int, facts: int, rows: int) -> Batch:
@@ -119,7 +142,8 @@ def meaning(tree: dict[str, Any], batch: Batch) -> Meaning:
                 weights = shares(given, feature["pooling"])
             line = found.setdefault((source, row, name), {})
             for one, weight in zip(ids, weights, strict=True):
-                line[table[0], one] = line.get((table[0], one), 0.0) + weight
+                for part in summed(table[0], one):
+                    line[table[0], part] = line.get((table[0], part), 0.0) + weight
     return found
 
 
@@ -143,7 +167,7 @@ def read(tree: dict[str, Any], found: Any) -> Meaning:
             widths.setdefault(table[2], {}).setdefault(table[0], table[1])
     sizes, lines = dict(zip(SOURCES, np.asarray(found["sizes"]).tolist(), strict=True)), {}
     for dim, tables in widths.items():
-        places = [(table, row) for table, rows in tables.items() for row in range(rows)]
+        places = [(table, row) for table, rows in tables.items() for row in stored(table, rows)]
         of_width = [f for f in tree["features"] if (table := table_of(f)) is not None and table[2] == dim]
         lookups = [
             (source, row, feature["name"])
