@@ -11,6 +11,8 @@ from funnel.locations.transfer import copying
 
 SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary", "weights"
 HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
+IMPORTANCE = "importance.json"
+IMPORTANCE_FORMAT = 1  # the number that importance.json says its layout has
 METRICS_FORMAT = 1  # the number that metrics.json says its layout has
 
 

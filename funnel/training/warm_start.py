@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from funnel.data.vocabulary import Vocabulary
 from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
-from funnel.schema.features import Cross, Numeric
+from funnel.model.number_embedding import NumberEmbedding
+from funnel.schema.features import Cross, Numeric, PiecewiseLinear
 from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, table_of, vocabulary_tables
 
 BLOCK = 1 << 18  # rows that are copied at a time
@@ -140,6 +141,7 @@ def _copy(target: Any, begin: int, origin: Any, place: int, found: NDArray[np.in
 def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     there = {path: (layer, first) for path, layer, first in old.network.layers()}
     bottoms = _bottoms(new, old)
+    known = {name: place for name, place in old.network.inputs.items() if _bins(new, name) == _bins(old, name)}
     kept, fresh = [], []
     for path, layer, first in new.network.layers():
         bottom, _, inner = path.rpartition("/")
@@ -147,7 +149,7 @@ def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[
         mine = layer.trainable_variables
         theirs = other.trainable_variables if other is not None else []
         # All but how many numbers enter a first layer must be the same.
-        same = [variable.shape[1:] if first else variable.shape for variable in mine] == [
+        same = _meanings(layer) == _meanings(other) and [variable.shape[1:] if first else variable.shape for variable in mine] == [
             variable.shape[1:] if first else variable.shape for variable in theirs
         ]
         if not (mine and same and first == also_first):
@@ -155,11 +157,24 @@ def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[
             continue
         for target, source in zip(mine, theirs, strict=True):
             if first and len(target.shape) == 2:
-                target.assign(_inputs_of(target.numpy(), source.numpy(), new.network.inputs, old.network.inputs))
+                target.assign(_inputs_of(target.numpy(), source.numpy(), new.network.inputs, known))
             else:
                 target.assign(source)
         kept.append(path)
     return tuple(kept), tuple(fresh)
+
+
+def _meanings(layer: Any) -> Any:
+    """What the weights of a number's embedding are about; None of other layers."""
+    return layer.meaning if isinstance(layer, NumberEmbedding) else None
+
+
+def _bins(model: FunnelModel, name: str) -> Any:
+    """Where the bins of a number begin and end that enter as they are; None of other features."""
+    feature = next((feature for feature in model.schema.features if feature.name == name), None)
+    if isinstance(feature, Numeric) and isinstance(feature.transform, PiecewiseLinear) and feature.transform.dim is None:
+        return model.learnt.scales[name].boundaries
+    return None
 
 
 def _inputs_of(kernel: NDArray[Any], other: NDArray[Any], inputs: Places, others: Places) -> NDArray[Any]:
