@@ -26,10 +26,10 @@ def show_report(report: dict[str, Any], title: str) -> None:
 
 def show_importance(found: dict[str, Any]) -> None:
     """What is lost without each feature, from `importance.json`: of each probability the log loss, and the AUC."""
-    drawn = f"{found['rows']:,} of {found['of']:,} {found['split']} rows"
+    print(f"what is lost without each feature, on {found['rows']:,} of {found['of']:,} {found['split']} rows")
     for one in found["probabilities"]:
-        space = f"{one['rows']:,} rows of {one['space']}, {one['positives']:,} positives"
-        table = _table(f"{one['name']}: what is lost without each feature ({drawn}; {space})")
+        print(f"\n{one['name']}: on {one['rows']:,} rows of {one['space']} with {one['positives']:,} positives")
+        table = _table("")
         table.add_column("feature", overflow="fold", max_width=32)
         for head in ("log loss", "95 %", "AUC", "95 %"):
             table.add_column(head, justify="right", no_wrap=True)

@@ -184,7 +184,8 @@ def test_it_is_kept_in_the_run_and_said_by_the_command(run: Any, funnel: Any, tm
     test["user"].write_parquet(folder / "users.parquet")
     code, out, error = funnel("importance", run.path, "--data", folder, "--repeats", 1)
     assert (code, error) == (0, "")
-    for said in ("buy_given_click: what is lost without each feature (3,000 of 3,000 test rows", "price", "kept for the report"):
+    said_of = f"buy_given_click: on {test['facts']['click'].sum():,} rows of click with {test['facts']['buy'].sum():,} positives"
+    for said in ("what is lost without each feature, on 3,000 of 3,000 test rows", said_of, "price", "kept for the report"):
         assert said in out
     kept = json.loads((Path(run.path) / "importance.json").read_text())
     assert kept["format"] == 1
