@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import funnel
+from funnel.data.origin import read_part
 from funnel.schema.learnt import Learnt
 from funnel.schema.reader import load_schema
 
@@ -55,11 +56,9 @@ def test_from_simulated_files_to_a_served_model(tmp_path: Path) -> None:
 
 
 def test_other_widths_waves_and_first_scales_need_no_other_store() -> None:
-    from funnel.data.origin import read_part
-
     def part(transform: dict[str, Any]) -> dict[str, Any]:
-        other = [feature for feature in TREE["features"] if feature["name"] != "price"]
-        return read_part(load_schema(TREE | {"features": [*other, {"name": "price", "kind": "numeric", "transform": transform}]}))
+        features = [feature | ({"transform": transform} if feature["name"] == "price" else {}) for feature in TREE["features"]]
+        return read_part(load_schema(TREE | {"features": features}))
 
     wave = {"kind": "periodic", "frequencies": 3, "sigma": 1, "dim": 2}
     assert part(wave) == part({"kind": "periodic"})

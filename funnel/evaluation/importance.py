@@ -1,8 +1,8 @@
 """How much each feature matters: by how much figures get worse when its values are dealt out anew among rows.
 
-Breiman, 2001 (section 10); as a property of a model and not of its fit, Fisher et al., 2019 (model reliance). What a row says of
-the feature is then that of another row, drawn as often as there are such rows, and has nothing to do any more with what happened,
-nor with the row's other features.
+Breiman, 2001 (section 10); as a property of a model, Fisher et al., 2019 (model reliance). What a row says of the feature is
+then that of another row, drawn as often as there are such rows, and has nothing to do any more with what happened, nor with the
+row's other features.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ class Bottom(keras.layers.Layer):
             for place, one in enumerate(numbers)
             if one.embedded
         }
-        dims = dict.fromkeys([*(width.dim for width in widths), *(one.size for one in numbers if one.embedded)])
-        self.body = Body(schema.model, list(dims), sum(one.size for one in numbers if not one.embedded), towers, seed)
+        self.dims = list(dict.fromkeys([*(width.dim for width in widths), *(one.size for one in numbers if one.embedded)]))
+        self.body = Body(schema.model, self.dims, sum(one.size for one in numbers if not one.embedded), towers, seed)
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers with weights above the tables: name, layer, and whether the inputs enter."""
@@ -68,16 +68,23 @@ class Bottom(keras.layers.Layer):
         index = [None if source == FACTS else batch[f"index/{source}"] for source in sources]
         fields = [
             Fields(
-                _by_width(self.embeddings.by_width(source, embedded), dense.get(source, [])),
+                self._by_width(self.embeddings.by_width(source, embedded), dense.get(source, [])),
                 _together(numbers.get(source, [])),
                 of_fact,
             )
             for source, of_fact in zip(sources, index, strict=True)
         ]
-        parts = [
-            _together([*embedded.get(source, []), *dense.get(source, []), *numbers.get(source, [])]) for source in sources
-        ]
+        parts = [_together([*one.embeddings.values(), *([] if one.numbers is None else [one.numbers])]) for one in fields]
         return self.body((parts, index), fields, training=training)
+
+    def _by_width(self, tables: Mapping[int, tf.Tensor], numbers: list[tf.Tensor]) -> dict[int, tf.Tensor]:
+        """Embeddings of one width side by side, those of tables first."""
+        found = {}
+        for dim in self.dims:
+            each = [*([tables[dim]] if dim in tables else []), *(rows for rows in numbers if rows.shape[1] == dim)]
+            if (together := _together(each)) is not None:
+                found[dim] = together
+        return found
 
 
 class Number(NamedTuple):
@@ -97,22 +104,14 @@ class Number(NamedTuple):
 
 
 def numbers_of(schema: FunnelSchema, learnt: Learnt) -> list[Number]:
-    """All of them, as they enter after the tables' embeddings: first those that are embedded."""
+    """All of them: an embedding enters after the tables' of its width, the others after all embeddings."""
     found = []
     for feature in schema.features:
         if isinstance(feature, Numeric) and table_of(feature) is None:
             dim = number_dim(schema, feature)
             size = dim or columns_of(feature, learnt.scales[feature.name])
             found.append(Number(schema.source_of(feature), feature, size, dim is not None))
-    return sorted(found, key=lambda one: not one.embedded)
-
-
-def _by_width(tables: Mapping[int, tf.Tensor], numbers: list[tf.Tensor]) -> dict[int, tf.Tensor]:
-    """Embeddings of one width side by side, those of tables first."""
-    found = {width: [rows] for width, rows in tables.items()}
-    for rows in numbers:
-        found.setdefault(int(rows.shape[1]), []).append(rows)
-    return {width: tf.concat(each, axis=1) if len(each) > 1 else each[0] for width, each in found.items()}
+    return found
 
 
 def _together(columns: list[tf.Tensor]) -> tf.Tensor | None:

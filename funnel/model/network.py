@@ -82,10 +82,13 @@ class Network(keras.layers.Layer):
     def inputs(self) -> dict[str, tuple[int, int]]:
         """By feature: its first row in the kernel of a first layer, and how many it has; in the order of `call`."""
         sizes: dict[str, int] = {}
+        numbers = numbers_of(self._declared, self._learnt)
         for source in self._declared.sources:
-            for width in self.widths:
-                sizes |= {lookup.name: width.dim for lookup in width.lookups[source]}
-            sizes |= {one.feature.name: one.size for one in numbers_of(self._declared, self._learnt) if one.source == source}
+            own = [one for one in numbers if one.source == source]
+            for dim in self.bottoms[0].dims:
+                sizes |= {lookup.name: dim for width in self.widths if width.dim == dim for lookup in width.lookups[source]}
+                sizes |= {one.feature.name: dim for one in own if one.embedded and one.size == dim}
+            sizes |= {one.feature.name: one.size for one in own if not one.embedded}
         begins = accumulate(sizes.values(), initial=0)
         return {name: (begin, size) for (name, size), begin in zip(sizes.items(), begins, strict=False)}
 

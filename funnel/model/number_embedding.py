@@ -17,8 +17,8 @@ from funnel.schema.learnt import Scale
 class NumberEmbedding(keras.layers.Layer):
     """A number as D numbers: Gorishniy et al., 2022.
 
-    Piecewise linear: `W e + b`, with e how far it has come through each bin. Periodic: `relu(W p + b)`, with p the sines and the
-    cosines of 2 pi c x. A missing number enters with an indicator of its own where the training rows' mean would stand in.
+    Piecewise linear: `W e + b`, with e how far it has come through each bin. Periodic: `relu(W p + b)`, with p the sines and
+    cosines of 2 pi c x. A missing number enters with an indicator where the training rows' mean would stand in.
 
     Args:
         feature: Its declaration.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from funnel.model._keras import tf
@@ -52,7 +54,7 @@ def piecewise_linear(scale: Scale, numbers_N: tf.Tensor) -> tf.Tensor:
     ends = scale.boundaries if len(scale.boundaries) > 1 else (scale.boundaries[0], scale.boundaries[0] + 1.0)
     bins = len(ends) - 1
     # Not a quotient: what is between two neighbours among floats may be flushed to zero.
-    per_unit = [min(1 / (high - low), LARGEST) for low, high in zip(ends, ends[1:], strict=False)]
+    per_unit = [min(1 / (high - low), LARGEST) for low, high in pairwise(ends)]
     least, greatest = np.zeros(bins, np.float32), np.ones(bins, np.float32)
     least[0], greatest[-1] = -np.inf, np.inf
     way_NK = (numbers_N[:, tf.newaxis] - tf.constant(ends[:-1], tf.float32)) * tf.constant(per_unit, tf.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ def importance(record: Record, found: dict[str, Any]) -> Importance:
     unit = f"{count(drawn['count'])} {drawn['unit']} values" if found["group_by"] else f"{count(drawn['count'])} rows"
     rows = f"{count(found['rows'])} of {counted(found['of'], found['split'] + ' row')} of {found['data']}"
     return Importance(
-        rows=f"{rows}; means of {counted(found['repeats'], 'deal')}; {plain_percent(found['level'])} intervals over {unit}",
+        rows=f"{rows}, dealt out {counted(found['repeats'], 'time')}; {plain_percent(found['level'])} intervals over {unit}",
         unneeded=", ".join(found["unneeded"]),
         together=[f"{name}: with {', '.join(others)}" for name, others in found["together"].items() if others],
         charts=[bars(p, found["order"], by_name[p.name], found["level"]) for p in shown if p.name in by_name],
@@ -72,7 +73,9 @@ def bars(probability: Probability, order: list[str], one: dict[str, Any], level:
     names = sorted(order, key=lambda name: -size[name])[:MOST]
     left, fitting = gutter(names, 1.2)
     of = f", the first {MOST} of {len(order)} features" if len(order) > MOST else ""
-    sheet = Sheet(0.78 + ROW * len(names) + 0.3, f"{probability.formula} without a feature", f"{plain_percent(level)} intervals{of}")
+    sheet = Sheet(
+        0.78 + ROW * len(names) + 0.3, f"{probability.formula} without a feature", f"{plain_percent(level)} intervals{of}"
+    )
     width = (sheet.width - left - 0.22) / 2
     panels = (("log loss grows by", "log_loss", one["figures"]["log_loss"]), ("AUC falls by", "auc", 1.0))
     for number, (what, measure, unit) in enumerate(panels):
@@ -111,21 +114,24 @@ def verdict(loss: dict[str, float]) -> str:
 
 def lost_table(probability: Probability, order: list[str], one: dict[str, Any]) -> Table:
     """All features: log loss and AUC that are lost without each, with their intervals below."""
-    rows, marks = [], {}
+    figures, rows, marks = one["figures"], [], {}
+    places = {"log_loss": _digits(figures["log_loss"]), "auc": 3}
     for number, name in enumerate(order):
-        losses = [one["lost"][name].get(measure) for measure in ("log_loss", "auc")]
-        rows.append([name, *map(_lost, losses)])
-        marks |= {(number, place): "drifted" for place, loss in enumerate(losses, start=1) if loss and loss["high"] < 0}
-    figures = one["figures"]
+        losses = {measure: one["lost"][name].get(measure) for measure in places}
+        rows.append([name, *(_lost(loss, places[measure]) for measure, loss in losses.items())])
+        marks |= {(number, at): "drifted" for at, loss in enumerate(losses.values(), start=1) if loss and loss["high"] < 0}
     heads = ["feature", f"log loss {small(figures['log_loss'])}", f"AUC {score(figures['auc'])}"]
     on = f"{probability.formula}, on {count(one['rows'])} {one['space']} rows with {counted(one['positives'], 'positive')}"
     return table(heads, rows, marks=marks, title=on)
 
 
-def _lost(loss: dict[str, float] | None) -> str:
+def _digits(loss: float | None) -> int:
+    """After the point, so that a thousandth of a log loss is seen."""
+    return 3 if not loss else min(7, max(3, 3 - math.floor(math.log10(loss))))
+
+
+def _lost(loss: dict[str, float] | None, places: int) -> str:
     if loss is None:
         return UNDEFINED
-    width = max(abs(loss["high"] - loss["low"]), 1e-9)
-    places = next(digits for digits in range(2, 10) if 10.0**-digits <= width / 5 or digits == 9)
     value, low, high = (signed(loss[key], places) for key in ("value", "low", "high"))
     return f"{value}\n{low} to {high}"

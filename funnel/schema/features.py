@@ -195,7 +195,8 @@ class PiecewiseLinear(Declared):
     """Declared ends of the bins, ascending: one more than there are bins. Default: quantiles of the training rows, from the
     least to the greatest."""
     dim: Positive | None = None
-    """Numbers that these become by a linear map of the feature's own: an embedding. Default: they enter as they are, one a bin."""
+    """Numbers that these become by a linear map of the feature's own: an embedding. Default: they enter as they are, one a
+    bin."""
 
     @model_validator(mode="after")
     def _ascending(self) -> PiecewiseLinear:

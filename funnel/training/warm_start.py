@@ -149,10 +149,10 @@ def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[
         mine = layer.trainable_variables
         theirs = other.trainable_variables if other is not None else []
         # All but how many numbers enter a first layer must be the same.
-        same = _meanings(layer) == _meanings(other) and [variable.shape[1:] if first else variable.shape for variable in mine] == [
+        same = [variable.shape[1:] if first else variable.shape for variable in mine] == [
             variable.shape[1:] if first else variable.shape for variable in theirs
         ]
-        if not (mine and same and first == also_first):
+        if not (mine and same and first == also_first and _meanings(layer) == _meanings(other)):
             fresh.append(path)
             continue
         for target, source in zip(mine, theirs, strict=True):

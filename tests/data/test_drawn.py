@@ -74,9 +74,7 @@ def test_all_rows_of_all_shards_where_there_are_no_more_than_wanted() -> None:
     shards = Kept(star(), star())
     found = drawn(shards, 10)
     assert found.rows == 10
-    assert batch(found) == {
-        key: [float(value) for value in array] for key, array in _twice().items()
-    }
+    assert batch(found) == {key: [float(value) for value in array] for key, array in _twice().items()}
     assert found.position.tolist() == [4, 0, 1, 2, 3] * 2
     assert found.labels is not None
     assert found.labels[:, 0].tolist() == [0, 1, 0, 1, 0] * 2

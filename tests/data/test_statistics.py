@@ -54,12 +54,13 @@ def test_a_star_teaches_what_the_joined_table_does(data):
     }
     keys = ["c", *data.draw(st.lists(st.sampled_from("abc"), max_size=10))]
     rows = sorted({0, *data.draw(st.sets(st.integers(0, len(keys) - 1)))})
+    bins = {"kind": "piecewise_linear", "bins": 3}
     features = [
         CITY,
         {"name": "tags", "kind": "bag", "source": "user", "min_count": 2},
         {"name": "age", "kind": "numeric", "source": "user", "transform": "log1p"},
         {"name": "cut", "kind": "numeric", "source": "user", "column": "age", "transform": {"kind": "bucketize", "buckets": 3}},
-        {"name": "bins", "kind": "numeric", "source": "user", "column": "age", "transform": {"kind": "piecewise_linear", "bins": 3}},
+        {"name": "bins", "kind": "numeric", "source": "user", "column": "age", "transform": bins},
     ]
     cuts = data.draw(st.lists(st.integers(1, len(rows)), max_size=3).map(sorted))
     star = learnt(features, {"user_id": keys}, rows, cuts, dimension=users)

@@ -41,8 +41,8 @@ def frames(seed: int, rows: int = ROWS) -> dict[str, pl.DataFrame]:
             "buy": buy.astype(int),
         }
     )
-    users = pl.DataFrame({"key": [f"u{u}" for u in range(80)], "city": [f"c{c}" for c in city], "hue": [f"h{u % 7}" for u in range(80)]})
-    return {"facts": facts, "user": users}
+    keys, hue = [f"u{u}" for u in range(80)], [f"h{u % 7}" for u in range(80)]
+    return {"facts": facts, "user": pl.DataFrame({"key": keys, "city": [f"c{c}" for c in city], "hue": hue})}
 
 
 TREE: dict[str, Any] = {
@@ -184,7 +184,8 @@ def test_it_is_kept_in_the_run_and_said_by_the_command(run: Any, funnel: Any, tm
     test["user"].write_parquet(folder / "users.parquet")
     code, out, error = funnel("importance", run.path, "--data", folder, "--repeats", 1)
     assert (code, error) == (0, "")
-    said_of = f"buy_given_click: on {test['facts']['click'].sum():,} rows of click with {test['facts']['buy'].sum():,} positives"
+    clicks, purchases = (test["facts"][name].sum() for name in ("click", "buy"))
+    said_of = f"buy_given_click: on {clicks:,} rows of click with {purchases:,} positives"
     for said in ("what is lost without each feature, on 3,000 of 3,000 test rows", said_of, "price", "kept for the report"):
         assert said in out
     kept = json.loads((Path(run.path) / "importance.json").read_text())
