@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +38,14 @@ def drawn(shards: Shards, most: int, seed: int = 0) -> Star:
 def _together(parts: Parts) -> Star:
     sources, index = joined([parts_of(star, rows) for star, rows in parts])
 
-    def of_all(name: str) -> NDArray | None:
+    def of_all(name: str) -> NDArray[Any] | None:
         columns = [(getattr(star, name), rows) for star, rows in parts]
         return None if any(column is None for column, _ in columns) else np.concatenate([c[rows] for c, rows in columns])
 
     return Star(
         sources,
         index,
-        position=of_all("position"),
+        position=np.concatenate([star.position[rows] for star, rows in parts]),
         labels=of_all("labels"),
         groups=of_all("fact_groups"),
         weights=of_all("weights"),

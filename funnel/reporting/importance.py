@@ -114,7 +114,8 @@ def verdict(loss: dict[str, float]) -> str:
 
 def lost_table(probability: Probability, order: list[str], one: dict[str, Any]) -> Table:
     """All features: log loss and AUC that are lost without each, with their intervals below."""
-    figures, rows, marks = one["figures"], [], {}
+    figures, rows = one["figures"], []
+    marks: dict[tuple[int, int], str] = {}
     places = {"log_loss": _digits(figures["log_loss"]), "auc": 3}
     for number, name in enumerate(order):
         losses = {measure: one["lost"][name].get(measure) for measure in places}
