@@ -17,8 +17,8 @@ from funnel.schema.training import L2
 def penalty(declared: L2, network: Network, batch: Mapping[str, tf.Tensor], facts: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     """This replica's share of what weights cost: float32 []; the shares of all replicas add up to what one would have.
 
-    An embedding costs as often as facts look it up, each a share of 1 / total, as the facts' own losses do (Rendle, 2012, libFM):
-    the balance of the two is that of any other batch size. A table that a step reads in few rows is not read in others.
+    An embedding costs as often as facts look it up, each time a share of 1 / total, as the facts' own losses do (Rendle, 2012,
+    libFM): the balance of the two is that of any other batch size. No row is read that the step does not read anyway.
 
     Args:
         declared: The factors.

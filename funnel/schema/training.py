@@ -85,7 +85,7 @@ class Optimizer(Declared):
 
 
 class L2(Declared):
-    """What weights cost beside the objective, so that those with little to learn from stay small: their squares, times these."""
+    """What weights cost beside the objective, so that those with little to learn from stay small: their squares."""
 
     embedding: Annotated[float, Field(ge=0)] = 0.0
     """Times the squares of the embeddings that an impression looks up (of a bag, as far as each counts in it), in the mean over
