@@ -22,7 +22,7 @@ from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary, added, choose_terms, grown
 from funnel.data.weights import row_weights
 from funnel.errors import DataError
-from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import DEFAULT_MIN_COUNT, Learnt, Scale, declared_scale, table_of, table_rows, vocabulary_tables
 
@@ -82,9 +82,9 @@ class Learner:
         self._schema, self._folder, self._base = schema, folder, base
         self._tallies = {table: Tally(folder / f"counts of {table}") for table in vocabulary_tables(schema)}
         self._quantiles = {
-            feature.name: Quantiles(feature.transform.buckets)
+            feature.name: Quantiles(buckets)
             for feature in schema.features
-            if isinstance(feature, Numeric) and isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
+            if isinstance(feature, Numeric) and declared_scale(feature) is None and (buckets := _buckets(feature))
         }
         self._total: Seen | None = None
 
@@ -103,7 +103,7 @@ class Learner:
         spreads = {
             feature.name: Spread.of(_logarithm(feature, numbers), weights)
             for feature in self._schema.features
-            if isinstance(feature, Numeric) and not isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
+            if isinstance(feature, Numeric) and not _buckets(feature) and declared_scale(feature) is None
             for numbers, weights in [self._numbers(feature, star)]
         }
         return Seen(star.rows, stages, spreads)
@@ -199,7 +199,8 @@ class Learner:
         if feature.name in self._quantiles:
             quantiles = self._quantiles[feature.name]
             self._require_some(feature, bool(quantiles.bins.any()))
-            return Scale(boundaries=quantiles.boundaries(self._numbers(feature, star) for star in again()))
+            numbers = (self._numbers(feature, star) for star in again())
+            return Scale(boundaries=quantiles.boundaries(numbers, ends=isinstance(feature.transform, PiecewiseLinear)))
         spread = total.spreads[feature.name]
         self._require_some(feature, spread.count > 0)
         std = float(np.sqrt(spread.squares / spread.count))
@@ -224,6 +225,17 @@ class Learner:
         numbers, uses = columns[feature.name], uses_of(star, source)
         there = ~np.isnan(numbers)
         return numbers[there], None if uses is None else uses[there]
+
+
+def _buckets(feature: Numeric) -> int | None:
+    """How many buckets, or bins, the numbers are parted into; None where they are not."""
+    match feature.transform:
+        case Bucketize():
+            return feature.transform.buckets
+        case PiecewiseLinear():
+            return feature.transform.bins
+        case _:
+            return None
 
 
 def _logarithm(feature: Numeric, numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -74,6 +74,11 @@ class Embeddings(keras.layers.Layer):
         """By reference of a table: its rows as the last call read them, float32 [Q, D]; for the optimiser of the same step."""
         return self._gathered.rows
 
+    @property
+    def read(self) -> Mapping[str, tf.Tensor]:
+        """By width: the unique rows of the last call, wherever its tables are: float32 [Q, D]."""
+        return self._gathered.read
+
     def call(self, batch: Mapping[str, tf.Tensor], tables: Mapping[str, Table] | None = None) -> dict[str, list[tf.Tensor]]:
         """Embeddings by source: for each width D of its features float32 [N, features * D], N its rows in the batch.
 
@@ -92,6 +97,7 @@ class Embeddings(keras.layers.Layer):
                     self._gathered.rows[table.ref()] = rows_QD
             else:
                 rows_QD = tables[str(width.dim)].gather(unique_Q)
+            self._gathered.read[str(width.dim)] = rows_QD
             sums = weighted_sums(rows_QD, batch[width.entries_key], batch[width.weights_key], tf.add_n(counts))
             for (source, lookups), part in zip(width.lookups.items(), tf.split(sums, counts), strict=True):
                 if lookups:
@@ -116,6 +122,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: dict[Any, tf.Tensor] = {}
+        self.read: dict[str, tf.Tensor] = {}
 
 
 def _first_values(width: Width, scale: float, seed: int, block: int) -> tf.Tensor:

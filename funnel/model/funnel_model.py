@@ -10,6 +10,8 @@ from funnel.model.likelihood import cross_entropy, cumulative_logits, probabilit
 from funnel.model.network import Network, blank_batch
 from funnel.model.objectives import Judged, Objective
 from funnel.model.optimizers import already_gathered, composite
+from funnel.model.packing import packed
+from funnel.model.penalty import penalty
 from funnel.model.raw import RawEncoder, Terms
 from funnel.model.replicas import summed
 from funnel.model.sampling import corrected
@@ -18,6 +20,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import TOTAL
 from funnel.schema.learnt import Learnt
 from funnel.schema.objective import Division
+from funnel.schema.training import L2
 
 
 class CumulativeCrossEntropy(keras.losses.Loss):
@@ -157,7 +160,8 @@ class FunnelModel(tfrs.Model):
         """This replica's share of what is minimised, float32 [], and what there is to see."""
         features, labels_BS, weights_B = self._apart(inputs)
         topology = self.schema.topology
-        logits = self.network(self.star(features), training=training, twins=True)
+        batch = packed(self.schema, self.network.widths, self.star(features))
+        logits = self.network(batch, training=training, twins=True)
         conditional_BS = with_joins(self._meant(logits.towers), topology)
         cumulative_BS = cumulative_logits(conditional_BS, topology)
         by_tower = {tower.name: logit_B for tower, logit_B in zip(self.network.towers, logits.towers, strict=True)}
@@ -165,6 +169,8 @@ class FunnelModel(tfrs.Model):
         rows = features[TOTAL] if TOTAL in features else summed(tf.shape(labels_BS)[0])
         each = [minimised.total, *(minimised.stages[name] for name in self.objective.stages)]
         shares = [tf.math.divide_no_nan(tf.reduce_sum(loss_B), tf.cast(rows, tf.float32)) for loss_B in each]
+        if (l2 := self.schema.train.l2) != L2():
+            shares[0] += penalty(l2, self.network, batch, tf.shape(labels_BS)[0], rows)
         means = summed(tf.stack(shares))
         # These are of all replicas already.
         effective = [minimised.effective[name] for name in self.objective.weighted]

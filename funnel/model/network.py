@@ -8,16 +8,15 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf
-from funnel.model.bottom import Bottom
+from funnel.model.bottom import Bottom, numbers_of
 from funnel.model.layers import ConditionalTower
-from funnel.model.numbers import columns_of
 from funnel.model.packing import packed
 from funnel.model.sampling import sampled_logits
 from funnel.model.stored import Tables
 from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
-from funnel.schema.learnt import MISSING, Learnt, cumulative_rates, table_of
+from funnel.schema.learnt import MISSING, Learnt, cumulative_rates
 from funnel.schema.objective import Dcmt, Division
 from funnel.schema.topology import with_towers
 
@@ -46,7 +45,7 @@ class Network(keras.layers.Layer):
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._declared = schema
+        self._declared, self._learnt = schema, learnt
         self.widths = layout(schema, learnt)
         seed, firsts = schema.train.seed, first_rates(schema, learnt)
         stages = [(k, schema.stage_names[k]) for k in with_towers(schema.topology)]
@@ -87,13 +86,14 @@ class Network(keras.layers.Layer):
         """
         sizes: dict[str, int] = {}
         embedded: list[str] = []
+        numbers = numbers_of(self._declared, self._learnt)
         for source in self._declared.sources:
-            for width in self.widths:
-                embedded += [lookup.name for lookup in width.lookups[source]]
-                sizes |= {lookup.name: width.dim for lookup in width.lookups[source]}
-            for feature in self._declared.features:
-                if isinstance(feature, Numeric) and table_of(feature) is None and self._declared.source_of(feature) == source:
-                    sizes[feature.name] = columns_of(feature)
+            own, here = [one for one in numbers if one.source == source], dict[str, int]()
+            for dim in self.bottoms[0].dims:
+                here |= {lookup.name: dim for width in self.widths if width.dim == dim for lookup in width.lookups[source]}
+                here |= {one.feature.name: dim for one in own if one.embedded and one.size == dim}
+            embedded += here
+            sizes |= here | {one.feature.name: one.size for one in own if not one.embedded}
         sizes |= self.bottoms[0].body.added(embedded, plain=len(embedded) < len(sizes))
         begins = accumulate(sizes.values(), initial=0)
         return {name: (begin, size) for (name, size), begin in zip(sizes.items(), begins, strict=False)}
@@ -109,7 +109,7 @@ class Network(keras.layers.Layer):
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers above the embeddings: name, layer, and whether the rows of its kernel are the inputs."""
         for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
-            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.body.layers())
+            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.layers())
         first = self.bottoms[0].body.passes
         for tower in [*self.towers, *self.twins]:
             for place, (name, layer) in enumerate([*tower.stack.layers(), ("logit", tower.logit)]):

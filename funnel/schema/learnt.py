@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from funnel.schema._base import Declared
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Rows
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Periodic, PiecewiseLinear, Rows
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Topology
 
@@ -23,7 +23,7 @@ class Scale(Declared):
     std: float = 1.0
     """Of the training rows, after the logarithm where one is taken; 1 where all are equal."""
     boundaries: tuple[float, ...] = ()
-    """Between the buckets, where the feature is bucketized."""
+    """Between the buckets, where the feature is bucketized; where bins begin and end, where it is piecewise linear."""
 
 
 class Learnt(Declared):
@@ -100,6 +100,17 @@ def dim_of(schema: FunnelSchema, table: str) -> int:
     return dim or schema.model.embedding_dim
 
 
+def number_dim(schema: FunnelSchema, feature: Numeric) -> int | None:
+    """Numbers in the embedding that a number's own weights make of it; None where there are no such weights."""
+    match feature.transform:
+        case PiecewiseLinear():
+            return feature.transform.dim
+        case Periodic():
+            return feature.transform.dim or schema.model.embedding_dim
+        case _:
+            return None
+
+
 def buckets_of(schema: FunnelSchema, table: str) -> int | None:
     """How many buckets ids are hashed into; None where a vocabulary is learnt."""
     if table in schema.tables:
@@ -174,7 +185,7 @@ def declared_scale(feature: Numeric) -> Scale | None:
     match feature.transform.kind:
         case "none":
             return Scale()
-        case "bucketize":
+        case "bucketize" | "piecewise_linear":
             bounds = feature.transform.boundaries
             return None if bounds is None else Scale(boundaries=bounds)
         case _:

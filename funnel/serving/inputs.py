@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from funnel.schema.features import Bag, Bucketize, Categorical, Fill, Input, Log1p, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Fill, Input, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import Learnt, buckets_of
 
@@ -98,8 +98,8 @@ def _id(schema: FunnelSchema, feature: Categorical, terms: Mapping[str, Sequence
 def _number(schema: FunnelSchema, feature: Numeric, learnt: Learnt) -> Field:
     default = feature.serving_default
     rule = "an error" if feature.missing == "error" else "the mean of the training rows, and a sign that it is missing"
-    if feature.missing == "mean" and isinstance(feature.transform, Bucketize):
-        rule = "a row of its own"
+    if feature.missing == "mean" and isinstance(feature.transform, Bucketize | PiecewiseLinear):
+        rule = "a row of its own" if isinstance(feature.transform, Bucketize) else "no bin, and a sign that it is missing"
     if isinstance(feature.missing, Fill):
         rule = f"{float(feature.missing.fill):g}"
     return Field(
@@ -159,7 +159,7 @@ def _ids(schema: FunnelSchema, feature: Categorical | Bag, terms: Mapping[str, S
 def _numbers(feature: Numeric, learnt: Learnt) -> list[float]:
     """Two numbers such as there may be."""
     scale = learnt.scales[feature.name]
-    if isinstance(feature.transform, Bucketize):
+    if isinstance(feature.transform, Bucketize | PiecewiseLinear):
         bounds = scale.boundaries or (0.0,)
         return [_short(bounds[0]), _short(bounds[len(bounds) // 2])]
     both = [scale.mean, scale.mean + scale.std / 2]

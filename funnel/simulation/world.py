@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from funnel.data.labels import in_space
 from funnel.data.wanted import features_of
 from funnel.schema.data import Time
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
@@ -230,7 +230,7 @@ def _intercept(logits: Floats, reached: Floats, rate: float) -> float:
 def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool_]) -> Column:
     """Numbers where the transform expects them."""
     latent, transform = rng.normal(size=len(missing)), feature.transform
-    bounds = (transform.boundaries or ()) if isinstance(transform, Bucketize) else ()
+    bounds = (transform.boundaries or ()) if isinstance(transform, Bucketize | PiecewiseLinear) else ()
     declared = [getattr(transform, key, None) for key in ("mean", "std")]
     default = (3.0, 0.8) if isinstance(transform, Log1p) else (0.0, 1.0) if transform.kind == "none" else (40.0, 12.0)
     mean, std = (given if given is not None else usual for given, usual in zip(declared, default, strict=True))

@@ -25,6 +25,7 @@ tree = shop.tree()
 tree["model"]["tower"]["activation"] = "prelu"
 sgd = {"kind": "sgd", "learning_rate": 0.1}
 tree["train"] |= {"batch_size": 50, "epochs": 2, "lanes": 3, "optimizer": {"embedding": eval(sys.argv[3]), "dense": sgd}}
+tree["train"]["l2"] = {"embedding": 0.02, "dense": 0.001}
 tree["objective"] = eval(sys.argv[2])
 tree["model"]["body"] = eval(sys.argv[4])
 tree["features"][0]["compress"] = {"remainders": 8}

@@ -28,9 +28,15 @@ TABLES: dict[str, dict[str, Any]] = {
 @st.composite
 def features(draw: Any, name: str) -> dict[str, Any]:
     feature: dict[str, Any] = {"name": name, "source": draw(st.sampled_from(SOURCES))}
-    kind, dim = draw(st.sampled_from(["categorical", "bag", "bag", "bucketize", "none"])), draw(st.integers(1, 3))
+    kinds = ["categorical", "bag", "bag", "bucketize", "none", "piecewise_linear", "periodic"]
+    kind, dim = draw(st.sampled_from(kinds)), draw(st.integers(1, 3))
     if kind == "none":
         return feature | {"kind": "numeric", "transform": "none"}
+    if kind == "piecewise_linear":
+        own = {"dim": dim} if draw(st.booleans()) else {}
+        return feature | {"kind": "numeric", "transform": {"kind": kind, "boundaries": list(BOUNDARIES)} | own}
+    if kind == "periodic":
+        return feature | {"kind": "numeric", "transform": {"kind": kind, "frequencies": 2, "dim": dim, "mean": 0, "std": 1}}
     if kind == "bucketize":
         return feature | {"kind": "numeric", "transform": {"kind": kind, "boundaries": list(BOUNDARIES), "dim": dim}}
     table = draw(st.sampled_from([None, "t", "u", "q"]))
@@ -67,7 +73,9 @@ def tree_of(described: list[dict[str, Any]]) -> dict[str, Any]:
 def table_of(feature: dict[str, Any]) -> tuple[str, int, int] | None:
     """The table of a feature, its rows and its width."""
     if feature["kind"] == "numeric":
-        return None if feature["transform"] == "none" else (feature["name"], len(BOUNDARIES) + 3, feature["transform"]["dim"])
+        transform = feature["transform"]
+        bucketized = transform != "none" and transform["kind"] == "bucketize"
+        return (feature["name"], len(BOUNDARIES) + 3, transform["dim"]) if bucketized else None
     described = TABLES[feature["table"]] if "table" in feature else feature
     return feature.get("table", feature["name"]), described["buckets"] + 2, described["dim"]
 
