@@ -286,7 +286,7 @@ def _space(stages: list[StageCounts], place: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "rows": int(counts.given[place]),
         "positives": int(counts.passed[place]),
-        "unknown": int(counts.rows - counts.known[place]),
+        "unknown": int(counts.rows - counts.absent[place] - counts.known[place]),
     }
     if len(stages) > 1:
         found["unsampled"] = {"rows": float(stages[1].given[place]), "positives": float(stages[1].passed[place])}

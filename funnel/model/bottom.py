@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf
 from funnel.model.body import Body
+from funnel.model.domain import DomainGate, InDomain, gated, in_domain, split_like
 from funnel.model.embedding import Embeddings
 from funnel.model.interactions import Fields
 from funnel.model.layers import Inputs
@@ -16,6 +17,18 @@ from funnel.schema.features import Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import Width
 from funnel.schema.learnt import Learnt, table_of
+
+
+class Below(NamedTuple):
+    """What towers stand on.
+
+    Attributes:
+        outputs: What `StarDense` takes, the same for all towers, or for each.
+        within: What gates of towers are made of; None without a domain.
+    """
+
+    outputs: list[Inputs]
+    within: InDomain | None
 
 
 class Bottom(keras.layers.Layer):
@@ -36,12 +49,13 @@ class Bottom(keras.layers.Layer):
         self._declared, self._learnt = schema, learnt
         self.embeddings = Embeddings(widths, schema.model.embedding_scale, seed)
         plain = (feature for feature in schema.features if isinstance(feature, Numeric) and table_of(feature) is None)
-        self.body = Body(schema.model, [width.dim for width in widths], sum(map(columns_of, plain)), towers, seed)
+        numbers, domain = sum(map(columns_of, plain)), schema.model.domain
+        self.body = Body(schema.model, [width.dim for width in widths], numbers, towers, seed)
+        embedded = sum(width.dim * len(lookups) for width in widths for lookups in width.lookups.values())
+        self.gate = DomainGate(domain.units, numbers + embedded, seed) if domain is not None and domain.inputs else None
 
-    def call(
-        self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None
-    ) -> list[Inputs]:
-        """A packed batch -> what `StarDense` takes, for all towers or for each. A dimension row is worked on once."""
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None) -> Below:
+        """A packed batch -> what towers stand on. A dimension row is worked on once, up to the gates of a domain."""
         embedded, numbers = self.embeddings(batch, tables=tables), dict[str, list[tf.Tensor]]()
         for feature in self._declared.features:
             if isinstance(feature, Numeric) and table_of(feature) is None:
@@ -55,7 +69,24 @@ class Bottom(keras.layers.Layer):
             for source, of_fact in zip(sources, index, strict=True)
         ]
         parts = [_together([*embedded.get(source, []), *numbers.get(source, [])]) for source in sources]
-        return self.body((parts, index), fields, training=training)
+        inputs: Inputs = (parts, index)
+        within = None
+        if (domain := self._declared.model.domain) is not None:
+            of_domain = self.embeddings.of(domain.feature, embedded)
+            within = in_domain(self._declared, batch, inputs, of_domain)
+        if self.gate is not None:
+            wide = gated(inputs, self.gate(within))
+            inputs = wide, [None] * len(wide)
+            fields = [_gated_fields(one, part) for one, part in zip(fields, wide, strict=True)]
+        return Below(self.body(inputs, fields, training=training), within)
+
+
+def _gated_fields(fields: Fields, wide: tf.Tensor) -> Fields:
+    """The same fields, of each fact, from what a source has side by side once it is gated."""
+    pieces = [*fields.embeddings.values(), *([] if fields.numbers is None else [fields.numbers])]
+    cut = split_like(wide, pieces)
+    embeddings = dict(zip(fields.embeddings, cut, strict=False))
+    return Fields(embeddings, None if fields.numbers is None else cut[-1], None)
 
 
 def _together(columns: list[tf.Tensor]) -> tf.Tensor | None:

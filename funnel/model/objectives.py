@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from funnel.model import counterfactual
 from funnel.model._keras import keras, tf
+from funnel.model.calibrator import above_parent
 from funnel.model.likelihood import cross_entropy, space_logits
 from funnel.model.replicas import summed
 from funnel.model.spaces import StageRows, stage_rows
@@ -48,12 +49,14 @@ class Judged:
         twins: By stage with a second tower: what that says, float32 [B].
         conditional: Conditional logits: float32 [B, S].
         cumulative: Cumulative logits: float32 [B, S].
+        absent: Which stages a row lacks: bool [B, S]; None for none.
     """
 
     towers: Mapping[str, tf.Tensor]
     twins: Mapping[str, tf.Tensor]
     conditional: tf.Tensor
     cumulative: tf.Tensor
+    absent: tf.Tensor | None = None
 
 
 class Objective(keras.layers.Layer):
@@ -67,7 +70,9 @@ class Objective(keras.layers.Layer):
     def __init__(self, schema: FunnelSchema, learnt: Learnt, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._declared, self._topology = schema.objective, schema.topology
-        self._names = schema.stage_names
+        self._names, self._stopped = schema.stage_names, schema.stopped
+        # Where cumulatives are products, no stage is above its parent.
+        self._calibrator = getattr(schema.model.transfer, "calibrator", 0.0)
         self._known_inside = learnt.known_inside or (1.0,) * len(self._names)
         self._known_elsewhere = learnt.known_elsewhere or (1.0,) * len(self._names)
         self._given = learnt.given or given_rates(learnt.priors, schema.topology)
@@ -98,7 +103,7 @@ class Objective(keras.layers.Layer):
         """
         ones_B = tf.ones([tf.shape(labels_BS)[0]])
         weight_B = ones_B if weights_B is None else weights_B / self._weight
-        rows = stage_rows(labels_BS, self._topology)
+        rows = stage_rows(labels_BS, self._topology, judged.absent)
         stands, opening = self._stand_ins(rows), [None] * len(rows)
         if self._declared.propensities:
             opening = space_logits(judged.conditional, judged.cumulative, self._topology)
@@ -112,6 +117,9 @@ class Objective(keras.layers.Layer):
             loss_B = self._loss(stage, rows[stage], judged, weighing)
             losses[name] = loss_B
             total_B += self._weighed(name, loss_B)
+        if self._calibrator:
+            above_B = above_parent(judged.towers, self._names, self._topology, self._stopped, judged.absent)
+            total_B += self._calibrator * weight_B * above_B
         return Minimised(total_B, losses, effective)
 
     def _weighed(self, name: str, loss_B: tf.Tensor) -> tf.Tensor:

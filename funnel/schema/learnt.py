@@ -45,6 +45,8 @@ class Learnt(Declared):
     have it."""
     weight: float = 1.0
     """The mean weight of a training row. All shares and rates count rows by their weights."""
+    domains: dict[str, int] = {}
+    """The rows, in the table of `model.domain`, of the domains that stages name."""
 
 
 def cumulative_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...]:
