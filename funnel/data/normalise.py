@@ -46,8 +46,8 @@ class Normalised:
         ordinals: The same, with the lines that were left out before it was a piece among them: int64 [rows].
         columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe
             weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys; uint8 labels, UNKNOWN where
-            there is none, or where it is not final; float32 weights of the rows; bool where a label was read too early, and where
-            the row's domain lacks the stage.
+            there is none, or where it is not final; float32 weights of the rows; bool where a label was read too early, and
+            where the row's domain lacks the stage.
         texts: By table or key: `code` and `text` of ids that are not their own codes.
         moments: What validation by time compares, [rows]; None where it does not.
         faults: The rows left out.

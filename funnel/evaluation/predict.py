@@ -98,8 +98,9 @@ NUMPY = Functions(np.float32, {"log": np.log, "exp": np.exp, "sqrt": np.sqrt}, {
 
 
 def score_columns(schema: FunnelSchema, star: Star, probability: Mapping[str, Floats]) -> dict[str, Floats]:
-    """The declared scores of all facts of a star, in their order: float32 [rows]; NaN where a number they need is missing, or the
-    row's domain lacks a stage that they need.
+    """The declared scores of all facts of a star, in their order: float32 [rows].
+
+    NaN where a number that they need is missing, or the row's domain lacks a stage that they need.
 
     Args:
         schema: The declaration.

@@ -20,12 +20,12 @@ class InDomain(NamedTuple):
     Attributes:
         inputs: All that enters the body; no gradient goes through it.
         domain: The domain's embedding, and the row of each fact: what `StarDense` takes.
-        known_B: Whether the domain has a row of its own: bool [B].
+        known: Whether the domain has a row of its own: bool [B].
     """
 
     inputs: Inputs
     domain: Inputs
-    known_B: tf.Tensor
+    known: tf.Tensor
 
 
 class DomainGate(keras.layers.Layer):
@@ -54,7 +54,7 @@ class DomainGate(keras.layers.Layer):
         """float32 [B, U], between 0 and 2."""
         hidden = tf.nn.relu(self.hidden(*within.inputs) + self.domain(*within.domain))
         gates_BU = 2.0 * tf.math.sigmoid(self.gates([hidden]))
-        return tf.where(within.known_B[:, tf.newaxis], gates_BU, tf.ones_like(gates_BU))
+        return tf.where(within.known[:, tf.newaxis], gates_BU, tf.ones_like(gates_BU))
 
 
 def rows_of_domain(schema: FunnelSchema, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:

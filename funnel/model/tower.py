@@ -35,6 +35,7 @@ class ConditionalTower(keras.layers.Layer):
         declared: Tower,
         prior: float,
         seed: int,
+        *,
         domain: Domain | None = None,
         transfer: Aitm | None = None,
         before: Sequence[str] = (),

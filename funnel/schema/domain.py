@@ -71,5 +71,5 @@ def require_everywhere(stages: Sequence[Stage], topology: Topology) -> None:
     """
     for position, domains in enumerate(domains_of(stages, topology)):
         if domains is not None and not domains:
-            message = f"no domain has {stages[position].name!r}: none of its own has the stages that it depends on. Name one that has."
+            message = f"no domain has {stages[position].name!r}: none of its own has what it depends on. Name one that has."
             raise problem(("stages", position, "domains"), message)

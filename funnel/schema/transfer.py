@@ -89,13 +89,13 @@ def require_transfer(transfer: Transfer, objective: Objective, names: Sequence[s
         require_known((*where, key, position), name, able, "a stage given another")
     if isinstance(transfer, StopGradient) and not objective.cumulative:
         message = (
-            f"got 'stop_gradient' with the objective {objective.kind!r}, under which no stage teaches another's tower: there is "
-            "nothing to stop. Remove it."
+            f"got 'stop_gradient' with the objective {objective.kind!r}, under which no stage teaches another's tower: "
+            "there is nothing to stop. Remove it."
         )
         raise problem((*where, "kind"), message)
     if isinstance(transfer, Aitm) and transfer.calibrator and not isinstance(objective, Division):
         message = (
-            f"got a factor with the objective {objective.kind!r}, under which P(stage) is P(parent) times P(stage | parent), and "
-            "so never above it: there is nothing to calibrate. Remove it; it is for `division`."
+            f"got a factor with the objective {objective.kind!r}, under which P(stage) is P(parent) times P(stage | parent), "
+            "and so never above it: there is nothing to calibrate. Remove it; it is for `division`."
         )
         raise problem((*where, "calibrator"), message)

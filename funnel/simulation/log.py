@@ -41,6 +41,7 @@ def log_of(
     labels: Labels,
     clock: Clock,
     draws: Draws,
+    *,
     unknown: float,
     absent: Mapping[str, NDArray[np.bool_]],
 ) -> Log:
