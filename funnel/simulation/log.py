@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,9 @@ def log_of(
     labels: Labels,
     clock: Clock,
     draws: Draws,
-    *,
     unknown: float,
-    absent: Mapping[str, NDArray[np.bool_]],
+    *,
+    absent: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
 ) -> Log:
     """Write down what is known.
 
