@@ -171,6 +171,7 @@ Objective = Annotated[
     Field(discriminator="kind"),
     Shorthand("esmm"),
 ]
+CUMULATIVE = ("esmm", "ips", "dr", "dcmt")  # those under which a stage also teaches the towers before its own
 KINDS = ("esmm", "parent_space", "aman", "oversampling", "unbias", "division", "ips", "dr", "dcmt")
 
 
