@@ -121,6 +121,11 @@ def test_a_domain_that_training_rows_lack_is_refused() -> None:
 def test_the_doctor_does_not_take_absent_stages_for_unknown_labels() -> None:
     said = [f"{finding.about}: {finding.message}" for finding in funnel.check(tree(), rows()).findings]
     assert not [text for text in said if "not known" in text or "label is" in text]
+    frames = rows(elsewhere=1)
+    lacking = 900 - there(frames).sum()
+    said = [finding for finding in funnel.check(tree(), frames).findings if "are not looked at" in finding.message]
+    assert [(finding.level, finding.about) for finding in said] == [("warning", "stage buy")]
+    assert f"{lacking} of 900 train rows have buy = 1 where scenario is not app or feed" in said[0].message
 
 
 def test_a_smaller_export_keeps_every_domain(run: Any, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ A label is 1, 0, or UNKNOWN, and they are combined as in Kleene's logic: what fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,13 @@ class Consistent:
             joins are 1 where one of their branches is.
         kept: Positions of the rows among those that came in: int64 [rows].
         violations: By stage: rows that had it without its parent, and, as `stage unless other`, together with one it excludes.
+        elsewhere: By stage that some rows lack: how many of these have its label 1, which is not looked at.
     """
 
     labels: Labels
     kept: NDArray[np.int64]
     violations: dict[str, int]
+    elsewhere: dict[str, int] = field(default_factory=dict)
 
 
 def is_known(labels: Labels) -> NDArray[np.bool_]:
@@ -82,7 +84,8 @@ def make_consistent(
     for stage, name in enumerate(schema.stage_names):
         if name in lacking:
             found.labels[lacking[name][found.kept], stage] = ABSENT
-    return found
+    elsewhere = {name: int((column[lacking[name]] == 1).sum()) for name, column in read.items() if name in lacking}
+    return replace(found, elsewhere=elsewhere)
 
 
 def _policed(schema: FunnelSchema, read: Mapping[str, Labels], at: Callable[[int], str]) -> Consistent:

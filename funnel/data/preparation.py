@@ -189,6 +189,7 @@ class Preparation:
         self.about[split] = {
             "read": reading.rows,
             "inconsistent_labels": {"policy": self.schema.inconsistent_labels, "rows": reading.violations},
+            "elsewhere": reading.elsewhere,
             "young": {stage: {"rows": rows, "positives": positives} for stage, (rows, positives) in reading.young.items()},
             "skipped": {source: faults.as_dict() for source, faults in reading.faults.items()},
         }

@@ -188,8 +188,12 @@ class Reader:
             )
             at = found.places if stays is None else found.places[stays]
             consistent = make_consistent(schema, good, lambda row: place.at(int(at[row])), lacking)
-            for stage, count in consistent.violations.items():
-                self.reading.violations[stage] = self.reading.violations.get(stage, 0) + count
+            for counts, more in (
+                (self.reading.violations, consistent.violations),
+                (self.reading.elsewhere, consistent.elsewhere),
+            ):
+                for stage, count in more.items():
+                    counts[stage] = counts.get(stage, 0) + count
             self._count_young(columns, stays, consistent)
             if len(consistent.kept) < len(at):
                 stays = consistent.kept if stays is None else stays[consistent.kept]

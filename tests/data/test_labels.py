@@ -420,6 +420,7 @@ def test_what_a_column_says_of_a_stage_that_a_row_lacks_is_not_looked_at(policy)
     A = ABSENT
     assert found.labels.tolist() == [[1, 1, 1], [0, A, A], [1, A, A], [0, A, A], [1, 1, 0]]
     assert (found.kept.tolist(), found.violations) == ([0, 1, 2, 3, 4], {"s1": 0, "s2": 0})
+    assert found.elsewhere == {"s1": 1, "s2": 2}
 
 
 def test_rows_with_a_contradiction_elsewhere_are_left_out_with_what_they_lack():

@@ -26,6 +26,7 @@ tree["model"]["tower"]["activation"] = "prelu"
 sgd = {"kind": "sgd", "learning_rate": 0.1}
 tree["train"] |= {"batch_size": 50, "epochs": 2, "lanes": 3, "optimizer": {"embedding": eval(sys.argv[3]), "dense": sgd}}
 tree["objective"] = eval(sys.argv[2])
+tree["model"] |= eval(sys.argv[4])
 store = funnel.prepare(tree, shop.frames(rows=400))
 runs = [funnel.fit(tree, store, overrides=[f"train.strategy={kind}"]) for kind in ("one_device", "mirrored")]
 assert isinstance(runs[1].model.network.tables[0].values, tuple), "is not mirrored"
@@ -45,20 +46,21 @@ SGD, ADAGRAD = '{"kind": "sgd", "learning_rate": 0.1}', '{"kind": "adagrad"}'
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("objective", "tables"),
+    ("objective", "tables", "network"),
     [
-        ('{"kind": "esmm", "weights": "uncertainty"}', ADAGRAD),
-        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, marks=pytest.mark.long),
-        pytest.param('{"kind": "unbias"}', SGD, marks=pytest.mark.long),
-        pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, marks=pytest.mark.long),
-        pytest.param('{"kind": "ips"}', '{"kind": "adam"}', marks=pytest.mark.long),
-        pytest.param('{"kind": "parent_space"}', '{"kind": "rowwise_adagrad"}', marks=pytest.mark.long),
+        ('{"kind": "esmm", "weights": "uncertainty"}', ADAGRAD, "{}"),
+        ('"division"', ADAGRAD, '{"domain": "city", "transfer": {"kind": "aitm", "calibrator": 3.0}}'),
+        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "unbias"}', SGD, "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "ips"}', '{"kind": "adam"}', "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "parent_space"}', '{"kind": "rowwise_adagrad"}', "{}", marks=pytest.mark.long),
     ],
 )
-def test_three_replicas_learn_what_one_learns(objective: str, tables: str) -> None:
+def test_three_replicas_learn_what_one_learns(objective: str, tables: str, network: str) -> None:
     root = str(Path(shop.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", FITS, root, objective, tables],
+        [sys.executable, "-c", FITS, root, objective, tables, network],
         capture_output=True,
         text=True,
         check=False,
