@@ -201,6 +201,8 @@ class Learner:
             name: tuple(np.divide(part, of, out=np.ones_like(part), where=of > 0).tolist())
             for name, (part, of) in shares.items()
         }
+        if self._schema.has_absent_stages:
+            found["present"] = tuple((1 - stages.absent / stages.rows).tolist())
         return found | {"weight": stages.rows / total.rows}
 
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:

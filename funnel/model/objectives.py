@@ -76,6 +76,7 @@ class Objective(keras.layers.Layer):
         self._known_inside = learnt.known_inside or (1.0,) * len(self._names)
         self._known_elsewhere = learnt.known_elsewhere or (1.0,) * len(self._names)
         self._given = learnt.given or given_rates(learnt.priors, schema.topology)
+        self._present = learnt.present or (1.0,) * len(self._names)
         self._priors, self._weight = learnt.priors, learnt.weight
         weights = schema.objective.weights
         self._factors = None if isinstance(weights, str) else {name: weights.get(name, 1.0) for name in self._names}
@@ -113,7 +114,9 @@ class Objective(keras.layers.Layer):
         for stage, name in enumerate(self._names):
             if name not in self.stages:
                 continue
-            weighing = _Weighing(name, weight_B, stands[stage], opening[stage], effective)
+            # Rows that lack the stage count nothing, also where no label is needed.
+            row_B = weight_B if judged.absent is None else tf.where(judged.absent[:, stage], 0.0, weight_B)
+            weighing = _Weighing(name, row_B, stands[stage], opening[stage], effective)
             loss_B = self._loss(stage, rows[stage], judged, weighing)
             losses[name] = loss_B
             total_B += self._weighed(name, loss_B)
@@ -173,7 +176,7 @@ class Objective(keras.layers.Layer):
         return found
 
     def _clip(self, declared: Unbias | Ips | Dr | Dcmt, stage: int) -> float:
-        return declared.clip if declared.clip is not None else max(CLIP * self._given[stage], TINY)
+        return declared.clip if declared.clip is not None else max(CLIP * self._given[stage] / self._present[stage], TINY)
 
     def _row_weights(
         self, declared: ParentSpace | Aman | Oversampling | Unbias, stage: int, rows: StageRows, weighing: _Weighing
@@ -185,7 +188,7 @@ class Objective(keras.layers.Layer):
                 return inside_B / given
             case Aman(rate=rate):
                 # All of N_k at a weight, which is in expectation the sample of them: the same gradient, with less noise.
-                others = 1 - given / max(self._known_inside[stage], TINY)
+                others = self._present[stage] - given / max(self._known_inside[stage], TINY)
                 return (inside_B + rate * weighing.row * rows.outside) / (given + rate * others)
             case Oversampling(factor=factor):
                 return inside_B * (1 + (factor - 1) * rows.label) / (given * (1 + (factor - 1) * self._priors[stage]))

@@ -47,6 +47,8 @@ class Learnt(Declared):
     have it."""
     weight: float = 1.0
     """The mean weight of a training row. All shares and rates count rows by their weights."""
+    present: tuple[float, ...] = ()
+    """By stage: the share of the training rows whose domain has it. Default: all."""
     domains: dict[str, int] = Field(default={})
     """The rows, in the table of `model.domain`, of the domains that stages name."""
 

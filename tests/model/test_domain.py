@@ -11,9 +11,12 @@ from funnel.errors import SchemaError
 from funnel.model._keras import tf
 from funnel.model.absence import absent_stages
 from funnel.model.funnel_model import build_model
+from funnel.model.likelihood import cumulative_logits
+from funnel.model.objectives import Judged, Objective
 from funnel.model.packing import packed
 from funnel.model.spaces import stage_rows
 from funnel.schema.learnt import FIRST, Learnt, Scale
+from funnel.schema.objective import KINDS
 from funnel.schema.reader import load_schema
 from tests.model.stars import batch_of, tree_of
 from tests.model.test_network import FEATURES, clean, joined, logits, model_of, tensors
@@ -183,9 +186,7 @@ def test_predictions_of_an_absent_stage_are_nan_and_no_others() -> None:
         np.testing.assert_array_equal(np.isnan(found[name]), ~there)
 
 
-@pytest.mark.parametrize(
-    "objective", ["esmm", "parent_space", "aman", "oversampling", "unbias", "division", "ips", "dr", "dcmt"]
-)
+@pytest.mark.parametrize("objective", KINDS)
 def test_whatever_a_label_says_of_an_absent_stage_nothing_is_learnt_from_it(objective: str) -> None:
     stages = only_in("feed")
     model = absent_model(stages, objective=objective)
@@ -200,6 +201,51 @@ def test_whatever_a_label_says_of_an_absent_stage_nothing_is_learnt_from_it(obje
         found.append((float(loss), last.tolist()))
         assert np.isfinite(found[-1][0])
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("objective", KINDS)
+def test_rows_that_lack_a_stage_add_nothing_to_its_loss_also_where_no_label_is_needed(objective: str) -> None:
+    model, losses = absent_model(only_in("feed"), objective=objective), {}
+    weighed = model.objective._weighed
+
+    def kept(name: str, loss_B: Any) -> Any:
+        losses[name] = loss_B.numpy()
+        return weighed(name, loss_B)
+
+    model.objective._weighed = kept
+    model.compute_loss((tensors(BATCH), tf.constant(np.tile([[1.0, 1.0, 0.0]], [8, 1]), tf.float32)), training=True)
+    feed = BATCH["facts/scenario"] == DOMAINS["feed"]
+    assert losses["s0"].all()
+    for name in ("s1", "s2"):
+        np.testing.assert_array_equal(losses[name] != 0, feed)
+
+
+@pytest.mark.parametrize("kind", ["aman", "unbias", "oversampling", "parent_space", "ips", "dr", "dcmt"])
+def test_shares_are_of_the_rows_that_have_the_stage(kind: str) -> None:
+    """What is learnt of half of the rows, where the other half lacks the stage, is what is learnt of these rows alone."""
+    whole_risk = kind in ("ips", "dr", "dcmt")
+    schema = absent_model(only_in("feed"), objective={"kind": kind} | ({"self_normalize": False} if whole_risk else {})).schema
+    stage, half = 1, {"given": (1.0, 0.2, 0.1), "known_inside": (1.0, 0.5, 1.0), "present": (1.0, 0.5, 0.5)}
+    sizes: Any = {"rows": {"scenario": 5}, "scales": {"price": Scale()}, "priors": (0.4, 0.3, 0.3), "domains": DOMAINS}
+    parted = Objective(schema, Learnt(**sizes, **half))
+    alone = Objective(schema, Learnt(**sizes, given=(1.0, 0.4, 0.2), known_inside=(1.0, 0.5, 1.0)))
+    rng = np.random.default_rng(3)
+    towers, labels = rng.normal(size=(8, 3)).astype(np.float32), np.tile([[1.0, 0, 0], [0, 0, 0], [1, 1, 0], [1, 1, 1]], [2, 1])
+    absent = np.zeros([8, 3], bool)
+    absent[4:, 1:] = True
+    labels[4:] = labels[:4]
+
+    def mean(objective_: Any, rows: slice, lacking: Any) -> float:
+        logits = tf.constant(towers[rows])
+        by_name = dict(zip(schema.stage_names, tf.unstack(logits, axis=1), strict=True))
+        twins = {name: by_name[name] + 0.5 for name in ("s1", "s2")}
+        judged = Judged(by_name, twins, logits, cumulative_logits(logits, schema.topology), lacking)
+        found = objective_(tf.constant(labels[rows], tf.float32), judged)
+        return float(tf.reduce_mean(found.stages[schema.stage_names[stage]]))
+
+    whole, own = mean(parted, slice(None), tf.constant(absent)), mean(alone, slice(4), None)
+    # Means over a stage's own rows are the same; sums over all rows, of which the others add nothing, are half.
+    assert whole == pytest.approx(own / 2 if whole_risk else own, rel=1e-5)
 
 
 def test_rows_that_lack_a_stage_are_on_neither_side_of_it() -> None:
