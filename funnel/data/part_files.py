@@ -161,7 +161,7 @@ def _dimension(name: str, parts: Sequence[tuple[Path, Said]], folder: Path) -> D
 def _add(reading: Reading, said: Said) -> None:
     """What was counted of a portion."""
     reading.rows += said["rows"]
-    for counts, more in ((reading.violations, said["violations"]), (reading.elsewhere, said["elsewhere"])):
+    for counts, more in ((reading.violations, said["violations"]), (reading.elsewhere, said.get("elsewhere", {}))):
         for stage, count in more.items():
             counts[stage] = counts.get(stage, 0) + count
     for stage, (rows, positives) in said["young"].items():
