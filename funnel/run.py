@@ -28,7 +28,7 @@ from funnel.errors import DataError, RemoteError, RunError
 from funnel.evaluation.effect import effect
 from funnel.evaluation.gather import Gathered, gather
 from funnel.evaluation.importance import REPEATS, ROWS, Importance, measure_importance
-from funnel.evaluation.predict import Predictor, columns, logit_columns, score_columns
+from funnel.evaluation.predict import Predictor, absent_stages, columns, logit_columns, score_columns
 from funnel.evaluation.report import Report, judge
 from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
@@ -216,7 +216,7 @@ class Run:
             DataError: The data are not what the schema says, a slice is no categorical or numeric feature, or the truth is of
                 other rows.
         """
-        columns = require_sliceable(self.schema, [*self.schema.evaluate.slices, *slices])
+        columns = require_sliceable(self.schema, [*self.schema.slices, *slices])
         store = self.store(data, split, labels=True)
         shards, sampled = store.shards(split), is_sampled(self.schema, split)
         true = None
@@ -345,8 +345,10 @@ class Run:
     def predictions(self, star: Star, *, logits: bool = False) -> dict[str, np.ndarray]:
         """What `predict` gives, of all facts of a star, in their order: each [rows]."""
         conditional = self.logits(star)
-        made = columns(self.model, conditional)
-        return made | score_columns(self.schema, star, made) | (logit_columns(self.model, conditional) if logits else {})
+        absent = absent_stages(self.model, star)
+        made = columns(self.model, conditional, absent)
+        found = made | score_columns(self.schema, star, made)
+        return found | (logit_columns(self.model, conditional, absent) if logits else {})
 
     def export(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns, concat, take
-from funnel.data.labels import UNKNOWN
+from funnel.data.labels import is_known
 from funnel.data.order import Epoch
 from funnel.data.star import INDEX, Star
 from funnel.data.store import Shards
@@ -89,7 +89,7 @@ def labels_and_weights(parts: Parts, schema: FunnelSchema | None) -> tuple[Float
 def labels_of(parts: Parts) -> Floats:
     """The labels of some facts of some stars that have labels: float32 [facts, stages], NaN where unknown."""
     labels = np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None])
-    return np.where(labels == UNKNOWN, np.float32(np.nan), labels.astype(np.float32))
+    return np.where(is_known(labels), labels.astype(np.float32), np.float32(np.nan))
 
 
 def batches(epoch: Epoch, first_step: int = 0, schema: FunnelSchema | None = None) -> Iterator[Element]:

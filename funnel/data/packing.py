@@ -32,6 +32,9 @@ class Packer:
         self._sized = [rows_key(schema, source) for source in schema.sources]
         self._widths = layout(schema, learnt)
         self._packed = {lookup.key for width in self._widths for found in width.lookups.values() for lookup in found}
+        # What adapts to a domain asks whether it is known, as well as for its embedding.
+        if (domain := schema.model.domain) is not None:
+            self._packed.discard(f"{schema.source_of(schema.feature(domain.feature))}/{domain.feature}")
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with its ids packed; numbers and indices stay as they are."""

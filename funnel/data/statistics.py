@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,19 @@ from funnel.data.stage_counts import StageCounts
 from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary, added, choose_terms, grown
 from funnel.data.weights import row_weights
-from funnel.errors import DataError
+from funnel.errors import DataError, have
 from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.learnt import DEFAULT_MIN_COUNT, Learnt, Scale, declared_scale, table_of, table_rows, vocabulary_tables
+from funnel.schema.learnt import (
+    DEFAULT_MIN_COUNT,
+    FIRST,
+    Learnt,
+    Scale,
+    declared_scale,
+    table_of,
+    table_rows,
+    vocabulary_tables,
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,7 @@ class Learner:
         if total is None:
             raise DataError("data: every training row is held out or left out, expected some. Correct the data.")
         tables = vocabulary_tables(schema)
+        domains: dict[str, int] = {}
 
         def choose(table: str) -> int:
             min_count, max_rows = _limits(schema, table)
@@ -150,10 +160,12 @@ class Learner:
             if self._base is not None and table in self._base.vocabulary.terms:
                 base, new = self._base.vocabulary, (terms, counts)
                 terms = grown(base.terms[table], terms, max_rows)
+                domains.update(_domains(schema, table, terms))
                 if table not in base.counts:
                     keep(Vocabulary({table: terms}))
                     return len(terms)
                 counts = added(terms, (base.terms[table], base.counts[table]), new)
+            domains.update(_domains(schema, table, terms))
             keep(Vocabulary({table: terms}, {table: counts}))
             return len(terms)
 
@@ -164,7 +176,7 @@ class Learner:
                 scales[feature.name] = self._scale(feature, total, again)
             if (table_name := table_of(feature)) is not None:
                 sizes[table_name] = table_rows(schema, table_name, scales.get(feature.name), counts.get(table_name, 0))
-        return Learnt(rows=sizes, scales=scales, **self._stages(total))
+        return Learnt(rows=sizes, scales=scales, domains=domains, **self._stages(total))
 
     def _stages(self, total: Seen) -> dict[str, Any]:
         """The stages' rates and shares, and the mean weight."""
@@ -189,6 +201,8 @@ class Learner:
             name: tuple(np.divide(part, of, out=np.ones_like(part), where=of > 0).tolist())
             for name, (part, of) in shares.items()
         }
+        if self._schema.has_absent_stages:
+            found["present"] = tuple((1 - stages.absent / stages.rows).tolist())
         return found | {"weight": stages.rows / total.rows}
 
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:
@@ -236,6 +250,26 @@ def _buckets(feature: Numeric) -> int | None:
             return feature.transform.bins
         case _:
             return None
+
+
+def _domains(schema: FunnelSchema, table: str, terms: Sequence[str]) -> dict[str, int]:
+    """The rows of the domains that stages name, where this is their table.
+
+    Raises:
+        DataError: One has no row.
+    """
+    feature = next((one for one in schema.features if one.name == schema.domain_feature), None)
+    if not schema.has_absent_stages or not isinstance(feature, Categorical) or feature.table_name != table:
+        return {}
+    named = dict.fromkeys(str(name) for stage in schema.stages for name in stage.domains or ())
+    rows = {term: FIRST + place for place, term in enumerate(terms) if term in named}
+    for name in named:
+        if name not in rows:
+            raise DataError(
+                f"stages.domains: {name!r} has no row of its own among the ids of the feature {feature.name!r} in the training "
+                f"rows {have(name, list(terms[:20]))} Correct the name, add rows, or lower `min_count`."
+            )
+    return {name: rows[name] for name in named}
 
 
 def _logarithm(feature: Numeric, numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf
 from funnel.model.body import Body
+from funnel.model.domain import DomainGate, InDomain, gated, in_domain, split_like
 from funnel.model.embedding import Embeddings
 from funnel.model.interactions import Fields
 from funnel.model.layers import Inputs
@@ -17,6 +18,18 @@ from funnel.schema.features import Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import Width
 from funnel.schema.learnt import Learnt, number_dim, table_of
+
+
+class Below(NamedTuple):
+    """What towers stand on.
+
+    Attributes:
+        outputs: What `StarDense` takes, the same for all towers, or for each.
+        within: What gates of towers are made of; None without a domain.
+    """
+
+    outputs: list[Inputs]
+    within: InDomain | None
 
 
 class Bottom(keras.layers.Layer):
@@ -43,17 +56,23 @@ class Bottom(keras.layers.Layer):
             if one.embedded
         }
         self.dims = list(dict.fromkeys([*(width.dim for width in widths), *(one.size for one in numbers if one.embedded)]))
-        self.body = Body(schema.model, self.dims, sum(one.size for one in numbers if not one.embedded), towers, seed)
+        plain, domain = sum(one.size for one in numbers if not one.embedded), schema.model.domain
+        self.body = Body(schema.model, self.dims, plain, towers, seed)
+        self.gate = None
+        if domain is not None and domain.inputs:
+            tables = sum(width.dim * len(lookups) for width in widths for lookups in width.lookups.values())
+            self.gate = DomainGate(domain.units, tables + sum(one.size for one in numbers), seed)
+            self.gate.gates.squares = True
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers with weights above the tables: name, layer, and whether the inputs enter."""
         yield from ((f"numeric_{name}", layer, False) for name, layer in self.numbers.items())
+        if self.gate is not None:
+            yield from ((f"gate_{name}", layer, first) for name, layer, first in self.gate.layers())
         yield from self.body.layers()
 
-    def call(
-        self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None
-    ) -> list[Inputs]:
-        """A packed batch -> what `StarDense` takes, for all towers or for each. A dimension row is worked on once."""
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None) -> Below:
+        """A packed batch -> what towers stand on. A dimension row is worked on once, up to the gates of a domain."""
         embedded = self.embeddings(batch, tables=tables)
         dense: dict[str, list[tf.Tensor]] = {}
         numbers: dict[str, list[tf.Tensor]] = {}
@@ -75,7 +94,16 @@ class Bottom(keras.layers.Layer):
             for source, of_fact in zip(sources, index, strict=True)
         ]
         parts = [_together([*one.embeddings.values(), *([] if one.numbers is None else [one.numbers])]) for one in fields]
-        return self.body((parts, index), fields, training=training)
+        inputs: Inputs = (parts, index)
+        within = None
+        if (domain := self._declared.model.domain) is not None:
+            of_domain = self.embeddings.of(domain.feature, embedded)
+            within = in_domain(self._declared, batch, inputs, of_domain)
+        if self.gate is not None:
+            wide = gated(inputs, self.gate(within))
+            inputs = wide, [None] * len(wide)
+            fields = [_gated_fields(one, part) for one, part in zip(fields, wide, strict=True)]
+        return Below(self.body(inputs, fields, training=training), within)
 
     def _by_width(self, tables: Mapping[int, tf.Tensor], numbers: list[tf.Tensor]) -> dict[int, tf.Tensor]:
         """Embeddings of one width side by side, those of tables first."""
@@ -112,6 +140,14 @@ def numbers_of(schema: FunnelSchema, learnt: Learnt) -> list[Number]:
             size = dim or columns_of(feature, learnt.scales[feature.name])
             found.append(Number(schema.source_of(feature), feature, size, dim is not None))
     return found
+
+
+def _gated_fields(fields: Fields, wide: tf.Tensor) -> Fields:
+    """The same fields, of each fact, from what a source has side by side once it is gated."""
+    pieces = [*fields.embeddings.values(), *([] if fields.numbers is None else [fields.numbers])]
+    cut = split_like(wide, pieces)
+    embeddings = dict(zip(fields.embeddings, cut, strict=False))
+    return Fields(embeddings, None if fields.numbers is None else cut[-1], None)
 
 
 def _together(columns: list[tf.Tensor]) -> tf.Tensor | None:

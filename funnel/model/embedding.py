@@ -110,6 +110,15 @@ class Embeddings(keras.layers.Layer):
         widths = [width.dim for width in self._widths if width.lookups[source]]
         return dict(zip(widths, found.get(source, []), strict=True))
 
+    def of(self, feature: str, found: Mapping[str, list[tf.Tensor]]) -> tf.Tensor:
+        """What `call` gives of one feature: float32 [N, D]."""
+        for width in self._widths:
+            for source, lookups in width.lookups.items():
+                for place, lookup in enumerate(lookups):
+                    if lookup.name == feature:
+                        return self.by_width(source, found)[width.dim][:, place * width.dim : (place + 1) * width.dim]
+        raise AssertionError(feature)
+
 
 def _repeated(sums_NLD: tf.Tensor, lookups: Sequence[Lookup], batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """The sums of L lookups, those whose list is that of all rows taken from the first row."""

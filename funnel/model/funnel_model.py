@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf, tfrs
+from funnel.model.absence import absent_stages, without
 from funnel.model.likelihood import cross_entropy, cumulative_logits, probabilities, quotients, with_joins
 from funnel.model.network import Network, blank_batch
 from funnel.model.objectives import Judged, Objective
@@ -64,7 +65,8 @@ class FunnelModel(tfrs.Model):
     Inputs are star batches (`funnel.dataset`), or a mapping of raw values by feature name. For training, elements are
     `(inputs, labels)` or `(inputs, labels, weights)` with labels float [B, stages] or a mapping by stage, NaN where not known,
     and the rows' weights float [B]; or one mapping that also has the labels by stage.
-    Calling the model gives float32 [B] by name: `buy` (cumulative) and `buy_given_click` (conditional).
+    Calling the model gives float32 [B] by name: `buy` (cumulative) and `buy_given_click` (conditional); NaN where the row's
+    domain lacks the stage.
     """
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, terms: Terms | None = None) -> None:
@@ -109,7 +111,14 @@ class FunnelModel(tfrs.Model):
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:  # noqa: ARG002  # Keras gives it
         """Every probability by name, float32 [B]; what it is while training is no other."""
-        return named(self.schema, *probabilities(self.logits(inputs), self.schema.topology))
+        star = self.star(inputs)
+        return self.probabilities(star, self.conditional(star))
+
+    def probabilities(self, batch: Mapping[str, tf.Tensor], conditional_BS: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every probability by name, float32 [B], from conditional logits of a star batch; NaN where a row lacks the stage."""
+        absent_BS = absent_stages(self.schema, self.learnt, batch)
+        both = probabilities(conditional_BS, self.schema.topology)
+        return named(self.schema, *(without(absent_BS, one_BS) for one_BS in both))
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """What is minimised, the mean over the rows of a batch: float32 []."""
@@ -160,12 +169,16 @@ class FunnelModel(tfrs.Model):
         """This replica's share of what is minimised, float32 [], and what there is to see."""
         features, labels_BS, weights_B = self._apart(inputs)
         topology = self.schema.topology
-        batch = packed(self.schema, self.network.widths, self.star(features))
+        star, stopped = self.star(features), self.schema.stopped
+        absent_BS = absent_stages(self.schema, self.learnt, star)
+        labels_BS = without(absent_BS, labels_BS)
+        batch = packed(self.schema, self.network.widths, star)
         logits = self.network(batch, training=training, twins=True)
-        conditional_BS = with_joins(self._meant(logits.towers), topology)
-        cumulative_BS = cumulative_logits(conditional_BS, topology)
+        conditional_BS = with_joins(self._meant(logits.towers), topology, stopped)
+        cumulative_BS = cumulative_logits(conditional_BS, topology, stopped)
         by_tower = {tower.name: logit_B for tower, logit_B in zip(self.network.towers, logits.towers, strict=True)}
-        minimised = self.objective(labels_BS, Judged(by_tower, logits.twins, conditional_BS, cumulative_BS), weights_B)
+        judged = Judged(by_tower, logits.twins, conditional_BS, cumulative_BS, absent_BS)
+        minimised = self.objective(labels_BS, judged, weights_B)
         rows = features[TOTAL] if TOTAL in features else summed(tf.shape(labels_BS)[0])
         each = [minimised.total, *(minimised.stages[name] for name in self.objective.stages)]
         shares = [tf.math.divide_no_nan(tf.reduce_sum(loss_B), tf.cast(rows, tf.float32)) for loss_B in each]

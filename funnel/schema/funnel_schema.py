@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from funnel.errors import listed
 from funnel.schema._base import Declared, Name, problem, require_known, require_unique
 from funnel.schema.data import Data, FeatureList, Fraction, Source
+from funnel.schema.domain import domains_of, require_everywhere
 from funnel.schema.features import (
     AnyFeature,
     Bag,
@@ -30,6 +31,7 @@ from funnel.schema.serving import Serving, given_once
 from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of, with_towers
 from funnel.schema.training import Evaluate, Train
+from funnel.schema.transfer import require_transfer, stopped_stages
 
 FACTS = "facts"  # the source of features that name none
 RESERVED = (FACTS, "index")  # first parts of the keys of star batches
@@ -97,6 +99,7 @@ class FunnelSchema(Declared):
             able = [self.stage_names[stage] for stage in with_towers(self.topology)]
             require_known(("model", "towers", name), name, able, "a stage with a tower")
         _check_training(self)
+        _check_domain(self)
         # Read once more where they are needed; here, to refuse what is not right.
         _ = self.expressions, self.given_once
         return self
@@ -105,6 +108,32 @@ class FunnelSchema(Declared):
     def topology(self) -> Topology:
         """Where each stage stands in the tree."""
         return topology_of(self.space, self.stages)
+
+    @cached_property
+    def stopped(self) -> frozenset[int]:
+        """The stages of which what is learnt does not reach the towers before theirs."""
+        return stopped_stages(self.model.transfer, self.stage_names)
+
+    @cached_property
+    def domains(self) -> tuple[frozenset[str] | None, ...]:
+        """By stage: the domains that have it; None for all."""
+        return domains_of(self.stages, self.topology)
+
+    @property
+    def has_absent_stages(self) -> bool:
+        """Whether there are rows that lack a stage."""
+        return any(own is not None for own in self.domains)
+
+    @property
+    def domain_feature(self) -> str:
+        """The feature that says which domain a row is of; empty where none does."""
+        return "" if self.model.domain is None else self.model.domain.feature
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The features by whose values rows are judged part by part: those of `evaluate.slices`, and the domain."""
+        own = () if self.model.domain is None else (self.domain_feature,)
+        return tuple(dict.fromkeys((*own, *self.evaluate.slices)))
 
     @cached_property
     def conditional_names(self) -> tuple[str, ...]:
@@ -285,11 +314,41 @@ def _once_by_default(schema: FunnelSchema) -> tuple[str, ...]:
     return (*keyed[:1], group)
 
 
+def _check_domain(schema: FunnelSchema) -> None:
+    domain = schema.model.domain
+    named = [position for position, stage in enumerate(schema.stages) if stage.domains is not None]
+    if domain is None:
+        if named:
+            message = "got domains, and no feature that says which a row is of. Name it: `model: {domain: FEATURE}`."
+            raise problem(("stages", named[0], "domains"), message)
+        return
+    plain = [feature.name for feature in schema.features if isinstance(feature, Categorical)]
+    require_known(("model", "domain", "feature"), domain.feature, plain, "a categorical feature")
+    if not named:
+        return
+    path, feature = ("stages", named[0], "domains"), schema.feature(domain.feature)
+    if schema.source_of(feature) != FACTS:
+        message = f"{feature.name!r} is of the dimension {feature.source!r}, expected a column of the facts. Add it to them."
+        raise problem(path, message)
+    described = schema.tables[feature.table] if feature.table else feature
+    if described.buckets:
+        message = f"the ids of {feature.name!r} are hashed, so that two may be one, expected a vocabulary. Remove `buckets`."
+        raise problem(path, message)
+    if schema.sampling is not None:
+        message = (
+            "got domains beside `sampling`: how many rows were thrown away depends on how far each could go, which differs by "
+            "domain. Remove one of the two."
+        )
+        raise problem(path, message)
+    require_everywhere(schema.stages, schema.topology)
+
+
 def _check_training(schema: FunnelSchema) -> None:
     stopping = schema.train.early_stopping
     for position, name in enumerate((stopping.stages if stopping else None) or ()):
         require_known(("train", "early_stopping", "stages", position), name, schema.stage_names, "a stage")
-    require_taught(schema.objective, schema.stage_names, schema.topology)
+    require_transfer(schema.model.transfer, schema.objective, schema.stage_names, schema.topology)
+    require_taught(schema.objective, schema.stage_names, schema.topology, schema.stopped)
     if schema.sampling is not None:
         require_sampling(schema.sampling, schema.space, schema.stage_names, schema.topology)
         if schema.data.weight is not None:

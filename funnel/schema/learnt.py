@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from funnel.schema._base import Declared
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Periodic, PiecewiseLinear, Rows
 from funnel.schema.funnel_schema import FunnelSchema
@@ -45,6 +47,10 @@ class Learnt(Declared):
     have it."""
     weight: float = 1.0
     """The mean weight of a training row. All shares and rates count rows by their weights."""
+    present: tuple[float, ...] = ()
+    """By stage: the share of the training rows whose domain has it. Default: all."""
+    domains: dict[str, int] = Field(default={})
+    """The rows, in the table of `model.domain`, of the domains that stages name."""
 
 
 def cumulative_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...]:

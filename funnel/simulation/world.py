@@ -16,6 +16,7 @@ from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Nu
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
+from funnel.simulation.domains import domain_ids
 from funnel.simulation.draws import Draws
 from funnel.simulation.files import sources
 
@@ -46,7 +47,7 @@ class World:
         self._common, self._own = np.sqrt(2 * (1 - own)), np.sqrt(2 * own)  # both 1 where half of the variance is common
         homes = sources(schema)
         sizes = {home: max(4, impressions // (10 * 2**place)) for place, home in enumerate(homes)} | {FACTS: facts}
-        self._facts = facts
+        self._facts, self._domains = facts, domain_ids(schema)
         self._home = {source: home for home, sources in homes.items() for source in sources}
         self.index: dict[str, Ints] = {}
         keys: dict[str, Columns] = {home: {} for home in homes}
@@ -117,6 +118,8 @@ class World:
             numeric = [feature for feature in readers if isinstance(feature, Numeric)]
             bags = [feature for feature in readers if isinstance(feature, Bag)]
             size = min([self._ids(feature) for feature in readers if not isinstance(feature, Numeric)], default=0)
+            domains = self._domains if any(feature.name == self._schema.domain_feature for feature in readers) else ()
+            size = len(domains) or size
             missing = np.zeros(rows, bool) if required else rng.random(rows) < MISSING_SHARE
             if len(numeric) == len(readers):
                 columns[name] = _number(rng, numeric[0], missing)
@@ -128,7 +131,10 @@ class World:
                 # Text of digits: whoever reads the column as a number, or a list of one, can.
                 codes = np.where(missing, -1, rng.choice(size, rows, p=_zipf(size, 3.0, 0.9)))
                 latent = np.where(missing, 0.0, codes / size) if numeric else None
-                columns[name] = Column(text(codes + 1, missing), codes, size, latent)
+                series = text(codes + 1, missing)
+                if domains:
+                    series = pl.Series(domains).gather(pl.Series(codes).clip(0)).set(pl.Series(missing), None)
+                columns[name] = Column(series, codes, size, latent)
         return columns
 
     def _ids(self, feature: Categorical | Bag) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from funnel.model._keras import tf
 from funnel.model.packing import packed
+from funnel.schema.learnt import FIRST
 from tests.model.stars import batch_of, tree_of
 from tests.model.test_network import FEATURES, clean, joined, logits, model_of, tensors
 from tests.model.trees import TREES, chain
@@ -24,7 +25,15 @@ BODIES: dict[str, Any] = {
     "progressive experts": {"kind": "ple", "units": [5]},
     "one after another": ["dot", "dcn", {"kind": "shared_bottom", "units": [5]}, {"kind": "ple", "levels": 1, "units": [5]}],
 }
-STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"]}
+ADAPTED: dict[str, Any] = {  # beside a body: what goes between towers, and what gates by domain
+    "transfer": {"transfer": "aitm"},
+    "domain of the facts": {"domain": "hour"},
+    "domain of a dimension, and transfer": {
+        "domain": {"feature": "city", "units": 5},
+        "transfer": {"kind": "aitm", "units": 3},
+    },
+}
+STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"], "esm2": TREES["esm2"]}
 CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES}
 
 
@@ -41,10 +50,24 @@ def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any,
 
 
 @pytest.mark.parametrize("features", CHOSEN)
-@pytest.mark.parametrize("stages", STAGES)
+@pytest.mark.parametrize("stages", ["one stage", "three", "tree"])
 @pytest.mark.parametrize("body", BODIES)
 def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, stages: str, features: str) -> None:
-    model, tree, batch = made(body, stages, features)
+    keeps_the_contract(*made(body, stages, features), stages)
+
+
+@pytest.mark.parametrize("adapted", ADAPTED)
+@pytest.mark.parametrize(("body", "stages"), [*((body, "three") for body in BODIES), ("none", "tree"), ("none", "esm2")])
+def test_so_does_what_adapts_towers_and_inputs(body: str, stages: str, adapted: str) -> None:
+    model, tree, batch = made(body, stages, "all", **ADAPTED[adapted])
+    layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
+    tables = {id(variable) for variable in model.network.tables}
+    assert layers | tables == {id(variable) for variable in model.trainable_variables}
+    # A domain of which all are known, so that each gate is learnt.
+    keeps_the_contract(model, tree, batch | {key: np.maximum(batch[key], FIRST) for key in ("facts/hour", "user/city")}, stages)
+
+
+def keeps_the_contract(model: Any, tree: Any, batch: Any, stages: str) -> None:
     found = logits(model, batch)
     assert found.shape == (12, len(STAGES[stages]))
     assert np.isfinite(found).all()
@@ -92,8 +115,8 @@ def test_towers_are_what_each_stage_says(activation: str, norm: str | None) -> N
 
 @pytest.mark.parametrize("body", BODIES)
 def test_layers_are_all_there_are_and_tables_may_be_each_stage_s_own(body: str) -> None:
-    for shared in (True, False):
-        model, tree, batch = made(body, "three", "all", share_embeddings=shared)
+    for shared, adapted in ((True, {}), (False, {}), (False, {"domain": "hour", "transfer": "aitm"})):
+        model, tree, batch = made(body, "three", "all", share_embeddings=shared, **adapted)
         layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
         tables = {id(variable) for variable in model.network.tables}
         assert layers | tables == {id(variable) for variable in model.trainable_variables}
