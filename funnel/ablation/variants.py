@@ -103,7 +103,7 @@ def _with(declared: FunnelSchema, objective: dict[str, Any], *, shared: bool) ->
     tree = declared.model_dump(mode="json", exclude_unset=True)
     tree["objective"] = objective
     tree["model"] = tree.get("model", {}) | {"share_embeddings": shared}
-    return load_schema(tree)
+    return load_schema(tree, folders=declared.model.folders)
 
 
 def _unknown(name: str) -> str:

@@ -98,3 +98,11 @@ def test_a_name_twice_is_one_row_and_repeats_count_seeds_up() -> None:
     assert [variant.name for variant in variants] == ["esmm", "esmm-ns"]
     assert [variants[1].seeded(repeat).train.seed for repeat in range(3)] == [7, 8, 9]
     assert variants[1].seeded(2).model.share_embeddings is False
+
+
+def test_a_layer_of_the_user_s_own_is_found_where_the_schema_found_it(tmp_path) -> None:
+    (tmp_path / "own.py").write_text("import tf_keras\nOwn = tf_keras.layers.Dense\n")
+    tree = shop.tree()
+    tree["model"]["body"] = {"kind": "custom", "layer": "own.py:Own", "config": {"units": 3}}
+    one, other = chosen(load_schema(tree, folders=[tmp_path]), ["esmm", "dr"])[0]
+    assert one.seeded(2).model.folders == other.schema.model.folders == (tmp_path,)

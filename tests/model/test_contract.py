@@ -23,6 +23,13 @@ BODIES: dict[str, Any] = {
     "mixture of experts": {"kind": "mmoe", "experts": 3, "units": [6, 5]},
     "progressive experts": {"kind": "ple", "units": [5]},
     "one after another": ["dot", "dcn", {"kind": "shared_bottom", "units": [5]}, {"kind": "ple", "levels": 1, "units": [5]}],
+    "custom": {"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 5}},
+    "custom between others": [
+        "dot",
+        {"kind": "custom", "layer": "tests.model.own_layers:stacked", "config": {"widths": [6, 5]}},
+        "dcn",
+        {"kind": "mmoe", "units": [4]},
+    ],
 }
 STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"]}
 CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES}
