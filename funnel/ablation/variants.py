@@ -110,7 +110,7 @@ def _with(declared: FunnelSchema, objective: dict[str, Any], *, shared: bool) ->
         tree["model"]["transfer"] = transfer.model_copy(update={"calibrator": 0.0}).model_dump(mode="json")
     if isinstance(transfer, StopGradient) and objective["kind"] not in CUMULATIVE:
         tree["model"].pop("transfer")
-    return load_schema(tree)
+    return load_schema(tree, folders=declared.model.folders)
 
 
 def _unknown(name: str) -> str:

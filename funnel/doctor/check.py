@@ -15,7 +15,7 @@ from funnel.doctor.drift import drift_findings
 from funnel.doctor.features import feature_findings
 from funnel.doctor.finding import Finding, sort
 from funnel.doctor.leaks import leak_findings
-from funnel.doctor.memory import memory_of
+from funnel.doctor.memory import memory_findings, memory_of
 from funnel.doctor.objective import objective_findings
 from funnel.doctor.opening import open_rows
 from funnel.doctor.rows import rows_findings
@@ -79,6 +79,7 @@ def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Find
         return _unread(schema, data, [Finding("error", "data", message)])
     sample = Sample(schema, store, "train")
     by_stage = rows_by_stage(schema, store)
+    memory = memory_of(schema, store.learnt, store)
     findings = [
         *problems,
         *rows_findings(schema, store),
@@ -86,6 +87,7 @@ def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Find
         *objective_findings(schema, by_stage, training_rows(schema, store)),
         *leak_findings(sample, watch),
         *feature_findings(schema, store, sample),
+        *memory_findings(schema, memory),
         *drift_findings(schema, store, sample, by_stage, watch),
     ]
     if sample.rows < sample.of:
@@ -105,5 +107,5 @@ def _examined(schema: FunnelSchema, store: Store, data: str, problems: list[Find
         by_stage=by_stage,
         examined=sample.rows,
         findings=sort(findings),
-        memory=memory_of(schema, store.learnt, store),
+        memory=memory,
     )

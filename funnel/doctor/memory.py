@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,9 +10,10 @@ from funnel.data.batches import star_batch
 from funnel.data.order import Epoch
 from funnel.data.packing import Packer
 from funnel.data.store import Store
+from funnel.doctor.finding import Finding
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import layout
-from funnel.schema.learnt import FIRST, Learnt
+from funnel.schema.learnt import FIRST, Learnt, remainders_of
 from funnel.schema.topology import with_towers
 from funnel.schema.training import Adagrad, Adam, RowWiseAdagrad, Sgd
 
@@ -97,6 +99,17 @@ def memory_of(schema: FunnelSchema, learnt: Learnt, store: Store | None = None) 
             weights, state = (copies * rows * size for size in (width.dim * NUMBER, _state(schema, width.dim)))
             tables[table] = TableMemory(learnt.rows[table] - FIRST, rows, width.dim, weights, state)
     return Memory(tables, None if store is None else _step(schema, learnt, store, copies))
+
+
+def memory_findings(schema: FunnelSchema, found: Memory) -> Iterator[Finding]:
+    """Tables that are compressed for nothing."""
+    for table, sizes in found.tables.items():
+        if remainders_of(schema, table) is not None and sizes.rows >= FIRST + sizes.ids:
+            message = (
+                f"compressed, it stores {sizes.rows:,} rows for {sizes.ids:,} ids, expected fewer: sums are learnt for nothing."
+                f" Remove `compress`, or lower `remainders`: {max(2, round(sizes.ids**0.5)):,} makes it smallest."
+            )
+            yield Finding("warning", f"table {table}", message)
 
 
 def _state(schema: FunnelSchema, dim: int) -> int:

@@ -76,7 +76,7 @@ class Body(keras.layers.Layer):
         return {}
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
-        """The layers with weights: name, layer, and whether the rows of its kernel are the inputs."""
+        """The layers with weights: name, layer, and whether an axis of its kernel is the inputs."""
         entered = True
         for place, part in enumerate(self.parts):
             prefix = f"{place}/" if len(self.parts) > 1 else ""

@@ -51,14 +51,14 @@ class CrossNetwork(keras.layers.Layer):
             if self._rank is not None:
                 self.down.append(StarDense(self._rank, first, use_bias=False))
             self.cross.append(StarDense(width, second))
-            self.cross[-1].squares = True
+            self.cross[-1].of_inputs = (0, 1) if self._rank is None else (1,)
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
-        """Its layers with weights, by name; whether the rows of its kernel are the inputs, whose places crosses keep."""
+        """Its layers with weights, by name; whether an axis of its kernel is the inputs: crosses keep their places."""
         for place, cross in enumerate(self.cross):
             if self.down:
                 yield f"down_{place}", self.down[place], True
-            yield f"cross_{place}", cross, not self.down
+            yield f"cross_{place}", cross, True
 
     def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,)) -> Inputs:
         """What `StarDense` takes, and gives: one part [B, K]."""

@@ -64,10 +64,10 @@ class StarDense(keras.layers.Layer):
         use_bias: Whether there is b.
 
     Attributes:
-        squares: Whether its units are the inputs again, one by one, as those of a cross layer.
+        of_inputs: The axes of W that are the inputs, one by one, where these enter; of a cross layer, its units are, too.
     """
 
-    squares = False
+    of_inputs: tuple[int, ...] = (0,)
 
     def __init__(
         self, units: int, kernel_initializer: Any, bias_initializer: Any = "zeros", use_bias: bool = True, **kwargs: Any

@@ -123,7 +123,7 @@ class Network(keras.layers.Layer):
         )
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
-        """The layers above the embeddings: name, layer, and whether the rows of its kernel are the inputs."""
+        """The layers above the embeddings: name, layer, and whether an axis of its kernel is the inputs."""
         for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
             yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.layers())
         first = self.bottoms[0].body.passes

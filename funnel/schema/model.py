@@ -180,6 +180,11 @@ class Model(Declared):
         return {place: part for place, part in zip(places, self.parts, strict=True) if isinstance(part, Custom)}
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where these are looked for beside the current folder."""
+        return next((part.folders for part in self.custom.values()), ())
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """Of the body, in the order in which inputs go through them."""
         return self.body if isinstance(self.body, tuple) else (self.body,)

@@ -57,7 +57,11 @@ def _yaml() -> YAML:
 
 
 def load_schema(
-    source: str | Path | Mapping[str, Any] | FunnelSchema, overrides: Sequence[str] = (), *, layers: bool = True
+    source: str | Path | Mapping[str, Any] | FunnelSchema,
+    overrides: Sequence[str] = (),
+    *,
+    layers: bool = True,
+    folders: Sequence[Path] = (),
 ) -> FunnelSchema:
     """Read and check a declaration.
 
@@ -65,23 +69,23 @@ def load_schema(
         source: A YAML file's path or URL, a mapping of the same shape, or a schema (returned as it is, if nothing overrides).
         overrides: `path=value` texts, the value in YAML: `train.epochs=3`, `stages.1.prior=0.01`.
         layers: Whether layers of the user's own, `kind: custom`, are imported and looked at.
+        folders: Where their files are looked for, of a mapping; else the file's folder, or where the schema's were found.
 
     Raises:
         SchemaError: One line for each problem: file, line, path, what was found, what was expected, what to do.
     """
     if isinstance(source, FunnelSchema) and not overrides:
         return source
-    folders: tuple[Path, ...] = ()
     if isinstance(source, FunnelSchema):
         tree: Any = source.model_dump(mode="json", exclude_unset=True)
         where = "schema"
-        folders = next((part.folders for part in source.model.custom.values()), ())
+        folders = source.model.folders
     elif isinstance(source, Mapping):
         tree, where = _plain(source), "schema"
     else:
         place = location(source)
         tree, where = _parse(place), str(place)
-        folders = (place.parent.absolute(),) if isinstance(place, Path) else ()
+        folders = [place.parent.absolute()] if isinstance(place, Path) else []
     for override in overrides:
         _override(tree, override)
     try:

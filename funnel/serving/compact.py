@@ -94,7 +94,8 @@ def compact(model: FunnelModel, vocabulary: Vocabulary, kind: Kind = "float32", 
     sizes = {
         table: _sizes(
             dim_of(schema, table),
-            *(stored_rows(schema, table, one.rows[table]) for one in (model.learnt, learnt)),
+            stored_rows(schema, table, model.learnt.rows[table]),
+            stored_rows(schema, table, learnt.rows[table]),
             kind,
             bottoms,
         )

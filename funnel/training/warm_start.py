@@ -202,9 +202,15 @@ def _numbers(layer: Any) -> list[Any]:
 
 def _free(layer: Any, variable: Any, first: bool) -> tuple[int, ...]:
     """The axes of a layer's variable that are the inputs, one by one."""
-    rank = len(variable.shape)
-    rows = (0,) if first and rank == 2 and not isinstance(layer, CustomPart) else ()
-    return (*rows, rank - 1) if getattr(layer, "squares", False) else rows
+    if not first or isinstance(layer, CustomPart):
+        return ()
+    axes = getattr(layer, "of_inputs", (0,))
+    match len(variable.shape):
+        case 2:
+            return axes
+        case 1:
+            return (0,) if 1 in axes else ()  # a bias of units that are the inputs
+    return ()
 
 
 def _shape(variable: Any, free: tuple[int, ...]) -> tuple[int | None, ...]:

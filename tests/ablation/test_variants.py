@@ -109,3 +109,11 @@ def test_what_does_nothing_under_another_objective_is_left_aside(name) -> None:
     held = {"kind": "aitm", "units": 3, "calibrator": 0.6, "stop_gradient": "all"}
     ((told,), _) = chosen(declared("division", transfer=held), [name])
     assert told.schema.model.transfer.model_dump() == held | {"calibrator": 0.6 if kind == "division" else 0.0}
+
+
+def test_a_layer_of_the_user_s_own_is_found_where_the_schema_found_it(tmp_path) -> None:
+    (tmp_path / "own.py").write_text("import tf_keras\nOwn = tf_keras.layers.Dense\n")
+    tree = shop.tree()
+    tree["model"]["body"] = {"kind": "custom", "layer": "own.py:Own", "config": {"units": 3}}
+    one, other = chosen(load_schema(tree, folders=[tmp_path]), ["esmm", "dr"])[0]
+    assert one.seeded(2).model.folders == other.schema.model.folders == (tmp_path,)

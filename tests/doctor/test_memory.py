@@ -120,3 +120,14 @@ def test_the_page_s_figures_are_those_of_its_schema() -> None:
         found = memory_of(schema, learnt)
         (table,) = found.tables.values()
         assert figures == [f"{table.rows:,}", f"{found.weights / 1e6:,.1f}", f"{found.state / 1e6:,.1f}"]
+
+
+def test_a_table_that_is_compressed_for_nothing_is_warned_of() -> None:
+    made = tree()
+    made["features"][4]["compress"] = {"remainders": 24}
+    found = [one for one in funnel.check(made, shop.frames()).findings if one.about == "table item"]
+    # 25 ids: 24 remainders and 2 quotients.
+    assert [(one.level, one.message.partition(",")[0]) for one in found] == [("warning", "compressed")]
+    assert "stores 28 rows for 25 ids" in found[0].message
+    assert "5 makes it smallest" in found[0].message
+    assert not [one for one in funnel.check(tree(), shop.frames()).findings if one.about == "table item"]

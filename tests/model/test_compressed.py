@@ -210,3 +210,34 @@ def test_an_export_stores_the_rows_as_they_are_and_prunes_none() -> None:
     assert found.sizes["item"].bytes == 8 * 2 * 2
     with pytest.raises(RunError, match="of compressed tables many ids share each row"):
         compact(model, vocabulary, "float32", 2)
+
+
+def test_beside_it_another_table_is_pruned_and_both_are_stored_small() -> None:
+    import polars as pl  # noqa: PLC0415
+
+    from funnel.model.funnel_model import build_model  # noqa: PLC0415
+    from funnel.schema.learnt import Learnt  # noqa: PLC0415
+
+    features = [{"name": "shop", "kind": "categorical", "dim": 2}, LEARNS[0]]
+    schema = load_schema(tree_of(features) | {"model": {"tower": {"units": [4], "activation": "tanh"}}})
+    shops = [f"s{n}" for n in range(5)]
+    model = build_model(schema, Learnt(rows={"shop": 7, "item": 9}, scales={}, priors=(0.1,)), {"shop": shops, "item": IDS})
+    model.create_variables()
+    (table,) = model.network.tables
+    table.assign(np.random.default_rng(3).normal(size=table.shape))
+    counts = {"shop": np.array([9, 1, 9, 1, 9]), "item": np.arange(7)}
+    vocabulary = Vocabulary({"shop": pl.Series(shops), "item": pl.Series(IDS)}, counts)
+
+    def said(shop: int, item: int, tables: Any) -> float:
+        batch = {"index/user": [0], "index/item": [0], "facts/shop": [shop], "facts/item": [item]}
+        return float(model.conditional({key: tf.constant(value) for key, value in batch.items()}, tables)[0, 0])
+
+    for kind, close in (("float32", 0.0), ("float16", 0.01), ("int8", 0.1)):
+        found = compact(model, vocabulary, kind, 2)
+        assert (found.sizes["shop"].rows, found.sizes["item"].rows) == (5, 8)
+        assert len(found.vocabulary.terms["item"]) == 7
+        tables = found.in_place_of(model.network.widths)
+        for shop in range(7):
+            for item in range(9):
+                expected = said(1 if shop in (3, 5) else shop, item, None)
+                assert said(shop, item, tables) == pytest.approx(expected, abs=close + 1e-6)

@@ -24,6 +24,13 @@ BODIES: dict[str, Any] = {
     "mixture of experts": {"kind": "mmoe", "experts": 3, "units": [6, 5]},
     "progressive experts": {"kind": "ple", "units": [5]},
     "one after another": ["dot", "dcn", {"kind": "shared_bottom", "units": [5]}, {"kind": "ple", "levels": 1, "units": [5]}],
+    "custom": {"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 5}},
+    "custom between others": [
+        "dot",
+        {"kind": "custom", "layer": "tests.model.own_layers:stacked", "config": {"widths": [6, 5]}},
+        "dcn",
+        {"kind": "mmoe", "units": [4]},
+    ],
 }
 ADAPTED: dict[str, Any] = {  # beside a body: what goes between towers, and what gates by domain
     "transfer": {"transfer": "aitm"},
