@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator
 
-from funnel.reporting.canvas import SMALL, Chart, Sheet, grid, gutter, undefined
+from funnel.reporting.canvas import SMALL, Chart, Sheet, grid, gutter, ticks, undefined
 from funnel.reporting.figures import UNDEFINED, count, counted, plain_percent, score, signed, small
 from funnel.reporting.ink import LIGHT
 from funnel.reporting.record import Probability, Record
@@ -101,8 +101,9 @@ def _bars(panel: Axes, losses: list[dict[str, float] | None], unit: float) -> No
         ends += [value, low, high]
     panel.axvline(0, color=LIGHT["muted"], linewidth=0.9, zorder=4)
     room = max(0.05 * (max(ends) - min(ends)), 1e-9)
-    panel.set_xlim(min(ends) - room, max(ends) + room)
-    panel.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
+    low, high = min(ends) - room, max(ends) + room
+    panel.set_xlim(low, high)
+    panel.xaxis.set_major_locator(FixedLocator(ticks(low, high)))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
     grid(panel, "x")
 

@@ -12,9 +12,14 @@ import polars as pl
 import pytest
 
 import funnel
+from funnel.evaluation.bootstrap import clusters_of
+from funnel.evaluation.comparison import clusters_in
 from funnel.evaluation.importance import Importance, losses
-from funnel.evaluation.intervals import Estimate
+from funnel.evaluation.intervals import Estimate, intervals
 from funnel.evaluation.metrics import auc
+from funnel.evaluation.outcomes import Names, Outcomes
+from funnel.evaluation.report import measured
+from funnel.schema.topology import Place
 from tests import shop
 
 ROWS = 3000
@@ -219,3 +224,44 @@ def test_an_area_is_that_of_all_pairs(run: Any, found: Importance) -> None:
     test = frames(1)
     predicted = run.predict(test)
     assert by_name(found)["click"].figures["auc"] == auc(test["facts"]["click"].to_numpy(), predicted["click"])
+
+
+def a_set(rng: np.random.Generator, users: int) -> tuple[Any, Any, Any]:
+    """Labels of users who differ, what a model says of them, and what it would say of two features, each dealt out."""
+    user = np.repeat(np.arange(users), rng.poisson(6, users) + 1).astype(np.int32)
+    features = rng.normal(size=(len(user), 2)) + 0.7 * rng.normal(size=(users, 2))[user]
+    happened = rng.random(len(user)) < 1 / (1 + np.exp(-(features[:, 0] - 0.5 + rng.normal(0, 0.7, users)[user])))
+    order = rng.permutation(len(user))
+    said = []
+    for moved in (None, 0, 1):
+        dealt = features.copy()
+        if moved is not None:
+            dealt[:, moved] = features[order, moved]
+        # The second does nothing, but the model has learnt some of it by heart.
+        logits = (0.9 * dealt[:, 0] + 0.3 * dealt[:, 1] - 0.4).astype(np.float32)[:, None]
+        chances = {"click": (1 / (1 + np.exp(-logits[:, 0]))).astype(np.float32)}
+        names = Names("impression", ("click",), ("click",), ("impression",), (Place(-1),))
+        labels, clusters = happened[:, None].astype(np.uint8), clusters_of(len(user), user)
+        said.append(Outcomes(names, labels, logits, lambda block, _: block[:, 0].astype(float), chances, None, user, clusters))
+    return said[0], said[1], said[2]
+
+
+@pytest.mark.long
+def test_intervals_hold_what_is_true_and_nothing_where_there_is_nothing() -> None:
+    def lost(outcomes: tuple[Any, Any, Any]) -> list[dict[str, Estimate]]:
+        usual, *without = ([measured(one, "cumulative", 0, clusters_in(one))[0].estimates] for one in outcomes)
+        return [losses(usual, [one])[0] for one in without]
+
+    rng = np.random.default_rng(5)
+    true = {figure: estimate.value for figure, estimate in lost(a_set(rng, 100_000))[0].items()}
+    held = {(which, figure): 0 for which in (0, 1) for figure in true}
+    sets = 200
+    for number in range(sets):
+        outcomes = a_set(np.random.default_rng([6, number]), 250)
+        flat = [(which, figure, one) for which, each in enumerate(lost(outcomes)) for figure, one in each.items()]
+        ends = intervals([one for *_, one in flat], clusters_in(outcomes[0]), seed=number)
+        for (which, figure, _), pair in zip(flat, ends, strict=True):
+            assert pair is not None
+            held[which, figure] += pair[0] <= (true[figure] if which == 0 else 0.0) <= pair[1]
+    # A little less than what they say: whose values are dealt out is not drawn anew.
+    assert all(0.9 * sets <= count <= 0.99 * sets for count in held.values()), held

@@ -4,44 +4,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from funnel.reporting.importance import bars, importance, lost_table, verdict
 from funnel.reporting.ink import drawing
 from funnel.reporting.record import Record, read_record
 from funnel.reports import report
-from funnel.schema.funnel_schema import FunnelSchema
 from tests.reporting import made
-
-
-def measured(schema: FunnelSchema, features: int = 5, *, undefined: str = "") -> dict[str, Any]:
-    """What `funnel importance` keeps: the first feature matters most, the last not at all, the one before is of harm."""
-    random = np.random.default_rng(0)
-    names = [f"feature {number}" for number in range(features)]
-    probabilities = []
-    for stage, name in enumerate(schema.stage_names):
-        kinds = ["cumulative"] + (["conditional"] if schema.conditional_names[stage] != name else [])
-        for kind in kinds:
-            lost: dict[str, Any] = {}
-            for number, feature in enumerate(names):
-                value = 0.02 * 0.6**number if number < features - 2 else -0.004 if number == features - 2 else 0.0001
-                half = abs(value) * random.uniform(0.2, 0.5) if number < features - 1 else 0.001
-                one = {"value": value, "low": value - half, "high": value + half}
-                lost[feature] = {"log_loss": one} | ({} if name == undefined else {"auc": one})
-            probabilities.append(
-                {
-                    "name": name if kind == "cumulative" else schema.conditional_names[stage], "stage": name, "kind": kind,
-                    "space": schema.space, "rows": 20000, "positives": 700, "lost": lost,
-                    "figures": {"log_loss": 0.15, "auc": None if name == undefined else 0.7},
-                }
-            )  # fmt: skip
-    together = {feature: ["cross"] if feature == names[0] else [] for feature in names}
-    return {
-        "format": 1, "data": "data/shop", "split": "test", "space": schema.space, "rows": 20000, "of": 90000, "repeats": 3,
-        "seed": 0, "together": together, "probabilities": probabilities, "group_by": None, "weighted": False, "level": 0.95,
-        "drawn": {"unit": schema.space, "count": 20000}, "order": names, "unneeded": names[-1:],
-    }  # fmt: skip
 
 
 def run_of(folder: Path, name: str = "aliccp", **parts: Any) -> Path:
@@ -49,11 +18,11 @@ def run_of(folder: Path, name: str = "aliccp", **parts: Any) -> Path:
 
 
 def record_of(folder: Path, name: str = "aliccp", **more: Any) -> Record:
-    return read_record(run_of(folder, name, importance=measured(made.shipped(name), **more)))
+    return read_record(run_of(folder, name, importance=made.importance(made.shipped(name), **more)))
 
 
 def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
-    path = run_of(tmp_path, importance=measured(made.shipped("aliccp")))
+    path = run_of(tmp_path, importance=made.importance(made.shipped("aliccp")))
     page = report(path).read_text()
     measured_on, of_none = "20,000 of 90,000 test rows of data/shop, dealt out 3 times; 95", "for any probability: feature 4"
     for said in (measured_on, of_none, "feature 0: with cross", "All features in numbers"):
