@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns
@@ -252,7 +253,7 @@ def _buckets(feature: Numeric) -> int | None:
             return None
 
 
-def _domains(schema: FunnelSchema, table: str, terms: Sequence[str]) -> dict[str, int]:
+def _domains(schema: FunnelSchema, table: str, terms: pl.Series) -> dict[str, int]:
     """The rows of the domains that stages name, where this is their table.
 
     Raises:
@@ -267,7 +268,7 @@ def _domains(schema: FunnelSchema, table: str, terms: Sequence[str]) -> dict[str
         if name not in rows:
             raise DataError(
                 f"stages.domains: {name!r} has no row of its own among the ids of the feature {feature.name!r} in the training "
-                f"rows {have(name, list(terms[:20]))} Correct the name, add rows, or lower `min_count`."
+                f"rows {have(name, terms.head(20).to_list())} Correct the name, add rows, or lower `min_count`."
             )
     return {name: rows[name] for name in named}
 

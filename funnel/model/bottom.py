@@ -96,8 +96,8 @@ class Bottom(keras.layers.Layer):
         parts = [_together([*one.embeddings.values(), *([] if one.numbers is None else [one.numbers])]) for one in fields]
         inputs: Inputs = (parts, index)
         within = None
-        if (domain := self._declared.model.domain) is not None:
-            of_domain = self.embeddings.of(domain.feature, embedded)
+        if self._declared.model.domain is not None:
+            of_domain = self.embeddings.of(self._declared.domain_feature, embedded)
             within = in_domain(self._declared, batch, inputs, of_domain)
         if self.gate is not None:
             wide = gated(inputs, self.gate(within))

@@ -158,7 +158,8 @@ class Network(keras.layers.Layer):
             found.append(logit_B)
         second = {}
         for twin in self.twins if twins else ():
-            entered, within = below[stage := twin.name.removesuffix(TWIN)]
+            stage = twin.name.removesuffix(TWIN)
+            entered, within = below[stage]
             second[stage], _ = twin(*entered, training=training, within=within)
         return Logits(tuple(found), second)
 
