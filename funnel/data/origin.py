@@ -168,7 +168,7 @@ def read_part(schema: FunnelSchema) -> dict[str, Any]:
     tree["sampling"] = schema.sampling.model_dump(mode="json", exclude={"test"}) if schema.sampling is not None else None
     tree["group_by"] = schema.evaluate.group_by
     for part in [*tree["tables"].values(), *tree["features"], *(f["transform"] for f in tree["features"] if "transform" in f)]:
-        for key in ("dim", "pooling", "serving_default"):
+        for key in ("dim", "pooling", "query", "positions", "serving_default"):
             part.pop(key, None)
     return tree
 
