@@ -121,6 +121,16 @@ class Embeddings(keras.layers.Layer):
                 found |= zip((lookup.name for lookup in width.ordered), tf.split(entries_OD, sizes), strict=True)
         return found
 
+    def of(self, name: str, found: Mapping[str, list[tf.Tensor]]) -> tuple[tf.Tensor, str]:
+        """Of what `call` gives, one feature's embeddings, float32 [N, D], and its source."""
+        for width in self._widths:
+            for source, lookups in width.lookups.items():
+                names = [lookup.name for lookup in lookups]
+                if name in names:
+                    begin = names.index(name) * width.dim
+                    return self.by_width(source, found)[width.dim][:, begin : begin + width.dim], source
+        raise ValueError(f"got {name!r}, expected a feature that is looked up")
+
     def by_width(self, source: str, found: Mapping[str, list[tf.Tensor]]) -> dict[int, tf.Tensor]:
         """What `call` gives of a source, by width."""
         widths = [width.dim for width in self._widths if width.lookups[source]]

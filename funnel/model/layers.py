@@ -110,6 +110,16 @@ class PReLU(keras.layers.Layer):
         return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
 
 
+class Moments(keras.layers.BatchNormalization):
+    """Less the mean, over the deviation; of a batch without rows these are the moving ones, which it leaves as they are."""
+
+    def _moments(self, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        own, some = super()._moments(inputs, *args, **kwargs), tf.shape(inputs)[0] > 0
+        moving = self.moving_mean, self.moving_variance
+        mean, variance = (tf.where(some, one, tf.convert_to_tensor(other)) for one, other in zip(own, moving, strict=True))
+        return mean, variance
+
+
 class Dice(keras.layers.Layer):
     """A rectifier whose bend lies where a unit's outputs do, with a slope below it that is learnt: Zhou et al., 2018 (DIN).
 
@@ -119,7 +129,7 @@ class Dice(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.scaled = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-8)
+        self.scaled = Moments(center=False, scale=False, epsilon=1e-8)
 
     def build(self, shape: Any) -> None:
         """Create the slopes."""

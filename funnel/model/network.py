@@ -19,6 +19,7 @@ from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
 from funnel.schema.learnt import MISSING, Learnt, cumulative_rates, table_of
 from funnel.schema.objective import Dcmt, Division
+from funnel.schema.ordered import ordered
 from funnel.schema.topology import with_towers
 
 TWIN = ".twin"  # after a stage's name: no stage can be called so
@@ -86,6 +87,8 @@ class Network(keras.layers.Layer):
         for source in self._declared.sources:
             for width in self.widths:
                 sizes |= {lookup.name: width.dim for lookup in width.lookups[source]}
+            for together in ordered(self._declared):
+                sizes |= together.gives if together.owner == source else {}
             for feature in self._declared.features:
                 if isinstance(feature, Numeric) and table_of(feature) is None and self._declared.source_of(feature) == source:
                     sizes[feature.name] = columns_of(feature)
@@ -103,7 +106,7 @@ class Network(keras.layers.Layer):
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers above the embeddings: name, layer, and whether it is a first one, which the inputs enter."""
         for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
-            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.body.layers())
+            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.layers())
         first = self.bottoms[0].body.passes
         for tower in [*self.towers, *self.twins]:
             for place, (name, layer) in enumerate([*tower.stack.layers(), ("logit", tower.logit)]):
@@ -158,6 +161,7 @@ def blank_batch(schema: FunnelSchema) -> dict[str, tf.Tensor]:
                 batch[key] = tf.constant([float("nan")])
             case Bag():
                 batch |= {key: tf.zeros([0], tf.int32), f"{key}/offsets": tf.constant([0, 0])}
+                batch |= {f"{key}/weights": tf.zeros([0])} if feature.numbered else {}
             case _:
                 batch[key] = tf.constant([MISSING])
     return batch

@@ -150,11 +150,12 @@ class Sequence(Bag):
     """How the entries become one vector. An empty sequence gives zeros. Default: their mean."""
     times: Column | None = None
     """The column with a number for each entry: how long ago it was, in any unit, at least 0. Whether it was 1 or 2 matters as
-    much as whether 100 or 200: each doubling has an embedding, which is added to the entry's. In a feature list, whose entries
-    carry a number each, the field itself."""
+    much as whether 100 or 200: each doubling has a vector. Attention and GRU add it to the entry's embedding; mean and sum
+    multiply that by 1 + it, number by number, so that what is old may count less. In a feature list, whose entries carry a
+    number each, the field itself."""
     positions: Positive | None = None
-    """So many places, counted from the newest entry, have an embedding each, which is added to the entry's; the last one is for
-    all that are older, too."""
+    """So many places, counted from the newest entry, have a vector each, which is used as those of times are; the last one is
+    for all that are older, too."""
     last: Positive | None = None
     """Only so many of the newest entries are read. Default: all."""
     beside: Name | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from funnel.schema.features import Sequence
+from funnel.schema.features import Bag, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import dim_of
 from funnel.schema.pooling import Attention, Gru, Mean, Pooling, Sum
@@ -55,6 +55,13 @@ def beside(schema: FunnelSchema, feature: object) -> tuple[Sequence, ...]:
     if not isinstance(feature, Sequence):
         return ()
     return tuple(other for other in schema.features if isinstance(other, Sequence) and other.beside == feature.name)
+
+
+def leader_of(schema: FunnelSchema, feature: Bag) -> Bag:
+    """The sequence that a feature's entries stand beside; else the feature itself."""
+    leader = feature.beside if isinstance(feature, Sequence) else None
+    found: Bag = feature if leader is None else schema.feature(leader)
+    return found
 
 
 def is_ordered(schema: FunnelSchema, feature: object) -> bool:

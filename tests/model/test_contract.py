@@ -9,6 +9,7 @@ import pytest
 
 from funnel.model._keras import tf
 from funnel.model.packing import packed
+from tests.model.sequences import SEQUENCES
 from tests.model.stars import batch_of, tree_of
 from tests.model.test_network import FEATURES, clean, joined, logits, model_of, tensors
 from tests.model.trees import TREES, chain
@@ -25,7 +26,7 @@ BODIES: dict[str, Any] = {
     "one after another": ["dot", "dcn", {"kind": "shared_bottom", "units": [5]}, {"kind": "ple", "levels": 1, "units": [5]}],
 }
 STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"]}
-CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES}
+CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES, "sequences": SEQUENCES}
 
 
 def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any, Any]:
@@ -40,8 +41,11 @@ def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any,
     return built, tree, clean(batch_of(tree, 3, 12, 4))
 
 
-@pytest.mark.parametrize("features", CHOSEN)
-@pytest.mark.parametrize("stages", STAGES)
+# Sequences, which take longer, under one topology.
+OVER = [(stages, features) for features in CHOSEN for stages in STAGES if features != "sequences" or stages == "tree"]
+
+
+@pytest.mark.parametrize(("stages", "features"), OVER)
 @pytest.mark.parametrize("body", BODIES)
 def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, stages: str, features: str) -> None:
     model, tree, batch = made(body, stages, features)
