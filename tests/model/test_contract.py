@@ -26,6 +26,7 @@ BODIES: dict[str, Any] = {
     "one after another": ["dot", "dcn", {"kind": "shared_bottom", "units": [5]}, {"kind": "ple", "levels": 1, "units": [5]}],
 }
 STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"]}
+SEEDS = {"sequences": 12}  # of batches; here no sequence is empty in all rows
 CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES, "sequences": SEQUENCES}
 
 
@@ -38,7 +39,7 @@ def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any,
         for part in [part if isinstance(part, dict) else {"kind": part}]
     ]
     built = model_of(tree, body=smooth, tower={"units": [4], "activation": "tanh"}, **model)
-    return built, tree, clean(batch_of(tree, 3, 12, 4))
+    return built, tree, clean(batch_of(tree, SEEDS.get(features, 3), 12, 4))
 
 
 # Sequences, which take longer, under one topology.
