@@ -36,4 +36,5 @@ def frames(seed: int = 0, rows: int = shop.ROWS) -> dict[str, pl.DataFrame]:
 
 def tree() -> dict[str, Any]:
     made = shop.tree()
-    return made | {"features": [*made["features"], *SEQUENCES]}
+    others = [feature for feature in made["features"] if feature["name"] in ("user_id", "liked", "item", "price")]
+    return made | {"features": [*others, *SEQUENCES]}

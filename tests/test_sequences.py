@@ -39,7 +39,7 @@ def test_a_fit_comes_back_from_its_folder_and_its_export_says_the_same(fitted: t
     assert found.passed, found
     assert {one.signature for one in found.differences} == {"examples", "predict", "rank", "serving_default"}
     assert found.rows == 300
-    history = [epoch["train_loss"] for epoch in run.history]
+    history = [epoch["losses"]["loss"] for epoch in run.history]
     assert history[-1] < history[0]
 
 
@@ -73,20 +73,20 @@ def raw(rows: dict[str, pl.DataFrame], fields: tuple[str, ...]) -> dict[str, Any
     """By feature: its column, joined; lists with "" where there is no id."""
     joined = rows["facts"].join(rows["user"], on="user_id", how="left", maintain_order="left")
     found: dict[str, Any] = {}
-    columns = {"also_seen": "seen", "read": "seen", "trail": "seen", "liked_weights": "liked_much", "viewed_times": "viewed_ago"}
+    columns = {"read": "seen", "trail": "seen", "liked_weights": "liked_much", "viewed_times": "viewed_ago"}
     for name in fields:
-        column = joined[columns.get(name, "price" if name == "price_band" else name)]
+        column = joined[columns.get(name, name)]
         if column.dtype == pl.List:
             number = name.endswith(("_weights", "_times"))
             found[name] = [[x if number else "" if x is None else str(x) for x in one or []] for one in column.to_list()]
-        elif name in ("age", "price", "price_band"):
+        elif name == "price":
             found[name] = column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
         else:
             found[name] = np.array(["" if one is None else str(one) for one in column.to_list()])
     return found
 
 
-FIELDS = ("user_id", "city", "age", "liked", "liked_weights", "item", "seen", "also_seen", "price", "price_band", "hour")
+FIELDS = ("user_id", "liked", "liked_weights", "item", "price")
 LISTED = ("viewed", "viewed_times", "viewed_in", "read", "trail")
 
 
@@ -150,7 +150,7 @@ def test_a_request_whose_lists_are_not_as_long_is_refused(fitted: tuple[Any, Pat
 
 def test_rows_are_simulated_with_sequences(tmp_path: Path) -> None:
     tree = shop.tree()
-    entries = {"format": "feature_list", "columns": ["key", "list"], "list": "list", "train": "lists.txt", "key": "key"}
+    entries = {"format": "feature_list", "columns": ["key", "list"], "list": "list", "files": "lists.txt", "key": "key"}
     tree["data"]["dimensions"] = [*tree["data"]["dimensions"], entries | {"name": "session"}]
     tree["features"] += [
         {"name": "steps", "kind": "sequence", "source": "session", "times": "steps", "pooling": "gru", "min_count": 1},
@@ -158,6 +158,6 @@ def test_rows_are_simulated_with_sequences(tmp_path: Path) -> None:
     ]
     funnel.simulate(tree, tmp_path, 400, seed=1)
     run = funnel.fit(tree, tmp_path, out=tmp_path / "run")
-    assert np.isfinite(run.history[-1]["train_loss"])
+    assert np.isfinite(run.history[-1]["losses"]["loss"])
     users = pl.read_parquet(tmp_path / "users.parquet")
     assert (users["viewed"].list.len().fill_null(0) == users["viewed_in"].list.len().fill_null(0)).all()

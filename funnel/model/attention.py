@@ -80,14 +80,14 @@ class Attention(keras.layers.Layer):
         enter = [query_BK, made_up(keys_EK, training=training), product_PK], [wide.facts, wide.entries, None]
         weight_P = self.weight(*self.stack(*enter, training=training))[:count, 0]
         if self._normalize:
-            weight_P = softmax(weight_P, pairs.facts, facts)
+            weight_P = softmax(weight_P, pairs.facts, facts, training=training)
         return attended(entries_ED, weight_P, pairs, facts)
 
 
-def softmax(scores_P: tf.Tensor, facts_P: tf.Tensor, facts: tf.Tensor) -> tf.Tensor:
+def softmax(scores_P: tf.Tensor, facts_P: tf.Tensor, facts: tf.Tensor, *, training: bool) -> tf.Tensor:
     """Of the scores of each fact's pairs: float32 [P]."""
     highest_B = tf.stop_gradient(tf.math.unsorted_segment_max(scores_P, facts_P, facts))
-    odds_P = tf.exp(scores_P - tf.gather(highest_B, facts_P))
+    odds_P = tf.exp(made_up(scores_P - tf.gather(highest_B, facts_P), training=training))[: tf.size(facts_P)]
     return odds_P / take(tf.math.unsorted_segment_sum(odds_P, facts_P, facts), facts_P)
 
 
