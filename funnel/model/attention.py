@@ -81,7 +81,7 @@ class Attention(keras.layers.Layer):
         weight_P = self.weight(*self.stack(*enter, training=training))[:count, 0]
         if self._normalize:
             weight_P = softmax(weight_P, pairs.facts, facts, training=training)
-        return attended(entries_ED, weight_P, pairs, facts)
+        return weighed(entries_ED, weight_P, pairs.facts, pairs.entries, facts)
 
 
 def softmax(scores_P: tf.Tensor, facts_P: tf.Tensor, facts: tf.Tensor, *, training: bool) -> tf.Tensor:
@@ -91,6 +91,21 @@ def softmax(scores_P: tf.Tensor, facts_P: tf.Tensor, facts: tf.Tensor, *, traini
     return odds_P / take(tf.math.unsorted_segment_sum(odds_P, facts_P, facts), facts_P)
 
 
-def attended(entries_ED: tf.Tensor, weight_P: tf.Tensor, pairs: Pairs, facts: tf.Tensor) -> tf.Tensor:
-    """By fact: the sum of its entries, each times its weight: float32 [B, D]."""
-    return tf.math.unsorted_segment_sum(take(entries_ED, pairs.entries) * weight_P[:, None], pairs.facts, facts)
+@tf.custom_gradient
+def weighed(
+    entries_ED: tf.Tensor, weight_P: tf.Tensor, facts_P: tf.Tensor, entries_P: tf.Tensor, facts: tf.Tensor
+) -> tf.Tensor:
+    """By fact: the sum of its entries, each times its weight: float32 [B, D]; a sparse matrix product forward and back."""
+    place_P2 = tf.stack([facts_P, entries_P], axis=1)
+    shape = tf.cast(tf.stack([facts, tf.shape(entries_ED)[0]]), tf.int64)
+
+    def product(dense: tf.Tensor, *, adjoint: bool) -> tf.Tensor:
+        return tf.raw_ops.SparseTensorDenseMatMul(
+            a_indices=place_P2, a_values=weight_P, a_shape=shape, b=dense, adjoint_a=adjoint, adjoint_b=False
+        )
+
+    def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
+        of_weight_P = tf.reduce_sum(tf.gather(upstream, facts_P) * tf.gather(entries_ED, entries_P), axis=1)
+        return product(upstream, adjoint=True), of_weight_P, None, None, None
+
+    return product(entries_ED, adjoint=False), gradient

@@ -25,15 +25,24 @@ def take(rows_NU: tf.Tensor, index_B: tf.Tensor) -> tuple[tf.Tensor, Callable[..
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         # Ascending, as for a store's first dimension, it takes a third of the time.
-        ascending = tf.reduce_all(index_B[1:] >= index_B[:-1]) & (tf.reduce_max(index_B) + 1 == count)
+        ascending = tf.reduce_all(index_B[1:] >= index_B[:-1])
         sums = tf.cond(
-            ascending,
+            ascending & (tf.reduce_max(index_B) + 1 == count),
             lambda: tf.math.segment_sum(upstream, index_B),
-            lambda: tf.math.unsorted_segment_sum(upstream, index_B, count),
+            lambda: tf.cond(
+                ascending,
+                lambda: padded(tf.math.segment_sum(upstream, index_B), count),
+                lambda: tf.math.unsorted_segment_sum(upstream, index_B, count),
+            ),
         )
         return sums, None
 
     return tf.gather(rows_NU, index_B), gradient
+
+
+def padded(rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """As many rows, zeros after those that there are."""
+    return tf.pad(rows, [[0, count - tf.shape(rows)[0]], *[[0, 0]] * (rows.shape.rank - 1)])
 
 
 def joined(parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None]) -> tf.Tensor:
