@@ -2,8 +2,8 @@
 
     python benchmarks/sequences.py [--facts 2048] [--rows 512] [--mean 20] [--longest 2000] [--steps 30] [--out FILE]
 
-Batches are made here, of one dimension that has the sequence, four facts a row; each is packed, and then learnt from. Steps over
-lists of both kinds alternate, so that whatever else the machine does meets both. Prints a table of the medians.
+Batches are made here, of one dimension that has the sequence, four facts a row; each is packed, and then learnt from. Steps
+over lists of both kinds alternate, so that whatever else the machine does meets both. Prints a table of the medians.
 """
 
 from __future__ import annotations

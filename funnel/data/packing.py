@@ -35,7 +35,7 @@ class Packer:
         self._ordered = {lookup.key for width in self._widths for lookup in width.ordered}
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with its ids packed; numbers, indices, and where sequences begin and when entries were, stay as they are."""
+        """The batch with its ids packed; numbers, indices, and the offsets and times of sequences stay as they are."""
         sizes = [0 if found is None else len(batch[found[0]]) - found[1] for found in self._sized]
         packed = {key: array for key, array in batch.items() if not self._is_lookup(key)}
         packed[SIZES] = np.array(sizes, np.int32)

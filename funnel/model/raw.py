@@ -29,8 +29,8 @@ class RawEncoder(tf.Module):
         schema: The declaration.
         terms: By table with a vocabulary: its ids, or a file of them.
 
-    A raw batch has, by feature name: text or whole numbers [B] for ids ("" is missing); for bags and sequences a RaggedTensor, a
-    SparseTensor, or dense text padded with "" [B, longest], and beside it `<name>_weights` or `<name>_times`; float [B] for
+    A raw batch has, by feature name: text or whole numbers [B] for ids ("" is missing); for bags and sequences a RaggedTensor,
+    a SparseTensor, or dense text padded with "" [B, longest], and beside it `<name>_weights` or `<name>_times`; float [B] for
     numbers (NaN is missing).
     """
 
@@ -232,9 +232,13 @@ def _newest(place_E: tf.Tensor, lengths_B: tf.Tensor, last: int) -> tuple[tf.Ten
 def _as_long(feature: Bag, values: Any, leader: Bag, others: Any) -> list[Any]:
     """An operation that fails where lists which stand beside each other are not as long."""
     if _is_listed(values) != _is_listed(others):
-        raise ValueError(f"batch[{feature.name!r}]: expected lists as {leader.name!r} has them: dense, or ragged, both. Convert one.")
+        raise ValueError(
+            f"batch[{feature.name!r}]: expected lists as {leader.name!r} has them: dense, or ragged, both. Convert one."
+        )
     one, other = ((_ragged(each).row_splits if _is_listed(each) else tf.shape(each)) for each in (values, others))
-    reason = f"batch[{feature.name!r}]: got lists that are not as long as those of {leader.name!r}, expected an entry beside each."
+    reason = (
+        f"batch[{feature.name!r}]: got lists that are not as long as those of {leader.name!r}, expected an entry beside each."
+    )
     return [tf.debugging.assert_equal(one, other, reason)]
 
 

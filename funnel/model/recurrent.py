@@ -1,7 +1,7 @@
 """A recurrent network over sequences of any lengths, whose arithmetic is that of their entries, and no more.
 
-Rows are sorted by their lengths, the longest first. So those that still have entries at a step stand at the beginning, and become
-fewer from step to step: entries are put step after step, and in each by the rank of their row.
+Rows are sorted by their lengths, the longest first. So those that still have entries at a step stand at the beginning, and
+become fewer from step to step: entries are put step after step, and in each by the rank of their row.
 
 Shapes: N rows, E entries of all of them, T the longest list, R rows that still have entries, K numbers per entry, U units.
 """
@@ -151,7 +151,9 @@ def _gates(inputs: tf.Tensor, from_state: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return tf.sigmoid(update + to_update), reset, tf.tanh(candidate + reset * recalled), recalled
 
 
-def _step_by_step(step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], start: tf.Tensor, steps: tf.Tensor, units: int) -> tf.Tensor:
+def _step_by_step(
+    step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], start: tf.Tensor, steps: tf.Tensor, units: int
+) -> tf.Tensor:
     """What steps make, one under another: float32 [E, U]. Each takes its number, and what the one before has made."""
     # The first one is empty, so that there is one.
     made = tf.TensorArray(tf.float32, size=steps + 1, infer_shape=False, element_shape=[None, units]).write(0, start[:0])

@@ -1,6 +1,6 @@
 """Sequences whose order counts: their entries' embeddings in, a vector for each row of their source or each fact out.
 
-Shapes: B facts, N rows of a source, E entries of a sequence of them, D numbers per entry, of all sequences that are pooled together.
+Shapes: B facts, N rows of a source, E entries of a sequence of them, D numbers per entry of all that are pooled together.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Pooled(keras.layers.Layer):
             keys_EK, query_BK = self._compared(entries_ED, queries)
             pairs = pairs_of(lists, tf.zeros_like(rows_B) if once else rows_B)
             return self._apart(self.reader(query_BK, keys_EK, entries_ED, pairs, training=training))
-        found = self.reader(entries_ED, lists, training=training) if self.reader is not None else self._summed(entries_ED, lists)
+        found = (
+            self.reader(entries_ED, lists, training=training) if self.reader is not None else self._summed(entries_ED, lists)
+        )
         return self._apart(tf.broadcast_to(found[:1], tf.shape(found)) if once else found)
 
     def _with_places_and_times(self, entries_ED: tf.Tensor, lists: Lists, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:

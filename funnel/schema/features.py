@@ -142,7 +142,7 @@ class Bag(Embedded):
 
 # All that reads, stores, checks, simulates and serves bags does so for sequences: they are bags whose order is kept and counts.
 class Sequence(Bag):
-    """Many ids a row, in an order, the oldest first: what a user looked at, and when. None is dropped, and rows are not padded."""
+    """Many ids a row, in an order, the oldest first: what a user looked at, and when. Nothing is padded."""
 
     kind: Literal["sequence"]  # type: ignore[assignment]
     """Many ids a row, the oldest first."""
@@ -175,7 +175,9 @@ class Sequence(Bag):
             message = f"got `{given[0]}` beside {self.beside!r}, expected it there: both are pooled together. Move it."
             raise problem((given[0],), message)
         if self.query is not None and self.beside is None:
-            message = f"got {self.query!r} without `beside`, expected it in `pooling: {{kind: attention, query: {self.query}}}`."
+            message = (
+                f"got {self.query!r} without `beside`, expected it in `pooling: {{kind: attention, query: {self.query}}}`."
+            )
             raise problem(("query",), f"{message} Move it.")
         return self
 

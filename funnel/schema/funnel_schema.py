@@ -250,7 +250,9 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
 def _check_times(files: Source, path: tuple[str | int, ...], sequence: Sequence) -> None:
     if isinstance(files, FeatureList) and sequence.times is not None:
         if sequence.column_name in files.columns:
-            message = f"{sequence.column_name!r} is a column beside the list, which has no times. Name a field, or remove `times`."
+            message = (
+                f"{sequence.column_name!r} is a column beside the list, which has no times. Name a field, or remove `times`."
+            )
             raise problem((*path, "times"), message)
         if sequence.times != sequence.column_name:
             message = (

@@ -1,8 +1,8 @@
 """Where embeddings stand: tables of one width are one variable, and a batch's lookups are the rows of one sparse matrix.
 
 A packed batch is a star batch whose ids have become, for each width, the rows to gather and that matrix. Lookups are numbered
-source by source, row by row, and by feature within a row, so that the product is the input of the network as it stands. Those of
-sequences whose order counts are not in the matrix: each of their entries has its place among the rows that are gathered.
+source by source, row by row, and by feature within a row, so that the product is the input of the network as it stands. Those
+of sequences whose order counts are not in the matrix: each of their entries has its place among the rows that are gathered.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from typing import Any
 
 from funnel.errors import have
 from funnel.schema._base import problem, require_known
-from funnel.schema.features import Categorical, Sequence as Listed, Table
+from funnel.schema.features import Categorical, Table
+from funnel.schema.features import Sequence as Listed
 from funnel.schema.pooling import Attention
 
 
@@ -89,5 +90,7 @@ def require_given_together(features: Sequence[Any], once: Collection[str]) -> No
     for feature in features:
         if isinstance(feature, Listed) and feature.beside is not None and (feature.name in once) != (feature.beside in once):
             apart = feature.name if feature.name not in once else feature.beside
-            message = f"{feature.name!r} is beside {feature.beside!r}, expected both or none of them. {have(apart, once)} Add it."
+            message = (
+                f"{feature.name!r} is beside {feature.beside!r}, expected both or none of them. {have(apart, once)} Add it."
+            )
             raise problem(("serving", "once"), message)

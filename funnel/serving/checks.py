@@ -84,7 +84,9 @@ def _beside(fields: Sequence[Field]) -> list[tuple[str, Field]]:
 def _same_lengths(fields: Sequence[Field], values: Values) -> list[Any]:
     return [
         *_as_long(_pairs(fields), values, "weights: got another number than there are ids, expected one for each id; input:"),
-        *_as_long(_beside(fields), values, "sequences: got lists not as long as those they are beside, expected as long; input:"),
+        *_as_long(
+            _beside(fields), values, "sequences: got lists not as long as those they are beside, expected as long; input:"
+        ),
     ]
 
 

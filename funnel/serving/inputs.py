@@ -141,17 +141,23 @@ def _bag(schema: FunnelSchema, feature: Bag, terms: Mapping[str, Sequence[str]])
         once=ids.once,
         required=False,
         default=None,
-        meaning=f"the {'times' if isinstance(feature, Listed) else 'weights'} of the ids of `{feature.name}`, of the same shape",
+        meaning=f"the {_numbers_of(feature)} of the ids of `{feature.name}`, of the same shape",
         missing='that of an id "" is not looked at',
         examples=([1.0, 2.0], [0.5, 0.0]),
     )
     return [ids, weights]
 
 
+def _numbers_of(feature: Bag) -> str:
+    return "times" if isinstance(feature, Listed) else "weights"
+
+
 def _in_order(feature: Bag) -> str:
     if not isinstance(feature, Listed):
         return ""
-    return ", the oldest first" if feature.beside is None else f", one for each of `{feature.beside}`, and \"\" where there is none"
+    return (
+        ", the oldest first" if feature.beside is None else f', one for each of `{feature.beside}`, and "" where there is none'
+    )
 
 
 def _of(schema: FunnelSchema, feature: Input) -> str:

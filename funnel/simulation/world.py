@@ -123,7 +123,9 @@ class World:
                 columns[name] = _number(rng, numeric[0], missing)
             elif len(bags) == len(readers):
                 # Bags that share a column of weights, or say more of one another, have to be of the same lengths.
-                leader = leader_of(self._schema, next((one for one in bags if leader_of(self._schema, one) is not one), bags[0]))
+                leader = leader_of(
+                    self._schema, next((one for one in bags if leader_of(self._schema, one) is not one), bags[0])
+                )
                 shape = self._rng("shape", home, leader.numbers or leader.column_name)
                 required = required or any(one.missing == "error" for one in (leader, *beside(self._schema, leader)))
                 columns |= _bag(rng, shape, bags, size=size, rows=rows, required=required)
@@ -249,7 +251,7 @@ def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool
 def _bag(
     rng: np.random.Generator, shape: np.random.Generator, bags: Sequence[Bag], *, size: int, rows: int, required: bool
 ) -> Columns:
-    """Lists of up to eight ids, and the columns of their weights or times where there are some; of bags that read one column."""
+    """Lists of up to eight ids, for bags that read one column, and the columns of their weights or times."""
     missing = np.zeros(rows, bool) if required else shape.random(rows) < MISSING_SHARE
     lengths = np.where(missing, 0, shape.integers(1 if required else 0, 9, rows))
     weights = shape.integers(1, 9, int(lengths.sum())) / 2.0

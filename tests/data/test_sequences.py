@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ def lists_of(batch: dict[str, np.ndarray], store: Any, name: str) -> list[list[s
     key = f"facts/{name}"
     ids = [None, "?", *store.vocabulary.terms[name]]
     bounds = batch[key + OFFSETS]
-    return [[ids[row] for row in batch[key][a:b]] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [[ids[row] for row in batch[key][a:b]] for a, b in pairwise(bounds)]
 
 
 def ages_of(batch: dict[str, np.ndarray]) -> list[list[float]]:
     bounds = batch["facts/views" + OFFSETS]
-    return [batch["facts/views" + WEIGHTS][a:b].tolist() for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [batch["facts/views" + WEIGHTS][a:b].tolist() for a, b in pairwise(bounds)]
 
 
 def read(declared: dict[str, Any], data: Any) -> tuple[list[Any], list[Any], list[Any]]:
@@ -120,7 +121,11 @@ def test_an_entry_without_an_id_is_none_here_nor_beside_it_and_the_newest_are_th
     shops = [["a", "b", None], ["c"], ["d", "e"], ["a", "b", "c", "d"], None, ["f"]]
     ages = [[3.0, 2.0, 1.0], [1.0], [2.0, 1.0], [4.0, 3.0, 2.0, 1.0], None, [1.0]]
     found = read(tree({"format": "parquet", "train": "x"}, last=1), {"facts": frame(views, shops, ages)})
-    assert found == ([["i1"], [], ["i2"], ["i5"], [], ["i1"]], [[None], [], ["e"], ["c"], [], ["f"]], [[1], [], [1], [2], [], [1]])
+    assert found == (
+        [["i1"], [], ["i2"], ["i5"], [], ["i1"]],
+        [[None], [], ["e"], ["c"], [], ["f"]],
+        [[1], [], [1], [2], [], [1]],
+    )
 
 
 def test_lists_of_other_lengths_are_refused_with_their_row() -> None:

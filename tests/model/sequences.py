@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,29 @@ import numpy as np
 from tests.model.stars import Batch
 
 ATTENTION = {"kind": "attention", "query": "item", "units": [5, 4]}
-# On a dimension and on the facts; asked by facts, and by rows of another dimension; beside one another; and a bag by another name.
+# On a dimension and on the facts; asked by facts, and by rows of another dimension; beside one another; a bag by another name.
 SEQUENCES: list[dict[str, Any]] = [
     {"name": "city", "source": "user", "kind": "categorical", "table": "t"},
     {"name": "age", "source": "user", "kind": "numeric", "transform": "none"},
-    {"name": "bought", "source": "user", "kind": "sequence", "table": "t", "pooling": ATTENTION, "times": "ago", "positions": 3},
+    {
+        "name": "bought",
+        "source": "user",
+        "kind": "sequence",
+        "table": "t",
+        "pooling": ATTENTION,
+        "times": "ago",
+        "positions": 3,
+    },
     {"name": "shops", "source": "user", "kind": "sequence", "table": "u", "beside": "bought", "query": "shop"},
     {"name": "paid", "source": "user", "kind": "sequence", "buckets": 3, "dim": 1, "beside": "bought"},
-    {"name": "read", "source": "facts", "kind": "sequence", "table": "t", "pooling": {"kind": "gru", "units": 4}, "positions": 2},
+    {
+        "name": "read",
+        "source": "facts",
+        "kind": "sequence",
+        "table": "t",
+        "pooling": {"kind": "gru", "units": 4},
+        "positions": 2,
+    },
     {"name": "seen", "source": "facts", "kind": "sequence", "table": "u", "pooling": ATTENTION | {"query": "shop"}},
     {"name": "liked", "source": "item", "kind": "sequence", "table": "t", "pooling": "sum"},
     {"name": "tried", "source": "item", "kind": "sequence", "buckets": 4, "dim": 2, "times": "tried_ago"},
@@ -27,7 +43,7 @@ SEQUENCES: list[dict[str, Any]] = [
 
 def rows_of(batch: Batch, key: str, vectors: np.ndarray) -> list[np.ndarray]:
     """A list's entries, row by row, of what there is of all entries."""
-    return [vectors[begin:end] for begin, end in zip(batch[f"{key}/offsets"], batch[f"{key}/offsets"][1:], strict=False)]
+    return [vectors[begin:end] for begin, end in pairwise(batch[f"{key}/offsets"])]
 
 
 def octave(age: float) -> int:

@@ -1,7 +1,8 @@
-"""Sequences against loops over rows, entries and steps; packed ahead as in the graph; what is learnt of them, and what is not."""
+"""Sequences against loops over rows, entries and steps; packed ahead as in the graph; and what is learnt of them."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,9 @@ def test_without_any_pairs_attention_gives_zeros_and_learns_no_moments(training:
     none = {"user/bought/offsets": np.zeros(8, np.int32), "user/bought/weights": np.zeros(0, np.float32)}
     given = {key: tf.constant(array) for key, array in none.items()}
     with tf.GradientTape() as tape:
-        found = layer({name: array[:0] for name, array in tensors(ENTRIES).items()}, given, tensors(QUERIES), INDEX, training=training)
+        found = layer(
+            {name: array[:0] for name, array in tensors(ENTRIES).items()}, given, tensors(QUERIES), INDEX, training=training
+        )
         loss = tf.add_n([tf.reduce_sum(one) for one in found.values()])
     assert not any(one.numpy().any() for one in found.values())
     for gradient in tape.gradient(loss, layer.trainable_variables, unconnected_gradients="zero"):
@@ -247,7 +250,7 @@ def plain(kind: str, how: str) -> list[dict[str, Any]]:
 def in_turn(batch: Batch, key: str) -> Batch:
     """The same entries, each row's in the other direction."""
     offsets = batch[f"{key}/offsets"]
-    order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(offsets, offsets[1:], strict=False)]).astype(int)
+    order = np.concatenate([np.arange(a, b)[::-1] for a, b in pairwise(offsets)]).astype(int)
     return batch | {key: batch[key][order]}
 
 

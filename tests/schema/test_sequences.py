@@ -91,7 +91,7 @@ def test_what_is_pooled_together_by_hand() -> None:
         ([sequence(pooling={"kind": "attention"})], r"features\[3\].pooling.query: got nothing"),
         ([sequence(pooling={"kind": "attention", "query": "itm"})], r"pooling.query: 'itm' is not a categorical .*'item'"),
         ([sequence(pooling={"kind": "attention", "query": "price"})], r"pooling.query: 'price' is not a categorical feature"),
-        ([sequence(pooling={"kind": "attention", "query": "shop"})], r"query: 'shop' has 2 numbers per embedding, and 'views' has 3"),
+        ([sequence(pooling={"kind": "attention", "query": "shop"})], r"query: 'shop' has 2 .*, and 'views' has 3"),
         ([sequence(pooling=ATTENTION | {"units": []})], r"features\[3\].pooling.units"),
         ([sequence(query="item")], r"features\[3\].query: got 'item' without `beside`"),
         ([sequence(positions=0)], r"features\[3\].positions: got 0"),
@@ -99,7 +99,7 @@ def test_what_is_pooled_together_by_hand() -> None:
         ([sequence(), sequence("more", beside="item")], r"features\[4\].beside: 'item' is not a sequence"),
         ([sequence("more", beside="more")], r"features\[3\].beside: 'more' is beside 'more' itself"),
         ([sequence(), sequence("a", beside="views"), sequence("b", beside="a")], r"\[5\].beside: 'a' is beside 'views' itself"),
-        ([sequence(), sequence("more", beside="views", source="user")], r"\[4\].beside: 'views' describes facts, expected a sequence of user"),
+        ([sequence(), sequence("more", beside="views", source="user")], r"beside: 'views' describes facts, expected"),
         ([sequence(), sequence("more", beside="views", pooling="sum")], r"\[4\].pooling: got `pooling` beside 'views'"),
         ([sequence(), sequence("more", beside="views", times="t")], r"\[4\].times: got `times` beside 'views'"),
         ([sequence(), sequence("more", beside="views", last=3)], r"\[4\].last: got `last` beside 'views'"),
@@ -132,7 +132,15 @@ def test_entries_of_a_feature_list_carry_their_times() -> None:
 def test_editors_know_sequences() -> None:
     definitions = json.loads(json_schema())["$defs"]
     assert "description" in definitions["Sequence"]["properties"]["times"]
-    assert set(definitions["Sequence"]["properties"]) >= {"pooling", "times", "positions", "last", "beside", "query", "separator"}
+    assert set(definitions["Sequence"]["properties"]) >= {
+        "pooling",
+        "times",
+        "positions",
+        "last",
+        "beside",
+        "query",
+        "separator",
+    }
 
 
 def test_a_written_schema_is_read_again() -> None:
