@@ -46,12 +46,12 @@ def _pack(width: Width, sizes: Mapping[str, tf.Tensor], batch: Batch) -> dict[st
     in_order = [batch[lookup.key] + lookup.offset for lookup in width.ordered]
     unique_Q, position = tf.unique(tf.concat([ids_E, *in_order], axis=0) if in_order else ids_E)
     position_E = position[: tf.size(ids_E)]
-    placed = {
+    read = {
         width.unique_key: unique_Q,
         width.entries_key: tf.stack([sums_E, position_E], axis=1),
         width.weights_key: weights_E,
     }
-    return placed | ({width.places_key: position[tf.size(ids_E) :]} if in_order else {})
+    return read | ({width.places_key: position[tf.size(ids_E) :]} if in_order else {})
 
 
 class _Entries(NamedTuple):

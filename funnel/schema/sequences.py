@@ -43,18 +43,15 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
 
 
 def _require_leader(path: tuple[str | int, ...], feature: Listed, by_name: Mapping[str, Any]) -> None:
-    leaders = [name for name, other in by_name.items() if isinstance(other, Listed) and other.beside is None]
-    name = feature.beside or ""
-    if isinstance(found := by_name.get(name), Listed) and found.beside is not None:
-        message = f"{name!r} is beside {found.beside!r} itself, expected the one that leads. Write `beside: {found.beside}`."
-        raise problem((*path, "beside"), message)
-    require_known((*path, "beside"), name, leaders, "a sequence")
-    if (found.source or "facts") != (feature.source or "facts"):
-        message = (
-            f"{name!r} describes {found.source or 'facts'}, expected a sequence of {feature.source or 'facts'}, whose lists "
-            "can be as long as these. Name one of the same source."
-        )
-        raise problem((*path, "beside"), message)
+    path, name = (*path, "beside"), feature.beside or ""
+    sequences = {key: other for key, other in by_name.items() if isinstance(other, Listed)}
+    if name in sequences and (first := sequences[name].beside) is not None:
+        raise problem(path, f"{name!r} is beside {first!r} itself, expected the one that leads. Write `beside: {first}`.")
+    require_known(path, name, (key for key, other in sequences.items() if other.beside is None), "a sequence")
+    theirs, own = (one.source or "facts" for one in (sequences[name], feature))
+    if theirs != own:
+        message = f"{name!r} describes {theirs}, expected a sequence of {own}, whose lists can be as long. Name one of those."
+        raise problem(path, message)
 
 
 def _queries(
