@@ -117,7 +117,7 @@ class Embeddings(keras.layers.Layer):
         for width in self._widths:
             if width.ordered:
                 entries_OD = take(rows[width.dim], batch[width.places_key])
-                sizes = [batch[f"{lookup.key}/offsets"][-1] for lookup in width.ordered]
+                sizes = [tf.cast(batch[f"{lookup.key}/offsets"][-1], tf.int32) for lookup in width.ordered]
                 found |= zip((lookup.name for lookup in width.ordered), tf.split(entries_OD, sizes), strict=True)
         return found
 

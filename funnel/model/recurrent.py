@@ -74,8 +74,9 @@ class Gru(keras.layers.Layer):
         steps = Steps.of(lists, 1 if training else TILE)
         entries = tf.range(tf.size(steps.places))
         order = tf.scatter_nd(steps.places[:, None], entries, tf.reduce_sum(steps.sizes)[None])
-        inputs = tf.matmul(take(entries_EK, order), self.kernel) + self.bias[0]
-        states = remembered(inputs, tf.convert_to_tensor(self.recurrent), self.bias[1], steps.sizes)
+        of_inputs, of_state = tf.unstack(tf.convert_to_tensor(self.bias))
+        inputs = tf.matmul(take(entries_EK, order), self.kernel) + of_inputs
+        states = remembered(inputs, tf.convert_to_tensor(self.recurrent), of_state, steps.sizes)
         # Of no list at all, there is no state to take.
         last_NU = take(tf.concat([states, tf.zeros([1, self._units])], axis=0), steps.lasts)
         return tf.where(lists.lengths[:, None] > 0, last_NU, 0.0)

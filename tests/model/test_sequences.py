@@ -150,6 +150,38 @@ def test_without_any_pairs_attention_gives_zeros_and_learns_no_moments(training:
         np.testing.assert_array_equal(variable, value)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_gradients_of_attention_are_those_of_a_loop_over_facts(normalize: bool) -> None:
+    """By TensorFlow's own operations, one fact after another; of tanh, which asks nothing of the other pairs."""
+    how = UNIT.model_copy(update={"normalize": normalize, "activation": "tanh"})
+    layer, lists = Attention(how, seed=1), Lists.of(tf.constant(OFFSETS))
+    query, entries = (tf.constant(rng.normal(size=(rows, 3)), tf.float32) for rows in (len(INDEX), sum(LENGTHS)))
+    towards = tf.constant(rng.normal(size=(len(INDEX), 3)), tf.float32)
+    pairs = pairs_of(lists, tf.constant(INDEX))
+    layer(query, entries, entries, pairs)
+
+    def alone(fact: int) -> Any:
+        own = entries[OFFSETS[INDEX[fact]] : OFFSETS[INDEX[fact] + 1]]
+        asked = tf.tile(query[fact : fact + 1], [len(own), 1])
+        hidden = tf.concat([asked, own, asked * own], axis=1)
+        for dense in layer.stack.dense:
+            hidden = tf.tanh(tf.matmul(hidden, dense.kernel) + dense.bias)
+        weights = (tf.matmul(hidden, layer.weight.kernel) + layer.weight.bias)[:, 0]
+        return tf.reduce_sum(own * (tf.nn.softmax(weights) if normalize else weights)[:, None], axis=0)
+
+    found = []
+    for whole in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch([query, entries])
+            each = layer(query, entries, entries, pairs, training=True) if whole else tf.stack([*map(alone, range(len(INDEX)))])
+            loss = tf.reduce_sum(towards * each)
+        gradients = tape.gradient(loss, [query, entries, *layer.trainable_variables])
+        found.append([each, *map(tf.convert_to_tensor, gradients)])
+    assert len(found[0]) == 3 + 2 * 3
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_with_pairs_attention_learns_moments() -> None:
     layer = pooled(UNIT)
     before = layer.reader.stack.activations[0].function.scaled.moving_mean.numpy()
