@@ -148,6 +148,16 @@ def test_a_request_whose_lists_are_not_as_long_is_refused(fitted: tuple[Any, Pat
         run.model(given | {"viewed_in": given["viewed_in"][:, 1:]})
 
 
+def test_the_doctor_looks_at_sequences_as_at_bags() -> None:
+    """An entry that says the label is found out, whatever stands beside it."""
+    data = shop.frames(0, 400)
+    told = pl.Series([[x, 99] if click else [x] for x, click in zip(range(400), data["facts"]["click"], strict=True)])
+    tree = shop.tree()
+    assert not [one for one in funnel.check(tree, data).findings if one.level == "error"]
+    leaks = funnel.check(tree, data | {"facts": data["facts"].with_columns(seen=told)}).findings
+    assert [one.about for one in leaks if "read" in one.about]
+
+
 def test_rows_are_simulated_with_sequences(tmp_path: Path) -> None:
     tree = shop.tree()
     entries = {"format": "feature_list", "columns": ["key", "list"], "list": "list", "files": "lists.txt", "key": "key"}
