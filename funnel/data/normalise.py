@@ -31,8 +31,9 @@ from funnel.data.wanted import (
 )
 from funnel.errors import DataError
 from funnel.schema.data import FeatureList, SkipBadRows
-from funnel.schema.features import Bag, Categorical, Fill, Numeric
+from funnel.schema.features import Bag, Categorical, Fill, Numeric, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.ordered import beside
 
 
 @dataclass
@@ -113,8 +114,10 @@ class _Normaliser(Checker):
             match feature:
                 case Categorical():
                     self._categorical(feature, coded=feature.name in coded)
+                case Sequence() if feature.beside is not None:
+                    pass  # comes with the one that it is beside
                 case Bag():
-                    self.columns |= bag(self, feature)
+                    self.columns |= bag(self, feature, beside(self.schema, feature))
                 case Numeric():
                     self._numeric(feature)
         return self._good()

@@ -169,7 +169,7 @@ def read_part(schema: FunnelSchema) -> dict[str, Any]:
     tree["group_by"] = schema.evaluate.group_by
     tree["domain"] = schema.domain_feature if schema.has_absent_stages else None
     for part in [*tree["tables"].values(), *tree["features"], *(f["transform"] for f in tree["features"] if "transform" in f)]:
-        for key in ("dim", "pooling", "serving_default", "compress", "frequencies", "sigma"):
+        for key in ("dim", "pooling", "query", "positions", "serving_default", "compress", "frequencies", "sigma"):
             part.pop(key, None)
     return tree
 

@@ -99,8 +99,8 @@ def wanted_columns(
                 wanted.append((feature.column_name, "value"))
             case Bag():
                 wanted.append((feature.column_name, "bag"))
-                if feature.weights is not None:
-                    wanted.append((feature.weights, "weights"))
+                if feature.numbers not in (None, feature.column_name):
+                    wanted.append((str(feature.numbers), "weights"))
     return wanted
 
 

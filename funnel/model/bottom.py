@@ -13,11 +13,13 @@ from funnel.model.interactions import Fields
 from funnel.model.layers import Inputs
 from funnel.model.number_embedding import NumberEmbedding
 from funnel.model.numbers import columns_of, scaled
+from funnel.model.sequences import Sequences
 from funnel.model.stored import Table
 from funnel.schema.features import Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import Width
 from funnel.schema.learnt import Learnt, number_dim, table_of
+from funnel.schema.ordered import ordered
 
 
 class Below(NamedTuple):
@@ -55,25 +57,31 @@ class Bottom(keras.layers.Layer):
             for place, one in enumerate(numbers)
             if one.embedded
         }
-        self.dims = list(dict.fromkeys([*(width.dim for width in widths), *(one.size for one in numbers if one.embedded)]))
+        self.sequences = Sequences(ordered(schema), schema.model.embedding_scale, seed)
+        looked_up = [width.dim for width in widths if any(width.lookups.values())]
+        made = [*(one.size for one in numbers if one.embedded), *self.sequences.widths]
+        self.dims = list(dict.fromkeys([*looked_up, *made]))
         plain, domain = sum(one.size for one in numbers if not one.embedded), schema.model.domain
         self.body = Body(schema.model, self.dims, plain, towers, seed)
         self.gate = None
         if domain is not None and domain.inputs:
             tables = sum(width.dim * len(lookups) for width in widths for lookups in width.lookups.values())
-            self.gate = DomainGate(domain.units, tables + sum(one.size for one in numbers), seed)
+            self.gate = DomainGate(domain.units, tables + sum(one.size for one in numbers) + sum(self.sequences.widths), seed)
             self.gate.gates.squares = True
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers with weights above the tables: name, layer, and whether the inputs enter."""
         yield from ((f"numeric_{name}", layer, False) for name, layer in self.numbers.items())
+        yield from self.sequences.layers()
         if self.gate is not None:
             yield from ((f"gate_{name}", layer, first) for name, layer, first in self.gate.layers())
         yield from self.body.layers()
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False, tables: Mapping[str, Table] | None = None) -> Below:
         """A packed batch -> what towers stand on. A dimension row is worked on once, up to the gates of a domain."""
-        embedded = self.embeddings(batch, tables=tables)
+        rows = self.embeddings.read(batch, tables)
+        embedded = self.embeddings.pooled(rows, batch)
+        in_order = self._in_order(rows, embedded, batch, training=training)
         dense: dict[str, list[tf.Tensor]] = {}
         numbers: dict[str, list[tf.Tensor]] = {}
         for one in numbers_of(self._declared, self._learnt):
@@ -83,7 +91,9 @@ class Bottom(keras.layers.Layer):
                 dense.setdefault(one.source, []).append(self.numbers[name](given))
             else:
                 numbers.setdefault(one.source, []).append(scaled(one.feature, self._learnt.scales[name], given))
-        sources = [source for source in self._declared.sources if source in embedded or source in dense or source in numbers]
+        for source, vectors in in_order.items():
+            dense.setdefault(source, []).extend(vectors.values())
+        sources = [source for source in self._declared.sources if source in {*embedded, *dense, *numbers}]
         index = [None if source == FACTS else batch[f"index/{source}"] for source in sources]
         fields = [
             Fields(
@@ -97,7 +107,7 @@ class Bottom(keras.layers.Layer):
         inputs: Inputs = (parts, index)
         within = None
         if self._declared.model.domain is not None:
-            of_domain = self.embeddings.of(self._declared.domain_feature, embedded)
+            of_domain, _ = self.embeddings.of(self._declared.domain_feature, embedded)
             within = in_domain(self._declared, batch, inputs, of_domain)
         if self.gate is not None:
             wide = gated(inputs, self.gate(within))
@@ -105,14 +115,28 @@ class Bottom(keras.layers.Layer):
             fields = [_gated_fields(one, part) for one, part in zip(fields, wide, strict=True)]
         return Below(self.body(inputs, fields, training=training), within)
 
-    def _by_width(self, tables: Mapping[int, tf.Tensor], numbers: list[tf.Tensor]) -> dict[int, tf.Tensor]:
-        """Embeddings of one width side by side, those of tables first."""
+    def _by_width(self, tables: Mapping[int, tf.Tensor], others: list[tf.Tensor]) -> dict[int, tf.Tensor]:
+        """Embeddings of one width side by side: those of tables, of numbers, and of sequences whose order counts."""
         found = {}
         for dim in self.dims:
-            each = [*([tables[dim]] if dim in tables else []), *(rows for rows in numbers if rows.shape[1] == dim)]
+            each = [*([tables[dim]] if dim in tables else []), *(rows for rows in others if rows.shape[1] == dim)]
             if (together := _together(each)) is not None:
                 found[dim] = together
         return found
+
+    def _in_order(
+        self,
+        rows: Mapping[int, tf.Tensor],
+        embedded: Mapping[str, list[tf.Tensor]],
+        batch: Mapping[str, tf.Tensor],
+        *,
+        training: bool,
+    ) -> dict[str, dict[str, tf.Tensor]]:
+        """By source: the vectors of sequences whose order counts."""
+        if not self.sequences.pooled:
+            return {}
+        entries = self.embeddings.in_order(rows, batch)
+        return self.sequences(entries, batch, lambda name: self.embeddings.of(name, embedded), training=training)
 
 
 class Number(NamedTuple):

@@ -23,15 +23,24 @@ def take(rows_NU: tf.Tensor, index_B: tf.Tensor) -> tuple[tf.Tensor, Callable[..
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         # Ascending, as for a store's first dimension, it takes a third of the time.
-        ascending = tf.reduce_all(index_B[1:] >= index_B[:-1]) & (tf.reduce_max(index_B) + 1 == count)
+        ascending = tf.reduce_all(index_B[1:] >= index_B[:-1])
         sums = tf.cond(
-            ascending,
+            ascending & (tf.reduce_max(index_B) + 1 == count),
             lambda: tf.math.segment_sum(upstream, index_B),
-            lambda: tf.math.unsorted_segment_sum(upstream, index_B, count),
+            lambda: tf.cond(
+                ascending,
+                lambda: padded(tf.math.segment_sum(upstream, index_B), count),
+                lambda: tf.math.unsorted_segment_sum(upstream, index_B, count),
+            ),
         )
         return sums, None
 
     return tf.gather(rows_NU, index_B), gradient
+
+
+def padded(rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """As many rows, zeros after those that there are."""
+    return tf.pad(rows, [[0, count - tf.shape(rows)[0]], *[[0, 0]] * (rows.shape.rank - 1)])
 
 
 def joined(parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None]) -> tf.Tensor:
@@ -113,6 +122,16 @@ class PReLU(keras.layers.Layer):
         return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
 
 
+class Moments(keras.layers.BatchNormalization):
+    """Less the mean, over the deviation; of a batch without rows these are the moving ones, which it leaves as they are."""
+
+    def _moments(self, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        own, some = super()._moments(inputs, *args, **kwargs), tf.shape(inputs)[0] > 0
+        moving = self.moving_mean, self.moving_variance
+        mean, variance = (tf.where(some, one, tf.convert_to_tensor(other)) for one, other in zip(own, moving, strict=True))
+        return mean, variance
+
+
 class Dice(keras.layers.Layer):
     """A rectifier whose bend lies where a unit's outputs do, with a slope below it that is learnt: Zhou et al., 2018 (DIN).
 
@@ -122,7 +141,7 @@ class Dice(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.scaled = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-8)
+        self.scaled = Moments(center=False, scale=False, epsilon=1e-8)
 
     def build(self, shape: Any) -> None:
         """Create the slopes."""

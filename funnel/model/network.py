@@ -19,6 +19,7 @@ from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
 from funnel.schema.learnt import MISSING, Learnt, cumulative_rates
 from funnel.schema.objective import Dcmt, Division
+from funnel.schema.ordered import ordered
 from funnel.schema.topology import with_towers
 from funnel.schema.transfer import Aitm, towers_before
 
@@ -105,9 +106,11 @@ class Network(keras.layers.Layer):
         numbers = numbers_of(self._declared, self._learnt)
         for source in self._declared.sources:
             own, here = [one for one in numbers if one.source == source], dict[str, int]()
+            vectors = {name: size for one in ordered(self._declared) if one.owner == source for name, size in one.gives.items()}
             for dim in self.bottoms[0].dims:
                 here |= {lookup.name: dim for width in self.widths if width.dim == dim for lookup in width.lookups[source]}
                 here |= {one.feature.name: dim for one in own if one.embedded and one.size == dim}
+                here |= {name: dim for name, size in vectors.items() if size == dim}
             embedded += here
             sizes |= here | {one.feature.name: one.size for one in own if not one.embedded}
         sizes |= self.bottoms[0].body.added(embedded, plain=len(embedded) < len(sizes))
@@ -190,6 +193,7 @@ def blank_batch(schema: FunnelSchema) -> dict[str, tf.Tensor]:
                 batch[key] = tf.constant([float("nan")])
             case Bag():
                 batch |= {key: tf.zeros([0], tf.int32), f"{key}/offsets": tf.constant([0, 0])}
+                batch |= {f"{key}/weights": tf.zeros([0])} if feature.numbered else {}
             case _:
                 batch[key] = tf.constant([MISSING])
     return batch

@@ -32,7 +32,7 @@ def penalty(declared: L2, network: Network, batch: Mapping[str, tf.Tensor], fact
         for width in network.widths:
             uses_Q = tf.stop_gradient(_uses(width, batch))
             for bottom in network.bottoms:
-                rows_QD = bottom.embeddings.read[str(width.dim)]
+                rows_QD = bottom.embeddings.last[width.dim]
                 squares = tf.reduce_sum(uses_Q * tf.reduce_sum(rows_QD * rows_QD, axis=1))
                 found += declared.embedding * tf.math.divide_no_nan(squares, tf.cast(total, tf.float32))
     if declared.dense:
@@ -43,17 +43,28 @@ def penalty(declared: L2, network: Network, batch: Mapping[str, tf.Tensor], fact
 
 
 def _uses(width: Width, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """How often facts look up each unique row, an entry of a bag as much as it counts in it: float32 [Q]."""
-    each = []
-    for place, (source, lookups) in enumerate(width.lookups.items()):
-        if not lookups:
-            continue
-        rows = batch[SIZES][place]
-        facts_N = tf.ones([rows]) if source == FACTS else _counted(batch[f"index/{source}"], rows)
-        each.append(tf.repeat(facts_N, len(lookups)))
-    entries_E2, weights_E = batch[width.entries_key], batch[width.weights_key]
-    uses_E = tf.gather(tf.concat(each, axis=0), entries_E2[:, 0]) * tf.abs(weights_E)
-    return tf.math.unsorted_segment_sum(uses_E, entries_E2[:, 1], tf.shape(batch[width.unique_key])[0])
+    """How often facts look up each unique row, an entry of a list as much as it counts in it: float32 [Q]."""
+    unique = tf.shape(batch[width.unique_key])[0]
+    facts = {
+        source: tf.ones([batch[SIZES][place]]) if source == FACTS else _counted(batch[f"index/{source}"], batch[SIZES][place])
+        for place, source in enumerate(width.lookups)
+    }
+    uses_Q = tf.zeros([unique])
+    if any(width.lookups.values()):
+        each = [tf.repeat(facts[source], len(lookups)) for source, lookups in width.lookups.items() if lookups]
+        entries_E2, weights_E = batch[width.entries_key], batch[width.weights_key]
+        uses_E = tf.gather(tf.concat(each, axis=0), entries_E2[:, 0]) * tf.abs(weights_E)
+        uses_Q += tf.math.unsorted_segment_sum(uses_E, entries_E2[:, 1], unique)
+    if width.ordered:
+        # As if all entries of a sequence counted alike: what attention makes of them is not known here.
+        each = []
+        for lookup in width.ordered:
+            offsets = batch[f"{lookup.key}/offsets"]
+            lengths_N = offsets[1:] - offsets[:-1]
+            share_N = tf.math.divide_no_nan(facts[lookup.key.partition("/")[0]], tf.cast(lengths_N, tf.float32))
+            each.append(tf.repeat(share_N, lengths_N))
+        uses_Q += tf.math.unsorted_segment_sum(tf.concat(each, axis=0), batch[width.places_key], unique)
+    return uses_Q
 
 
 def _counted(index_B: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

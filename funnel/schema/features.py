@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from funnel.schema._base import LARGEST, Column, Declared, Name, Positive, Shorthand, problem
+from funnel.schema.pooling import Mean, Pooling
 
 
 class QuotientRemainder(Declared):
@@ -142,6 +143,83 @@ class Bag(Embedded):
         if self.weights is not None and not self.weighted:
             raise problem(("weights",), "got `weights` for a bag that is not weighted. Add `weighted: true`, or remove it.")
         return self
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each entry has a number beside its id."""
+        return self.weighted
+
+    @property
+    def numbers(self) -> Column | None:
+        """The column with these numbers; None without any, and where entries of a feature list carry them."""
+        return self.weights
+
+    @property
+    def numbers_input(self) -> str:
+        """What these numbers are called as an input of the exported model."""
+        return f"{self.name}_weights"
+
+
+# All that reads, stores, checks, simulates and serves bags does so for sequences: they are bags whose order is kept and counts.
+class Sequence(Bag):
+    """Many ids a row, in an order, the oldest first: what a user looked at, and when. Nothing is padded."""
+
+    kind: Literal["sequence"]  # type: ignore[assignment]
+    """Many ids a row, the oldest first."""
+    pooling: Pooling | None = None  # type: ignore[assignment]
+    """How the entries become one vector. An empty sequence gives zeros. Default: their mean."""
+    times: Column | None = None
+    """The column with a number for each entry: how long ago it was, in any unit, at least 0. Whether it was 1 or 2 matters as
+    much as whether 100 or 200: each doubling has a vector. Attention and GRU add it to the entry's embedding; mean and sum
+    multiply that by 1 + it, number by number, so that what is old may count less. In a feature list, whose entries carry a
+    number each, the field itself."""
+    positions: Positive | None = None
+    """So many places, counted from the newest entry, have a vector each, which is used as those of times are; the last one is
+    for all that are older, too."""
+    last: Positive | None = None
+    """Only so many of the newest entries are read. Default: all."""
+    beside: Name | None = None
+    """Another sequence, of which this one says more, entry by entry: the shop of each item. Both lists are as long as each
+    other in every row, and an entry without an id there is none here. They are pooled together, as that one says."""
+    query: Name | None = None
+    """With `beside` one that pools by attention: the categorical feature that these entries are compared with. Default: these
+    have no say in the weights."""
+
+    @model_validator(mode="after")
+    def _one_leads(self) -> Sequence:
+        for key in ("weighted", "weights"):
+            if getattr(self, key):
+                raise problem((key,), f"got `{key}` for a sequence, expected none. Make it a bag, or name `times`.")
+        given = [key for key in ("pooling", "times", "positions", "last") if getattr(self, key) is not None]
+        if self.beside is not None and given:
+            message = f"got `{given[0]}` beside {self.beside!r}, expected it there: both are pooled together. Move it."
+            raise problem((given[0],), message)
+        if self.query is not None and self.beside is None:
+            message = (
+                f"got {self.query!r} without `beside`, expected it in `pooling: {{kind: attention, query: {self.query}}}`."
+            )
+            raise problem(("query",), f"{message} Move it.")
+        return self
+
+    @property
+    def pooled(self) -> Pooling:
+        """How the entries become one vector, of one that is beside no other."""
+        return self.pooling or Mean(kind="mean")
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each entry has a time."""
+        return self.times is not None
+
+    @property
+    def numbers(self) -> Column | None:
+        """The column with the times; the field itself, where entries of a feature list carry them."""
+        return self.times
+
+    @property
+    def numbers_input(self) -> str:
+        """What times are called as an input of the exported model."""
+        return f"{self.name}_times"
 
 
 class Standardize(Declared):
@@ -282,5 +360,5 @@ class Cross(Declared):
     """Numbers per row. Default: `model.embedding_dim`."""
 
 
-Input = Categorical | Bag | Numeric  # what is read; a cross is made of what is
-AnyFeature = Annotated[Categorical | Bag | Numeric | Cross, Field(discriminator="kind")]
+Input = Categorical | Bag | Sequence | Numeric  # what is read; a cross is made of what is
+AnyFeature = Annotated[Categorical | Bag | Sequence | Numeric | Cross, Field(discriminator="kind")]

@@ -21,12 +21,14 @@ from funnel.schema.features import (
     Fill,
     Input,
     Numeric,
+    Sequence,
     Table,
 )
 from funnel.schema.model import Model
 from funnel.schema.objective import Esmm, Objective, loss_space, require_taught, with_losses
 from funnel.schema.sampling import Sampling, require_sampling
 from funnel.schema.scores import Expression, require_scores
+from funnel.schema.sequences import require_given_together, require_sequences
 from funnel.schema.serving import Serving, given_once
 from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of, with_towers
@@ -92,6 +94,7 @@ class FunnelSchema(Declared):
                 raise problem(("data", "dimensions", position, "name"), message)
         for position, feature in enumerate(self.features):
             _check_feature(self, ("features", position), feature)
+        require_sequences(self.features, self.tables, self.model.embedding_dim)
         _check_predictions(self)
         _check_unused_tables(self)
         _check_inputs(self)
@@ -102,6 +105,7 @@ class FunnelSchema(Declared):
         _check_domain(self)
         # Read once more where they are needed; here, to refuse what is not right.
         _ = self.expressions, self.given_once
+        require_given_together(self.features, self.given_once)
         return self
 
     @cached_property
@@ -261,6 +265,8 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     if isinstance(files, FeatureList) and bag.weighted and bag.column_name in files.columns:
         message = f"{bag.column_name!r} is a column beside the list, which has no weights. Name a field, or remove `weighted`."
         raise problem((*path, "column" if bag.column else "name"), message)
+    if isinstance(bag, Sequence):
+        _check_times(files, path, bag)
     if listed_in_row and bag.weights is not None:
         raise problem((*path, "weights"), "got a column for a feature list, whose entries carry their weights. Remove it.")
     if bag.weighted and not listed_in_row and bag.weights is None:
@@ -268,6 +274,21 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     if files.format == "csv" and bag.separator is None:
         message = "got none for a bag in CSV, where a list is one text. Say what stands between two ids: `separator: '|'`."
         raise problem((*path, "separator"), message)
+
+
+def _check_times(files: Source, path: tuple[str | int, ...], sequence: Sequence) -> None:
+    if isinstance(files, FeatureList) and sequence.times is not None:
+        if sequence.column_name in files.columns:
+            message = (
+                f"{sequence.column_name!r} is a column beside the list, which has no times. Name a field, or remove `times`."
+            )
+            raise problem((*path, "times"), message)
+        if sequence.times != sequence.column_name:
+            message = (
+                f"got {sequence.times!r}, expected the field itself: in a feature list, entries carry their times. Write "
+                f"`times: {sequence.column_name!r}`."
+            )
+            raise problem((*path, "times"), message)
 
 
 def _check_predictions(schema: FunnelSchema) -> None:
@@ -296,8 +317,9 @@ def _check_inputs(schema: FunnelSchema) -> None:
                 f"{feature.name!r} cannot be an input of a SavedModel, expected another name. Rename it, and say its `column`."
             )
             raise problem(("features", position, "name"), message)
-        if isinstance(feature, Bag) and feature.weighted and f"{feature.name}_weights" in names:
-            message = f"its weights are the input {feature.name}_weights, which is a feature's name too. Rename one."
+        if isinstance(feature, Bag) and feature.numbered and feature.numbers_input in names:
+            what = "times" if isinstance(feature, Sequence) else "weights"
+            message = f"its {what} are the input {feature.numbers_input}, which is a feature's name too. Rename one."
             raise problem(("features", position, "name"), message)
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, PrivateAttr, Tag, model_validator
 
 from funnel.schema._base import Declared, Positive, Shorthand, plain, problem
+from funnel.schema.activation import Activation
 from funnel.schema.domain import NamedDomain
 from funnel.schema.transfer import NoTransfer, Transfer
 
-Activation = Literal["relu", "prelu", "dice", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
 Norm = Literal["batch", "layer"]
 Plain = Annotated[JsonValue, BeforeValidator(plain)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from funnel.schema.features import Bag, Bucketize, Categorical, Fill, Input, Log1p, Numeric, PiecewiseLinear
+from funnel.schema.features import Sequence as Listed
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import Learnt, buckets_of
 
@@ -30,6 +31,7 @@ class Field:
         meaning: For people.
         missing: How a request says that there is none, and what then is taken; for people.
         examples: Values of `SHOWN` rows; of lists lists.
+        beside: Of a list of ids: another one, whose ids these say more of, one by one.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Field:
     meaning: str
     missing: str
     examples: tuple[Any, ...]
+    beside: str | None = None
 
     @property
     def dtype(self) -> str:
@@ -124,24 +127,37 @@ def _bag(schema: FunnelSchema, feature: Bag, terms: Mapping[str, Sequence[str]])
         once=feature.name in schema.given_once,
         required=False,
         default=None,
-        meaning=f"{_of(schema, feature)}: ids, as text",
+        meaning=f"{_of(schema, feature)}: ids, as text{_in_order(feature)}",
         missing='rows are padded with ""; an empty list stands for none',
         examples=([first, second], [second, ""]),
+        beside=feature.beside if isinstance(feature, Listed) else None,
     )
-    if not feature.weighted:
+    if not feature.numbered:
         return [ids]
     weights = Field(
-        name=f"{feature.name}_weights",
+        name=feature.numbers_input,
         feature=feature.name,
         role="weights",
         once=ids.once,
         required=False,
         default=None,
-        meaning=f"the weights of the ids of `{feature.name}`, of the same shape",
+        meaning=f"the {_numbers_of(feature)} of the ids of `{feature.name}`, of the same shape",
         missing='that of an id "" is not looked at',
         examples=([1.0, 2.0], [0.5, 0.0]),
     )
     return [ids, weights]
+
+
+def _numbers_of(feature: Bag) -> str:
+    return "times" if isinstance(feature, Listed) else "weights"
+
+
+def _in_order(feature: Bag) -> str:
+    if not isinstance(feature, Listed):
+        return ""
+    return (
+        ", the oldest first" if feature.beside is None else f', one for each of `{feature.beside}`, and "" where there is none'
+    )
 
 
 def _of(schema: FunnelSchema, feature: Input) -> str:

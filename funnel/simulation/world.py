@@ -14,6 +14,7 @@ from funnel.data.wanted import features_of
 from funnel.schema.data import Time
 from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.ordered import beside, leader_of
 from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
 from funnel.simulation.domains import domain_ids
@@ -124,9 +125,13 @@ class World:
             if len(numeric) == len(readers):
                 columns[name] = _number(rng, numeric[0], missing)
             elif len(bags) == len(readers):
-                # Bags that share a column of weights have to be of the same lengths.
-                shape = self._rng("shape", home, bags[0].weights or name)
-                columns |= _bag(rng, shape, bags[0], size=size, rows=rows, required=required)
+                # Bags that share a column of weights, or say more of one another, have to be of the same lengths.
+                leader = leader_of(
+                    self._schema, next((one for one in bags if leader_of(self._schema, one) is not one), bags[0])
+                )
+                shape = self._rng("shape", home, leader.numbers or leader.column_name)
+                required = required or any(one.missing == "error" for one in (leader, *beside(self._schema, leader)))
+                columns |= _bag(rng, shape, bags, size=size, rows=rows, required=required)
             else:
                 # Text of digits: whoever reads the column as a number, or a list of one, can.
                 codes = np.where(missing, -1, rng.choice(size, rows, p=_zipf(size, 3.0, 0.9)))
@@ -249,17 +254,16 @@ def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool
     return Column(series, latent=np.where(missing, 0.0, latent))
 
 
-def _bag(rng: np.random.Generator, shape: np.random.Generator, bag: Bag, *, size: int, rows: int, required: bool) -> Columns:
-    """Lists of up to eight ids, and the column of their weights where there is one."""
+def _bag(
+    rng: np.random.Generator, shape: np.random.Generator, bags: Sequence[Bag], *, size: int, rows: int, required: bool
+) -> Columns:
+    """Lists of up to eight ids, for bags that read one column, and the columns of their weights or times."""
     missing = np.zeros(rows, bool) if required else shape.random(rows) < MISSING_SHARE
     lengths = np.where(missing, 0, shape.integers(1 if required else 0, 9, rows))
     weights = shape.integers(1, 9, int(lengths.sum())) / 2.0
     codes = rng.choice(size, len(weights), p=_zipf(size, 3.0, 0.9))
     of = np.repeat(np.arange(rows), lengths)
-    column = Column(listed(text(codes + 1), lengths, missing), codes, size, None, of, weights, bag.separator)
-    if bag.weights is None:
-        return {bag.column_name: column}
-    return {
-        bag.weights: Column(listed(pl.Series(weights), lengths, missing), separator=bag.separator),
-        bag.column_name: column,
-    }
+    name, separator = bags[0].column_name, bags[0].separator
+    numbers = Column(listed(pl.Series(weights), lengths, missing), separator=separator)
+    columns = {bag.numbers: numbers for bag in bags if bag.numbers is not None}
+    return columns | {name: Column(listed(text(codes + 1), lengths, missing), codes, size, None, of, weights, separator)}

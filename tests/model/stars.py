@@ -17,6 +17,8 @@ EDGES = np.array(BOUNDARIES, np.float32)
 NUMBERS = np.concatenate(
     [[np.nan, np.inf, -np.inf, 0, 5], EDGES, np.nextafter(EDGES, np.float32(9)), np.nextafter(EDGES, np.float32(-9))]
 ).astype(np.float32)
+LISTED = ("bag", "sequence")
+AGES = np.array([0, 1e-9, 0.5, 1, 1.5, 2, 3, 4, 900, 1e12], np.float32)  # of entries of sequences
 WEIGHTS = np.array([1, -1, 0.5, 2, 0, 0.1, 0.2, -0.3], np.float32)  # the last three cancel out, but not in float32
 TABLES: dict[str, dict[str, Any]] = {
     "t": {"dim": 2, "buckets": 5},
@@ -111,11 +113,15 @@ def batch_of(tree: dict[str, Any], seed: int, facts: int, rows: int) -> Batch:
             continue
         assert table is not None
         lengths = np.ones(count, int) if feature["kind"] == "categorical" else rng.integers(0, rng.integers(1, 6), count)
+        if "beside" in feature:
+            lengths = np.diff(batch[f"{feature['source']}/{feature['beside']}/offsets"])
         batch[key] = rng.integers(0, table[1], lengths.sum()).astype(np.int32)
-        if feature["kind"] == "bag":
+        if feature["kind"] in LISTED:
             batch[f"{key}/offsets"] = np.cumsum([0, *lengths]).astype(np.int32)
         if feature.get("weighted"):
             batch[f"{key}/weights"] = rng.choice(WEIGHTS, lengths.sum())
+        if "times" in feature:
+            batch[f"{key}/weights"] = rng.choice(AGES, lengths.sum())
     return batch
 
 
@@ -124,7 +130,7 @@ def sizes_of(tree: dict[str, Any], batch: Batch) -> dict[str, int]:
     sizes = dict.fromkeys(SOURCES, 0) | {"facts": len(batch["index/user"])}
     for feature in tree["features"]:
         key = f"{feature['source']}/{feature['name']}"
-        sizes[feature["source"]] = len(batch[f"{key}/offsets"]) - 1 if feature["kind"] == "bag" else len(batch[key])
+        sizes[feature["source"]] = len(batch[f"{key}/offsets"]) - 1 if feature["kind"] in LISTED else len(batch[key])
     return sizes
 
 

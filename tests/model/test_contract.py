@@ -10,6 +10,7 @@ import pytest
 from funnel.model._keras import tf
 from funnel.model.packing import packed
 from funnel.schema.learnt import FIRST
+from tests.model.sequences import SEQUENCES
 from tests.model.stars import batch_of, tree_of
 from tests.model.test_network import FEATURES, clean, joined, logits, model_of, tensors
 from tests.model.trees import TREES, chain
@@ -41,7 +42,8 @@ ADAPTED: dict[str, Any] = {  # beside a body: what goes between towers, and what
     },
 }
 STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"], "esm2": TREES["esm2"]}
-CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES}
+SEEDS = {"sequences": 12}  # of batches; here no sequence is empty in all rows
+CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES, "sequences": SEQUENCES}
 
 
 def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any, Any]:
@@ -53,11 +55,19 @@ def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any,
         for part in [part if isinstance(part, dict) else {"kind": part}]
     ]
     built = model_of(tree, body=smooth, tower={"units": [4], "activation": "tanh"}, **model)
-    return built, tree, clean(batch_of(tree, 3, 12, 4))
+    return built, tree, clean(batch_of(tree, SEEDS.get(features, 3), 12, 4))
 
 
-@pytest.mark.parametrize("features", CHOSEN)
-@pytest.mark.parametrize("stages", ["one stage", "three", "tree"])
+# Sequences, which take longer, under one topology.
+OVER = [
+    (stages, features)
+    for features in CHOSEN
+    for stages in ("one stage", "three", "tree")
+    if features != "sequences" or stages == "tree"
+]
+
+
+@pytest.mark.parametrize(("stages", "features"), OVER)
 @pytest.mark.parametrize("body", BODIES)
 def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, stages: str, features: str) -> None:
     keeps_the_contract(*made(body, stages, features), stages)
