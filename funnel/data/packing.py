@@ -86,15 +86,15 @@ def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
     # Entries of one row of the variable stand together: the products read and write these rows, by far the most of what they
     # touch, from the first to the last, which takes a third of the time.
     unique, order, places = _by_row(ids)
-    found = {width.unique_key: unique}
+    packed = {width.unique_key: unique}
     if width.ordered:
         in_order = np.empty(len(ids), np.int32)
         in_order[order] = places
-        found[width.places_key] = in_order[pooled:]
+        packed[width.places_key] = in_order[pooled:]
         order, places = order[order < pooled], places[order < pooled]
     uses = uses.take(order)
     entries, weights = np.stack([uses["sum"], places], axis=1), np.ascontiguousarray(uses["weight"])
-    return found | {width.entries_key: entries, width.weights_key: weights}
+    return packed | {width.entries_key: entries, width.weights_key: weights}
 
 
 def _ids(lookup: Lookup, batch: Batch) -> NDArray[Any]:

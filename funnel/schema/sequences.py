@@ -9,7 +9,7 @@ from funnel.errors import have
 from funnel.schema._base import problem, require_known
 from funnel.schema.features import Categorical, Table
 from funnel.schema.features import Sequence as Listed
-from funnel.schema.pooling import Attention
+from funnel.schema.pooling import Attention, Mean, Sum
 
 
 def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embedding_dim: int) -> None:
@@ -27,7 +27,14 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
     for position, feature in enumerate(features):
         if not isinstance(feature, Listed):
             continue
-        path = ("features", position)
+        path, table = ("features", position), tables[feature.table] if feature.table is not None else feature
+        if table.compress is not None and keeps_order(feature, features):
+            where = ("tables", feature.table, "compress") if feature.table is not None else (*path, "compress")
+            raise problem(
+                where,
+                f"got one for a table that the sequence {feature.name!r} reads in order, expected a row for each id: only sums "
+                "are made of two. Remove it, or pool by mean or sum, without times and positions.",
+            )
         if feature.beside is not None:
             _require_leader(path, feature, by_name)
         for place, query in _queries(path, feature, by_name):
@@ -40,6 +47,14 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
                     "compare them. Let both look up one table, or declare the same `dim`."
                 )
                 raise problem(place, message)
+
+
+def keeps_order(sequence: Listed, features: Sequence[Any]) -> bool:
+    """Whether the order of a sequence's entries counts, or what stands beside them; else it is a bag."""
+    if sequence.beside is not None or sequence.times is not None or sequence.positions is not None:
+        return True
+    followed = any(isinstance(other, Listed) and other.beside == sequence.name for other in features)
+    return followed or not isinstance(sequence.pooled, Mean | Sum)
 
 
 def _require_leader(path: tuple[str | int, ...], feature: Listed, by_name: Mapping[str, Any]) -> None:

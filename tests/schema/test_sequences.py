@@ -105,6 +105,7 @@ def test_what_is_pooled_together_by_hand() -> None:
         ([sequence(), sequence("more", beside="views", last=3)], r"\[4\].last: got `last` beside 'views'"),
         ([sequence(), sequence("more", beside="views", query="item")], r"\[4\].query: got 'item', but 'views' pools by mean"),
         ([sequence(pooling=ATTENTION), sequence("more", beside="views", query="shop")], r"\[4\].query: 'shop' has 2 numbers"),
+        ([sequence(positions=3, table=None, compress={"remainders": 5})], r"features\[3\].compress: got one for a table that"),
         ([sequence(times="t"), {"name": "views_times", "kind": "categorical"}], r"its times are the input views_times"),
     ],
 )  # fmt: skip
