@@ -179,6 +179,6 @@ def test_the_shipped_schema_is_reported_exported_and_verified(shipped: Path, fun
     page = next((shipped / "run").rglob("*.html")).read_text(encoding="utf-8")
     assert "mini_app" in page
     assert funnel("export", shipped / "run", "--out", shipped / "export")[0] == 0
-    code, said, error = funnel("verify", shipped / "export", shipped / "run", "--data", shipped / "data", "--json")
+    code, said, error = funnel("verify", shipped / "export", "--run", shipped / "run", "--data", shipped / "data", "--json")
     assert code == 0, error
     assert json.loads(said)["passed"]

@@ -13,6 +13,7 @@ from funnel.model.calibrator import above_parent
 from funnel.model.packing import packed
 from funnel.model.transfer import Transfer
 from funnel.schema.model import Tower
+from funnel.schema.objective import KINDS
 from funnel.schema.reader import load_schema
 from funnel.schema.transfer import Aitm, towers_before
 from tests.model.stars import batch_of, tree_of
@@ -247,6 +248,18 @@ def test_a_weight_of_0_leaves_a_tower_to_the_stages_after_it_unless_these_are_st
     load_schema(tree | {"model": {"transfer": {"kind": "stop_gradient", "stages": ["s1"]}}})
     with pytest.raises(SchemaError, match="nothing teaches 's1'"):
         load_schema(tree | {"model": {"transfer": {"kind": "stop_gradient", "stages": ["s2"]}}})
+
+
+@pytest.mark.parametrize("objective", KINDS)
+def test_with_any_objective_all_of_it_is_learnt(objective: str) -> None:
+    model, batch, labels = made(chain(2), objective, transfer={"kind": "aitm", "units": 3})
+    layers = [layer for name, layer, _ in model.network.layers() if "transfer" in name]
+    before = [layer.kernel.numpy() for layer in layers]
+    assert len(layers) == 4
+    losses = [float(model.learn((tensors(batch), tf.constant(labels))).loss) for _ in range(5)]
+    assert np.isfinite(losses).all()
+    for layer, kernel in zip(layers, before, strict=True):
+        assert (layer.kernel.numpy() != kernel).any(), layer.name
 
 
 def test_towers_without_layers_and_of_other_widths_are_told_too() -> None:
