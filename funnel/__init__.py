@@ -19,6 +19,7 @@ _WHERE = {
     "evaluate": "funnel.api",
     "export": "funnel.api",
     "fit": "funnel.api",
+    "importance": "funnel.api",
     "load": "funnel.api",
     "predict": "funnel.api",
     "prepare": "funnel.data.prepare",

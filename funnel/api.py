@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from funnel.distribution.rendezvous import PATIENCE
 from funnel.distribution.strategy import engaged
 from funnel.doctor.health import health
 from funnel.errors import DataError, FunnelError, RunError, SchemaError
+from funnel.evaluation.importance import REPEATS, ROWS, Importance
 from funnel.evaluation.report import Report
 from funnel.fitting import Start, fit_events, model_of
 from funnel.folders import whole_file
@@ -27,6 +29,7 @@ from funnel.locations.location import Location, location
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.stored import Kind
 from funnel.run import Run
+from funnel.run_files import IMPORTANCE
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import declared_only
 from funnel.schema.reader import load_schema
@@ -199,6 +202,36 @@ def evaluate(
 ) -> Report:
     """Judge a saved run on a split of a folder, or on frames; see `Run.evaluate`."""
     return load(run).evaluate(data, split, slices=slices, truth=truth)
+
+
+def importance(
+    run: str | Path | Run,
+    data: Any = None,
+    split: Literal["train", "test"] = "test",
+    *,
+    rows: int = ROWS,
+    repeats: int = REPEATS,
+    watch: Callable[[Any], None] = lambda _: None,
+) -> Importance:
+    """How much each feature matters to a run, kept in its folder as `importance.json`, so that its report shows it.
+
+    Args:
+        run: A run, or its folder. That of one that was never saved is not there, and nothing is kept.
+        data: A folder, or frames; None for the schema's own.
+        split: Which rows of the folder.
+        rows: How many of them, at most; drawn at random.
+        repeats: How often the values of each feature are dealt out.
+        watch: Called with each Progress.
+
+    Raises:
+        FunnelError: The run or the data are not right, or the folder cannot be written.
+    """
+    loaded = run if isinstance(run, Run) else load(run)
+    found = loaded.importance(data, split, rows=rows, repeats=repeats, watch=watch)
+    if loaded.path is not None:
+        with whole_file(loaded.path / IMPORTANCE, RunError, "Make room, or make the folder writable.") as part:
+            part.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
+    return found
 
 
 def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test", *, logits: bool = False) -> Any:

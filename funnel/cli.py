@@ -15,7 +15,7 @@ import typer
 
 from funnel.errors import FunnelError
 from funnel.locations.location import Location, location
-from funnel.report_screen import show_report
+from funnel.report_screen import show_importance, show_report
 from funnel.terminal import Screen, show_checkup, show_cost, show_part, show_store
 from funnel.verification_screen import show_verification
 
@@ -290,6 +290,32 @@ def evaluate(
         root = data or loaded.schema.data.root
         print(f"data: {root}{_simulated(root)}")
         show_report(report.as_dict(), f"{split} rows")
+
+
+@app.command()
+def importance(
+    run: RunFolder,
+    data: DataFolder = None,
+    split: SplitName = "test",
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="How many rows, at most; drawn at random.")] = 20_000,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="How often each feature's values are dealt out.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Say how much each feature matters: what is lost when its values are dealt out anew among rows. The report shows it."""
+    rows_of = _split(split)
+    _load_tensorflow()
+    from funnel.api import importance as importance_
+    from funnel.run_files import IMPORTANCE
+
+    screen = Screen(quiet=as_json)
+    with screen:
+        found = importance_(run, data, rows_of, rows=rows, repeats=repeats, watch=screen.watch).as_dict()
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    print(f"data: {found['data']}{_simulated(found['data'])}")
+    show_importance(found)
+    print(f"kept for the report: {location(run) / IMPORTANCE}")
 
 
 @app.command()

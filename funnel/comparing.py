@@ -54,7 +54,7 @@ def compare(
     names = _names(runs)
     loaded = [run if isinstance(run, Run) else Run.load(run) for run in runs]
     first = loaded[0]
-    features = require_sliceable(first.schema, [*first.schema.evaluate.slices, *slices])
+    features = require_sliceable(first.schema, [*first.schema.slices, *slices])
     origin = origin_of(first.schema, data)
     _require_same_files(names, [run.schema for run in loaded], origin, split)
     shared = _shared([run.schema for run in loaded])

@@ -154,7 +154,7 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
                 logits = logits_of(run, rows, start.engine.team)
                 if start.engine.team.leads:
                     run.metrics[split] = run.judge(
-                        rows, sampled=is_sampled(schema, split), slices=schema.evaluate.slices, brief=start.brief, logits=logits
+                        rows, sampled=is_sampled(schema, split), slices=schema.slices, brief=start.brief, logits=logits
                     ).as_dict()
         yield run
 

@@ -24,6 +24,30 @@ def show_report(report: dict[str, Any], title: str) -> None:
         _show_truth(report["truth"], report["space"])
 
 
+def show_importance(found: dict[str, Any]) -> None:
+    """What is lost without each feature, from `importance.json`: of each probability the log loss, and the AUC."""
+    print(f"what is lost without each feature, on {found['rows']:,} of {found['of']:,} {found['split']} rows")
+    for one in found["probabilities"]:
+        print(f"\n{one['name']}: on {one['rows']:,} rows of {one['space']} with {one['positives']:,} positives")
+        table = _table("")
+        table.add_column("feature", overflow="fold", max_width=32)
+        for head in ("log loss", "95 %", "AUC", "95 %"):
+            table.add_column(head, justify="right", no_wrap=True)
+        for name in found["order"]:
+            lost = one["lost"][name]
+            table.add_row(_text(name), *_lost(lost.get("log_loss"), 5), *_lost(lost.get("auc"), 4))
+        _print(table)
+    if found["unneeded"]:
+        print(f"of no use that is sure: {', '.join(found['unneeded'])}")
+
+
+def _lost(change: dict[str, float] | None, digits: int) -> tuple[str, str]:
+    if change is None:
+        return "undefined", ""
+    value, low, high = (f"{change[key]:+.{digits}f}" for key in ("value", "low", "high"))
+    return value, f"{low} to {high}"
+
+
 def _show_table(metrics: dict[str, Any], title: str) -> None:
     """Each cumulative, and under it the conditional where that is another probability."""
     table = _table(title)

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 import funnel
+from funnel.data.drawn import drawn
 from funnel.data.known import Known
 from funnel.data.origin import Split, origin_of
 from funnel.data.prepare import make_store
+from funnel.data.progress import Watch
 from funnel.data.sampling import is_sampled
 from funnel.data.star import Star
 from funnel.data.store import Shards, Store
@@ -25,7 +27,8 @@ from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, RemoteError, RunError
 from funnel.evaluation.effect import effect
 from funnel.evaluation.gather import Gathered, gather
-from funnel.evaluation.predict import Predictor, columns, logit_columns, score_columns
+from funnel.evaluation.importance import REPEATS, ROWS, Importance, measure_importance
+from funnel.evaluation.predict import Predictor, absent_stages, columns, logit_columns, score_columns
 from funnel.evaluation.report import Report, judge
 from funnel.evaluation.slices import Cut, cut, require_sliceable
 from funnel.evaluation.truth import read_truth
@@ -213,7 +216,7 @@ class Run:
             DataError: The data are not what the schema says, a slice is no categorical or numeric feature, or the truth is of
                 other rows.
         """
-        columns = require_sliceable(self.schema, [*self.schema.evaluate.slices, *slices])
+        columns = require_sliceable(self.schema, [*self.schema.slices, *slices])
         store = self.store(data, split, labels=True)
         shards, sampled = store.shards(split), is_sampled(self.schema, split)
         true = None
@@ -269,6 +272,44 @@ class Run:
         say = self.logits if told is None else lambda _: next(told)
         return gather(self.model, shards, say, sampled=sampled, features=features, brief=brief)
 
+    def importance(
+        self,
+        data: Any = None,
+        split: Split = "test",
+        *,
+        rows: int = ROWS,
+        repeats: int = REPEATS,
+        seed: int = 0,
+        watch: Watch = lambda _: None,
+    ) -> Importance:
+        """By how much each probability gets worse when a feature's values are dealt out anew among rows.
+
+        Args:
+            data: A folder, or frames; None for the schema's own.
+            split: Which rows of the folder.
+            rows: How many of them, at most; drawn at random.
+            repeats: How often the values of each feature are dealt out; losses are means.
+            seed: Of both.
+            watch: Called with each Progress.
+
+        Raises:
+            DataError: The data are not what the schema says.
+        """
+        origin = origin_of(self.schema, data)
+        shards = self.store(origin, split, labels=True).shards(split)
+        return measure_importance(
+            self.model,
+            drawn(shards, rows, seed),
+            self.logits,
+            of=shards.rows,
+            data=str(origin),
+            split=split,
+            sampled=is_sampled(self.schema, split),
+            repeats=repeats,
+            seed=seed,
+            watch=watch,
+        )
+
     def cuts(self, found: Gathered) -> list[Cut]:
         """The parts of rows by the features that were gathered with them."""
         return [cut(self.schema, self.vocabulary, name, column) for name, column in found.columns.items()]
@@ -304,8 +345,10 @@ class Run:
     def predictions(self, star: Star, *, logits: bool = False) -> dict[str, np.ndarray]:
         """What `predict` gives, of all facts of a star, in their order: each [rows]."""
         conditional = self.logits(star)
-        made = columns(self.model, conditional)
-        return made | score_columns(self.schema, star, made) | (logit_columns(self.model, conditional) if logits else {})
+        absent = absent_stages(self.model, star)
+        made = columns(self.model, conditional, absent)
+        found = made | score_columns(self.schema, star, made)
+        return found | (logit_columns(self.model, conditional, absent) if logits else {})
 
     def export(
         self,

@@ -14,6 +14,8 @@ SCHEMA, LEARNT, VOCABULARY, WEIGHTS = "schema.yaml", "learnt.json", "vocabulary"
 HISTORY, METRICS, MANIFEST, HEALTH = "history.json", "metrics.json", "manifest.json", "health.json"
 LAYERS = "layers"  # the folder with the source of layers of the user's own, where there are any
 RUN_FORMAT = 2  # the number that manifest.json says the layout of the variables has; without one, it was 1
+IMPORTANCE = "importance.json"
+IMPORTANCE_FORMAT = 1  # the number that importance.json says its layout has
 METRICS_FORMAT = 1  # the number that metrics.json says its layout has
 
 

@@ -47,12 +47,14 @@ def rows_of(topology: str) -> tuple[dict[str, pl.DataFrame], Store]:
 
 
 PAIRS = [(kind, topology, True) for kind in KINDS for topology in TREES] + [(kind, "esm2", False) for kind in KINDS]
-# Each objective where branches join, which holds a chain; each topology with the default; the others: --long.
+# Each objective with two stages, those with most to say also where branches join, which holds a chain; the default where most
+# is declared; the others: --long.
 FIRST = [
-    *((kind, "esm2", True) for kind in KINDS),
+    *((kind, "two", True) for kind in KINDS),
+    *((kind, "esm2", True) for kind in ("esmm", "dr", "division")),
     ("dcmt", "esm2", False),
+    ("esmm", "seven", True),
 ]
-FIRST += [("esmm", topology, True) for topology in TREES]
 
 
 @pytest.mark.slow

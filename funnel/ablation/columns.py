@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.ablation.rows import Rows
+from funnel.data.labels import ABSENT
 from funnel.data.stand_ins import is_answered, is_answered_inside, stand_ins
 from funnel.evaluation.bootstrap import pooled
 from funnel.evaluation.influence import auc_influence, calibration_influence
@@ -80,7 +81,8 @@ def outcomes_of(
     if truth:
         if rows.truth is None:
             raise ValueError("got rows without a truth, expected one.")
-        return rows.truth[:, stage], np.ones(rows.shape[0], np.bool_)
+        there = rows.labels[:, stage] != ABSENT
+        return rows.truth[there, stage], there
     place = schema.topology[stage]
     judged = is_answered_inside(rows.labels, stage, place) if conditional else is_answered(rows.labels, stage, place)
     return rows.labels[judged, stage].astype(np.float64), judged

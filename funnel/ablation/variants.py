@@ -9,8 +9,9 @@ from typing import Any
 
 from funnel.errors import SchemaError, listed
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.objective import KINDS
+from funnel.schema.objective import CUMULATIVE, KINDS
 from funnel.schema.reader import load_schema
+from funnel.schema.transfer import Aitm, StopGradient
 
 SUFFIX = "-ns"  # no shared embeddings
 NAMES = tuple(f"{kind}{suffix}" for kind in KINDS for suffix in ("", SUFFIX))
@@ -103,6 +104,12 @@ def _with(declared: FunnelSchema, objective: dict[str, Any], *, shared: bool) ->
     tree = declared.model_dump(mode="json", exclude_unset=True)
     tree["objective"] = objective
     tree["model"] = tree.get("model", {}) | {"share_embeddings": shared}
+    # What does nothing under another objective, and would be refused.
+    transfer = declared.model.transfer
+    if isinstance(transfer, Aitm) and transfer.calibrator and objective["kind"] != "division":
+        tree["model"]["transfer"] = transfer.model_copy(update={"calibrator": 0.0}).model_dump(mode="json")
+    if isinstance(transfer, StopGradient) and objective["kind"] not in CUMULATIVE:
+        tree["model"].pop("transfer")
     return load_schema(tree, folders=declared.model.folders)
 
 

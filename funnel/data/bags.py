@@ -1,7 +1,8 @@
-"""Bags: columns of lists, out of feature lists, list columns, or texts with a separator."""
+"""Bags and sequences: columns of lists, out of feature lists, list columns, or texts with a separator."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,80 @@ from numpy.typing import NDArray
 from funnel.data.checker import Checker
 from funnel.data.columns import OFFSETS, WEIGHTS, Columns
 from funnel.errors import DataError
-from funnel.schema.features import Bag
+from funnel.schema.features import Bag, Sequence
 
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def bag(of: Checker, feature: Bag) -> Columns:
-    """The columns of a bag: its codes (or rows, where its table hashes), its offsets, and maybe its weights."""
-    if of.listed_field(feature.column_name):
-        ids, weights, lengths = _bag_of_field(of, feature)
-    else:
-        ids, weights, lengths = _bag_of_column(of, feature)
+def bag(of: Checker, feature: Bag, beside: Collection[Sequence] = ()) -> Columns:
+    """The columns of a bag: its codes (or rows, where its table hashes), its offsets, and maybe its weights, or times.
+
+    Args:
+        of: The piece.
+        feature: The bag.
+        beside: Sequences whose entries say more of those of this one: their columns come with it.
+    """
+    found = [_entries(of, one) for one in (feature, *beside)]
+    if beside:
+        found = _as_long(of, (feature, *beside), found)
+    (ids, numbers, lengths), *others = found
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     ids = of.as_ids(ids, feature.column_name)
-    if ids.null_count():
-        # A null (or empty) id is no entry: an empty text splits into one.
-        kept = ids.is_not_null().to_numpy()
+    # A null (or empty) id is no entry: an empty text splits into one.
+    kept = ids.is_not_null().to_numpy() if ids.null_count() else None
+    if isinstance(feature, Sequence) and feature.last is not None:
+        kept = _newest(kept, offsets, feature.last)
+    if kept is not None:
         before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-        ids, offsets = ids.drop_nulls(), before[offsets]
-        weights = weights[kept] if weights is not None else None
+        ids, offsets = ids.filter(pl.Series(kept)), before[offsets]
+        numbers = numbers[kept] if numbers is not None else None
     columns: Columns = {feature.name: of.rows_or_codes(feature, ids, offsets), feature.name + OFFSETS: offsets}
-    return columns if weights is None else columns | {feature.name + WEIGHTS: weights}
+    if numbers is not None:
+        columns[feature.name + WEIGHTS] = numbers
+    for one, (other, _, _) in zip(beside, others, strict=True):
+        # One without an id is an entry all the same.
+        others_ids = of.as_ids(other if kept is None else other.filter(pl.Series(kept)), one.column_name)
+        columns |= {one.name: of.rows_or_codes(one, others_ids, offsets), one.name + OFFSETS: offsets}
+    return columns
 
 
-def _bag_of_field(of: Checker, feature: Bag) -> tuple[pl.Series, NDArray[np.float32] | None, NDArray[np.int64]]:
+def _newest(kept: NDArray[np.bool_] | None, offsets: NDArray[np.int64], last: int) -> NDArray[np.bool_]:
+    """Which entries are among the last ones of their list: bool [entries]."""
+    there = np.ones(int(offsets[-1]), bool) if kept is None else kept
+    before = np.concatenate([[0], np.cumsum(there, dtype=np.int64)])
+    ends = np.repeat(before[offsets[1:]], np.diff(offsets))
+    return np.asarray(there & (ends - before[:-1] <= last))
+
+
+Entries = tuple[pl.Series, NDArray[np.float32] | None, NDArray[np.int64]]  # ids, numbers, and how many each row has
+
+
+def _entries(of: Checker, feature: Bag) -> Entries:
+    return _bag_of_field(of, feature) if of.listed_field(feature.column_name) else _bag_of_column(of, feature)
+
+
+def _as_long(of: Checker, features: tuple[Bag, ...], found: list[Entries]) -> list[Entries]:
+    """Lists that stand beside each other, those of rows where they are not as long left out."""
+    leader, lengths = features[0], found[0][2]
+    bad = np.zeros(len(lengths), bool)
+    for feature, (_, _, others) in zip(features[1:], found[1:], strict=True):
+
+        def message(row: int, others: NDArray[np.int64] = others) -> str:
+            return f"got {others[row]} entries beside {lengths[row]} of {leader.name!r}, expected as many. Mend the row."
+
+        of.refuse(others != lengths, feature.column_name, "sequences of different lengths", message)
+        bad |= others != lengths
+    if not bad.any():
+        return found
+    left = []
+    for ids, numbers, own in found:
+        good = np.repeat(~bad, own)
+        some = numbers[good] if numbers is not None else None
+        left.append((ids.filter(pl.Series(good)), some, np.where(bad, 0, own)))
+    return left
+
+
+def _bag_of_field(of: Checker, feature: Bag) -> Entries:
     found = of.fields.get(feature.column_name)
     height = of.piece.frame.height
     lengths = np.bincount(found.rows, minlength=height) if found is not None else np.zeros(height, np.int64)
@@ -42,26 +93,26 @@ def _bag_of_field(of: Checker, feature: Bag) -> tuple[pl.Series, NDArray[np.floa
         of.refuse_missing(pl.Series(lengths == 0), feature)
     ids = found.ids if found is not None else pl.Series([], dtype=pl.Int64)
     values = found.values if found is not None else np.zeros(0)
-    return ids, _as_weights(of, values, feature, lengths) if feature.weighted else None, lengths
+    return ids, _as_weights(of, values, feature, lengths) if feature.numbered else None, lengths
 
 
-def _bag_of_column(of: Checker, feature: Bag) -> tuple[pl.Series, NDArray[np.float32] | None, NDArray[np.int64]]:
+def _bag_of_column(of: Checker, feature: Bag) -> Entries:
     series = of.piece.frame[feature.column_name]
     if feature.missing == "error":
         of.refuse_missing(series.is_null(), feature)
     series = _split(of, series, feature)
     lengths = series.list.len().fill_null(0)
-    if not feature.weighted:
+    if not feature.numbered:
         return _flat(series, lengths), None, lengths.to_numpy().astype(np.int64)
-    column = feature.weights or feature.column_name
+    column, what = feature.numbers or feature.column_name, _what(feature)
     weights = _split(of, of.piece.frame[column], feature)
     others = weights.list.len().fill_null(0)
     differ = (lengths != others).to_numpy()
     of.refuse(
         differ,
         column,
-        "weights and ids of different number",
-        lambda row: f"got {others[row]} weights for {lengths[row]} ids, expected as many. Mend the row.",
+        f"{what}s and ids of different number",
+        lambda row: f"got {others[row]} {what}s for {lengths[row]} ids, expected as many. Mend the row.",
     )
     if differ.any():
         # These rows are left out; until then their lists are empty, so that the others stay parallel.
@@ -83,11 +134,16 @@ def _as_weights(of: Checker, flat: Any, feature: Bag, lengths: NDArray[np.int64]
 
         def message(row: int) -> str:
             found = flat[int(places[np.searchsorted(rows, row)])]
-            return f"got the weight {found!r}, expected a finite number. Mend the row."
+            return f"got the {_what(feature)} {found!r}, expected a finite number. Mend the row."
 
-        of.refuse(of_row, feature.weights or feature.column_name, "a weight that is no number", message)
+        column = feature.numbers or feature.column_name
+        of.refuse(of_row, column, f"a {_what(feature)} that is no number", message)
         numbers = np.where(bad, 0.0, numbers)
     return numbers.astype(np.float32)
+
+
+def _what(feature: Bag) -> str:
+    return "time" if isinstance(feature, Sequence) else "weight"
 
 
 def _split(of: Checker, series: pl.Series, feature: Bag) -> pl.Series:

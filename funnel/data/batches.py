@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns, concat, take
-from funnel.data.labels import UNKNOWN
+from funnel.data.labels import is_known
 from funnel.data.order import Epoch
 from funnel.data.star import INDEX, Star
 from funnel.data.store import Shards
@@ -26,6 +26,8 @@ Batch = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 Element = Batch | tuple[Batch, Floats] | tuple[Batch, Floats, Floats]
 Parts = Sequence[tuple[Star, NDArray[np.int64]]]
+Sources = dict[str, Columns]
+Index = dict[str, NDArray[Any]]  # by dimension
 
 
 def star_batch(parts: Parts) -> Batch:
@@ -34,22 +36,28 @@ def star_batch(parts: Parts) -> Batch:
     A dimension row stands once for each star that the facts come from: a store keeps the facts of one row of the first
     dimension together, so for that one this is once a batch.
     """
-    batch: Batch = {}
-    sources = [_sources(star, rows) for star, rows in parts]
-    for source in parts[0][0].sources:
-        joined = concat([columns[source] for columns, _ in sources])
-        batch |= {f"{source}/{name}": array for name, array in joined.items()}
+    sources, index = joined([parts_of(star, rows) for star, rows in parts])
+    batch = {f"{source}/{name}": array for source, columns in sources.items() for name, array in columns.items()}
+    return batch | {f"{INDEX}/{source}": of_fact for source, of_fact in index.items()}
+
+
+def joined(parts: Sequence[tuple[Sources, Index]]) -> tuple[Sources, Index]:
+    """Facts one after the other, each star's dimension rows behind those of the stars before it."""
+    sources: Sources = {}
+    index: Index = {}
+    for source in parts[0][0]:
+        sources[source] = concat([columns[source] for columns, _ in parts])
         if source != FACTS:
-            # Each star's rows stand behind those of the stars before it.
-            sizes = [int(index[source].max(initial=-1)) + 1 for _, index in sources]
+            sizes = [int(own[source].max(initial=-1)) + 1 for _, own in parts]
             begins = np.cumsum([0, *sizes[:-1]])
-            batch[f"{INDEX}/{source}"] = np.concatenate(
-                [index[source] + np.int32(begin) for (_, index), begin in zip(sources, begins, strict=True)], dtype=np.int32
+            index[source] = np.concatenate(
+                [own[source] + np.int32(begin) for (_, own), begin in zip(parts, begins, strict=True)], dtype=np.int32
             )
-    return batch
+    return sources, index
 
 
-def _sources(star: Star, rows: NDArray[np.int64]) -> tuple[dict[str, Columns], dict[str, NDArray[Any]]]:
+def parts_of(star: Star, rows: NDArray[np.int64]) -> tuple[Sources, Index]:
+    """Some facts of a star, the dimension rows that they use, and each one's row among these."""
     columns = {FACTS: take(star.sources[FACTS], rows)}
     index = {}
     for name, of_fact in star.index.items():
@@ -81,7 +89,7 @@ def labels_and_weights(parts: Parts, schema: FunnelSchema | None) -> tuple[Float
 def labels_of(parts: Parts) -> Floats:
     """The labels of some facts of some stars that have labels: float32 [facts, stages], NaN where unknown."""
     labels = np.concatenate([star.labels[rows] for star, rows in parts if star.labels is not None])
-    return np.where(labels == UNKNOWN, np.float32(np.nan), labels.astype(np.float32))
+    return np.where(is_known(labels), labels.astype(np.float32), np.float32(np.nan))
 
 
 def batches(epoch: Epoch, first_step: int = 0, schema: FunnelSchema | None = None) -> Iterator[Element]:

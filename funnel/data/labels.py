@@ -6,7 +6,7 @@ A label is 1, 0, or UNKNOWN, and they are combined as in Kleene's logic: what fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Place, Topology
 
 UNKNOWN = 255  # of a label in a store; in a batch it is NaN
+ABSENT = 254  # of one whose stage the row's domain lacks, whatever is known of its parent; in a batch it is NaN, too
 
 Labels = NDArray[np.uint8]
 
@@ -26,15 +27,22 @@ class Consistent:
     """Labels after the declared policy.
 
     Attributes:
-        labels: 0, 1 or UNKNOWN: uint8 [rows, stages]; all are 0 where the parent is 0, or one that is excluded is 1; joins are
-            1 where one of their branches is.
+        labels: 0, 1, UNKNOWN or ABSENT: uint8 [rows, stages]; all are 0 where the parent is 0, or one that is excluded is 1;
+            joins are 1 where one of their branches is.
         kept: Positions of the rows among those that came in: int64 [rows].
         violations: By stage: rows that had it without its parent, and, as `stage unless other`, together with one it excludes.
+        elsewhere: By stage that some rows lack: how many of these have its label 1, which is not looked at.
     """
 
     labels: Labels
     kept: NDArray[np.int64]
     violations: dict[str, int]
+    elsewhere: dict[str, int] = field(default_factory=dict)
+
+
+def is_known(labels: Labels) -> NDArray[np.bool_]:
+    """Which labels say what happened: bool, of their shape."""
+    return labels <= 1
 
 
 def in_space(labels: Labels, place: Place) -> NDArray[np.bool_]:
@@ -53,17 +61,34 @@ def is_closed(labels: Labels, place: Place) -> NDArray[np.bool_]:
     return rows
 
 
-def make_consistent(schema: FunnelSchema, read: Mapping[str, Labels], at: Callable[[int], str]) -> Consistent:
+def make_consistent(
+    schema: FunnelSchema,
+    read: Mapping[str, Labels],
+    at: Callable[[int], str],
+    absent: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Consistent:
     """Say what is known of each stage, and apply `inconsistent_labels`.
 
     Args:
         schema: The declaration.
         read: By stage that is no join: its column, uint8 [rows].
         at: Gives the place of a row, for messages.
+        absent: By stage that some rows lack: which do, [rows]; what its column says there is not looked at.
 
     Raises:
         DataError: There are contradictions, and the policy is `error`.
     """
+    lacking = absent or {}
+    seen = {name: np.where(lacking[name], UNKNOWN, column) if name in lacking else column for name, column in read.items()}
+    found = _policed(schema, seen, at)
+    for stage, name in enumerate(schema.stage_names):
+        if name in lacking:
+            found.labels[lacking[name][found.kept], stage] = ABSENT
+    elsewhere = {name: int((column[lacking[name]] == 1).sum()) for name, column in read.items() if name in lacking}
+    return replace(found, elsewhere=elsewhere)
+
+
+def _policed(schema: FunnelSchema, read: Mapping[str, Labels], at: Callable[[int], str]) -> Consistent:
     columns = _columns(schema, read)
     labels = _as_read(schema, columns)
     wrong = dict(_contradictions(schema, labels))

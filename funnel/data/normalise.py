@@ -18,6 +18,7 @@ from funnel.data.labels import UNKNOWN
 from funnel.data.maturity import amounts, is_young, matured
 from funnel.data.pieces import Piece
 from funnel.data.wanted import (
+    absent_role,
     code_role,
     coded_features,
     event_role,
@@ -30,8 +31,9 @@ from funnel.data.wanted import (
 )
 from funnel.errors import DataError
 from funnel.schema.data import FeatureList, SkipBadRows
-from funnel.schema.features import Bag, Categorical, Fill, Numeric
+from funnel.schema.features import Bag, Categorical, Fill, Numeric, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.ordered import beside
 
 
 @dataclass
@@ -45,7 +47,8 @@ class Normalised:
         ordinals: The same, with the lines that were left out before it was a piece among them: int64 [rows].
         columns: By feature: int64 codes [rows] (rows of the table where it hashes), or [entries] with offsets and maybe
             weights; float64 [rows] for numbers, NaN where missing. By role: int64 codes of keys; uint8 labels, UNKNOWN where
-            there is none, or where it is not final; float32 weights of the rows; bool where a label was read too early.
+            there is none, or where it is not final; float32 weights of the rows; bool where a label was read too early, and
+            where the row's domain lacks the stage.
         texts: By table or key: `code` and `text` of ids that are not their own codes.
         moments: What validation by time compares, [rows]; None where it does not.
         faults: The rows left out.
@@ -111,8 +114,10 @@ class _Normaliser(Checker):
             match feature:
                 case Categorical():
                     self._categorical(feature, coded=feature.name in coded)
+                case Sequence() if feature.beside is not None:
+                    pass  # comes with the one that it is beside
                 case Bag():
-                    self.columns |= bag(self, feature)
+                    self.columns |= bag(self, feature, beside(self.schema, feature))
                 case Numeric():
                     self._numeric(feature)
         return self._good()
@@ -176,6 +181,8 @@ class _Normaliser(Checker):
                 self.columns[role] = self.codes(ids, role, None, series.name)
             case "label":
                 self.columns[role] = self._label(series)
+            case "domain":
+                self._domain(series)
             case "event" | "snapshot":
                 self.columns[role] = self._amounts(role, series)
             case _:
@@ -195,6 +202,17 @@ class _Normaliser(Checker):
         wanted = f"as label, expected 0 or 1 ({bad:,} rows differ). Mend the column."
         self.refuse(~good, series.name, "a label that is not 0 or 1", lambda row: f"got {series[row]!r} {wanted}")
         return numbers.set(unknown, float(UNKNOWN)).set(~good, 0.0).cast(pl.UInt8).to_numpy(writable=True)
+
+    def _domain(self, series: pl.Series) -> None:
+        """Which stages each row's domain lacks."""
+        feature = self.schema.feature(self.schema.domain_feature)
+        ids = self.as_ids(series, series.name).cast(pl.String)
+        if isinstance(feature.missing, Fill):
+            ids = ids.fill_null(str(feature.missing.fill))
+        for name, domains in zip(self.schema.stage_names, self.schema.domains, strict=True):
+            if domains is not None:
+                there = ids.is_in(list(domains)).fill_null(value=False)
+                self.columns[absent_role(name)] = (~there).to_numpy()
 
     def _weight(self, series: pl.Series) -> NDArray[np.float32]:
         numbers = self._bare(series, "Correct the column.").cast(pl.Float64, strict=False)

@@ -167,8 +167,9 @@ def read_part(schema: FunnelSchema) -> dict[str, Any]:
     # Rates of what is learnt, and counts, depend on it; that test rows were sampled matters to their scores alone.
     tree["sampling"] = schema.sampling.model_dump(mode="json", exclude={"test"}) if schema.sampling is not None else None
     tree["group_by"] = schema.evaluate.group_by
+    tree["domain"] = schema.domain_feature if schema.has_absent_stages else None
     for part in [*tree["tables"].values(), *tree["features"], *(f["transform"] for f in tree["features"] if "transform" in f)]:
-        for key in ("dim", "pooling", "serving_default", "compress"):
+        for key in ("dim", "pooling", "query", "positions", "serving_default", "compress", "frequencies", "sigma"):
             part.pop(key, None)
     return tree
 

@@ -32,9 +32,13 @@ class Packer:
         self._sized = [rows_key(schema, source) for source in schema.sources]
         self._widths = layout(schema, learnt)
         self._packed = {lookup.key for width in self._widths for found in width.lookups.values() for lookup in found}
+        # What adapts to a domain asks whether it is known, as well as for its embedding.
+        if (domain := schema.model.domain) is not None:
+            self._packed.discard(f"{schema.source_of(schema.feature(domain.feature))}/{domain.feature}")
+        self._ordered = {lookup.key for width in self._widths for lookup in width.ordered}
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with its ids packed; numbers and indices stay as they are."""
+        """The batch with its ids packed; numbers, indices, and the offsets and times of sequences stay as they are."""
         sizes = [0 if found is None else len(batch[found[0]]) - found[1] for found in self._sized]
         packed = {key: array for key, array in batch.items() if not self._is_lookup(key)}
         packed[SIZES] = np.array(sizes, np.int32)
@@ -43,14 +47,14 @@ class Packer:
         return packed
 
     def _is_lookup(self, key: str) -> bool:
-        return key in self._packed or key.rpartition("/")[0] in self._packed
+        return key in self._packed or key in self._ordered or key.rpartition("/")[0] in self._packed
 
 
 def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
     parts = [lookup for lookups in width.lookups.values() for lookup in lookups]
-    ends = np.cumsum([len(batch[lookup.key]) * (1 if lookup.remainders is None else 2) for lookup in parts])
-    ids = np.empty(ends[-1], np.int32)
-    uses = np.empty(ends[-1], USE)
+    pooled = sum(len(batch[lookup.key]) * (1 if lookup.remainders is None else 2) for lookup in parts)
+    ids = np.empty(pooled + sum(len(batch[lookup.key]) for lookup in width.ordered), np.int32)
+    uses = np.empty(pooled, USE)
     sums, weights = uses["sum"], uses["weight"]
     first, begin = 0, 0
     for count, lookups in zip(sizes, width.lookups.values(), strict=True):
@@ -75,12 +79,22 @@ def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
                 np.multiply(weights[begin - len(second) : begin], counts, out=weights[begin:end])
             begin = end
         first += count * len(lookups)
+    for lookup in width.ordered:
+        end = begin + len(batch[lookup.key])
+        np.add(batch[lookup.key], np.int32(lookup.offset), out=ids[begin:end])
+        begin = end
     # Entries of one row of the variable stand together: the products read and write these rows, by far the most of what they
     # touch, from the first to the last, which takes a third of the time.
     unique, order, places = _by_row(ids)
+    found = {width.unique_key: unique}
+    if width.ordered:
+        in_order = np.empty(len(ids), np.int32)
+        in_order[order] = places
+        found[width.places_key] = in_order[pooled:]
+        order, places = order[order < pooled], places[order < pooled]
     uses = uses.take(order)
     entries, weights = np.stack([uses["sum"], places], axis=1), np.ascontiguousarray(uses["weight"])
-    return {width.unique_key: unique, width.entries_key: entries, width.weights_key: weights}
+    return found | {width.entries_key: entries, width.weights_key: weights}
 
 
 def _ids(lookup: Lookup, batch: Batch) -> NDArray[Any]:

@@ -52,6 +52,7 @@ def write_split(reader: PartReader) -> dict[str, Any]:
         "rows": reading.rows,
         "facts": reading.facts.rows,
         "violations": reading.violations,
+        "elsewhere": reading.elsewhere,
         "young": reading.young,
         "faults": {source: _faults(faults) for source, faults in reading.faults.items()},
         "repeats": {name: _faults(faults) for name, faults in reader.repeats.items()},
@@ -160,8 +161,9 @@ def _dimension(name: str, parts: Sequence[tuple[Path, Said]], folder: Path) -> D
 def _add(reading: Reading, said: Said) -> None:
     """What was counted of a portion."""
     reading.rows += said["rows"]
-    for stage, count in said["violations"].items():
-        reading.violations[stage] = reading.violations.get(stage, 0) + count
+    for counts, more in ((reading.violations, said["violations"]), (reading.elsewhere, said.get("elsewhere", {}))):
+        for stage, count in more.items():
+            counts[stage] = counts.get(stage, 0) + count
     for stage, (rows, positives) in said["young"].items():
         before = reading.young.get(stage, (0, 0))
         reading.young[stage] = before[0] + rows, before[1] + positives

@@ -189,6 +189,7 @@ class Preparation:
         self.about[split] = {
             "read": reading.rows,
             "inconsistent_labels": {"policy": self.schema.inconsistent_labels, "rows": reading.violations},
+            "elsewhere": reading.elsewhere,
             "young": {stage: {"rows": rows, "positives": positives} for stage, (rows, positives) in reading.young.items()},
             "skipped": {source: faults.as_dict() for source, faults in reading.faults.items()},
         }
@@ -286,7 +287,7 @@ def _space(stages: list[StageCounts], place: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "rows": int(counts.given[place]),
         "positives": int(counts.passed[place]),
-        "unknown": int(counts.rows - counts.known[place]),
+        "unknown": int(counts.rows - counts.absent[place] - counts.known[place]),
     }
     if len(stages) > 1:
         found["unsampled"] = {"rows": float(stages[1].given[place]), "positives": float(stages[1].passed[place])}

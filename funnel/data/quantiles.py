@@ -30,16 +30,22 @@ class Quantiles:
         bins = _bits(numbers) >> np.uint32(16)
         self.bins += np.bincount(bins, weights=weights, minlength=BINS).astype(np.int64)
 
-    def boundaries(self, again: Iterable[tuple[NDArray[np.floating], NDArray[np.int64] | None]]) -> tuple[float, ...]:
+    def boundaries(
+        self, again: Iterable[tuple[NDArray[np.floating], NDArray[np.int64] | None]], *, ends: bool = False
+    ) -> tuple[float, ...]:
         """The second pass.
 
         Args:
             again: All that `see` saw.
+            ends: Whether the least number and the greatest are wanted, too.
 
         Returns:
-            At most `buckets - 1` numbers, ascending, none useless. A boundary is the least number of the bucket above it.
+            At most `buckets - 1` numbers, ascending, none useless, and maybe the ends: of numbers that are all the same, one. A
+            boundary is the least number of the bucket above it.
         """
         near = self._near_boundaries()
+        if ends:
+            near[np.flatnonzero(self.bins)[[0, -1]]] = True
         parts = [_counted(_bits(numbers), weights, near) for numbers, weights in again]
         bits, place = np.unique(np.concatenate([bits for bits, _ in parts]), return_inverse=True)
         weight = np.bincount(place, weights=np.concatenate([weights for _, weights in parts]))
@@ -49,7 +55,8 @@ class Quantiles:
         weights = np.concatenate([weight, self.bins[others]])
         values = np.concatenate([_numbers(bits), np.full(len(others), np.nan)])
         order = np.argsort(keys)
-        return _between(values[order], weights[order], self._buckets)
+        found = _between(values[order], weights[order], self._buckets)
+        return tuple(np.unique([values[order[0]], *found, values[order[-1]]]).tolist()) if ends else found
 
     def _near_boundaries(self) -> NDArray[np.bool_]:
         """The bins in which a boundary may fall: bool [BINS]."""

@@ -38,6 +38,7 @@ class Reading:
         texts: By table or key: ids that are not their own codes.
         rows: Facts in the files, with those left out.
         violations: By stage: facts that had it without its parent.
+        elsewhere: By stage that domains lack: facts of these that had it.
         young: By stage that matures: facts of its conditional whose label was read too early, and those of them that had it.
         faults: By source: the rows left out.
         held: Whether facts are held out, in the order in which they were read, or by dimension row; None where none are.
@@ -49,6 +50,7 @@ class Reading:
     texts: dict[str, Keyed]
     rows: int = 0
     violations: dict[str, int] = field(default_factory=dict)
+    elsewhere: dict[str, int] = field(default_factory=dict)
     young: dict[str, tuple[int, int]] = field(default_factory=dict)
     faults: dict[str, Faults] = field(default_factory=dict)
     held: NDArray[np.bool_] | None = None

@@ -15,7 +15,7 @@ from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.holdout import HoldOut, group_of
 from funnel.data.keyed import Keyed, parts_of, require_injective, texts
-from funnel.data.labels import Consistent, in_space, make_consistent
+from funnel.data.labels import ABSENT, Consistent, in_space, make_consistent
 from funnel.data.normalise import Normalised, normalise
 from funnel.data.origin import Origin, Split
 from funnel.data.parallel import in_order
@@ -25,7 +25,7 @@ from funnel.data.progress import Progress, Watch
 from funnel.data.reading import LABELS, POSITION, Reading, no_rows, require_facts, require_few, row_role, validation_of
 from funnel.data.sources import open_source
 from funnel.data.spill import BUCKET_SHIFT, DimensionSpill, FactSpill
-from funnel.data.wanted import key_role, label_role, wanted_columns, young_role
+from funnel.data.wanted import absent_role, key_role, label_role, wanted_columns, young_role
 from funnel.errors import DataError
 from funnel.schema.data import SkipBadRows
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
@@ -182,11 +182,18 @@ class Reader:
         faults.add(sieve.faults)
         if self.labels:
             read = {stage.name: columns.pop(label_role(stage.name)) for stage in schema.stages if stage.any_of is None}
-            good = read if stays is None else {name: column[stays] for name, column in read.items()}
+            absent = {name: columns.pop(role) for name in schema.stage_names if (role := absent_role(name)) in columns}
+            good, lacking = (
+                one if stays is None else {name: column[stays] for name, column in one.items()} for one in (read, absent)
+            )
             at = found.places if stays is None else found.places[stays]
-            consistent = make_consistent(schema, good, lambda row: place.at(int(at[row])))
-            for stage, count in consistent.violations.items():
-                self.reading.violations[stage] = self.reading.violations.get(stage, 0) + count
+            consistent = make_consistent(schema, good, lambda row: place.at(int(at[row])), lacking)
+            for counts, more in (
+                (self.reading.violations, consistent.violations),
+                (self.reading.elsewhere, consistent.elsewhere),
+            ):
+                for stage, count in more.items():
+                    counts[stage] = counts.get(stage, 0) + count
             self._count_young(columns, stays, consistent)
             if len(consistent.kept) < len(at):
                 stays = consistent.kept if stays is None else stays[consistent.kept]
@@ -202,7 +209,11 @@ class Reader:
         for number, (stage, place) in enumerate(zip(self.schema.stages, self.schema.topology, strict=True)):
             if stage.matures_after is not None:
                 young = columns.pop(young_role(stage.name))
-                young = (young if stays is None else young[stays])[consistent.kept] & in_space(labels, place)
+                young = (
+                    (young if stays is None else young[stays])[consistent.kept]
+                    & in_space(labels, place)
+                    & (labels[:, number] != ABSENT)
+                )
                 rows, positives = self.reading.young.get(stage.name, (0, 0))
                 reached = young & (labels[:, number] == 1)
                 self.reading.young[stage.name] = rows + int(young.sum()), positives + int(reached.sum())

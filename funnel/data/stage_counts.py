@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.labels import UNKNOWN, Labels
+from funnel.data.labels import ABSENT, Labels, is_known
 from funnel.data.stand_ins import kinds
 from funnel.schema.topology import Topology
 
@@ -20,6 +20,7 @@ class StageCounts:
 
     Attributes:
         rows: All of them.
+        absent: Those whose domain lacks the stage: float64 [stages].
         known: Those whose label is known: float64 [stages].
         inside: Those that the stage's conditional is about: float64 [stages].
         given: Those of them whose label is known: float64 [stages].
@@ -30,6 +31,7 @@ class StageCounts:
     """
 
     rows: float
+    absent: Floats
     known: Floats
     inside: Floats
     given: Floats
@@ -46,11 +48,12 @@ class StageCounts:
             # Where all are counted, the sum is that of all, to the last bit.
             return float(np.count_nonzero(rows) if weights is None else (weights * rows).sum(dtype=np.float64))
 
-        known = (labels != UNKNOWN).T
+        known = is_known(labels).T
         reached = (labels == 1).T
-        spaces = [kinds(labels, place) for place in topology]
+        spaces = [kinds(labels, stage, place) for stage, place in enumerate(topology)]
         return cls(
             count(np.ones(len(labels), bool)),
+            absent=np.array([count(stage) for stage in (labels == ABSENT).T]),
             known=np.array([count(stage) for stage in known]),
             inside=np.array([count(space) for space, _ in spaces]),
             given=np.array([count(space & stage) for (space, _), stage in zip(spaces, known, strict=True)]),

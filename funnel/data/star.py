@@ -26,7 +26,7 @@ class Star:
             missing.
         index: By dimension: each fact's row, int32 [facts].
         position: Where each fact stood among those that were read: int64 [facts].
-        labels: 0, 1, or UNKNOWN: uint8 [facts, stages]; None where none were read.
+        labels: 0, 1, UNKNOWN or ABSENT: uint8 [facts, stages]; None where none were read.
         groups: The facts' groups for the evaluation, int64: [facts], or [rows] of the dimension `grouped_by`; None where none
             are declared.
         grouped_by: The source whose rows `groups` describes.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from funnel.data.columns import Columns
@@ -21,10 +22,19 @@ from funnel.data.stage_counts import StageCounts
 from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary, added, choose_terms, grown
 from funnel.data.weights import row_weights
-from funnel.errors import DataError
-from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric
+from funnel.errors import DataError, have
+from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.learnt import DEFAULT_MIN_COUNT, Learnt, Scale, declared_scale, table_of, table_rows, vocabulary_tables
+from funnel.schema.learnt import (
+    DEFAULT_MIN_COUNT,
+    FIRST,
+    Learnt,
+    Scale,
+    declared_scale,
+    table_of,
+    table_rows,
+    vocabulary_tables,
+)
 
 
 @dataclass(frozen=True)
@@ -82,9 +92,9 @@ class Learner:
         self._schema, self._folder, self._base = schema, folder, base
         self._tallies = {table: Tally(folder / f"counts of {table}") for table in vocabulary_tables(schema)}
         self._quantiles = {
-            feature.name: Quantiles(feature.transform.buckets)
+            feature.name: Quantiles(buckets)
             for feature in schema.features
-            if isinstance(feature, Numeric) and isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
+            if isinstance(feature, Numeric) and declared_scale(feature) is None and (buckets := _buckets(feature))
         }
         self._total: Seen | None = None
 
@@ -103,7 +113,7 @@ class Learner:
         spreads = {
             feature.name: Spread.of(_logarithm(feature, numbers), weights)
             for feature in self._schema.features
-            if isinstance(feature, Numeric) and not isinstance(feature.transform, Bucketize) and declared_scale(feature) is None
+            if isinstance(feature, Numeric) and not _buckets(feature) and declared_scale(feature) is None
             for numbers, weights in [self._numbers(feature, star)]
         }
         return Seen(star.rows, stages, spreads)
@@ -142,6 +152,7 @@ class Learner:
         if total is None:
             raise DataError("data: every training row is held out or left out, expected some. Correct the data.")
         tables = vocabulary_tables(schema)
+        domains: dict[str, int] = {}
 
         def choose(table: str) -> int:
             min_count, max_rows = _limits(schema, table)
@@ -150,10 +161,12 @@ class Learner:
             if self._base is not None and table in self._base.vocabulary.terms:
                 base, new = self._base.vocabulary, (terms, counts)
                 terms = grown(base.terms[table], terms, max_rows)
+                domains.update(_domains(schema, table, terms))
                 if table not in base.counts:
                     keep(Vocabulary({table: terms}))
                     return len(terms)
                 counts = added(terms, (base.terms[table], base.counts[table]), new)
+            domains.update(_domains(schema, table, terms))
             keep(Vocabulary({table: terms}, {table: counts}))
             return len(terms)
 
@@ -164,7 +177,7 @@ class Learner:
                 scales[feature.name] = self._scale(feature, total, again)
             if (table_name := table_of(feature)) is not None:
                 sizes[table_name] = table_rows(schema, table_name, scales.get(feature.name), counts.get(table_name, 0))
-        return Learnt(rows=sizes, scales=scales, **self._stages(total))
+        return Learnt(rows=sizes, scales=scales, domains=domains, **self._stages(total))
 
     def _stages(self, total: Seen) -> dict[str, Any]:
         """The stages' rates and shares, and the mean weight."""
@@ -189,6 +202,8 @@ class Learner:
             name: tuple(np.divide(part, of, out=np.ones_like(part), where=of > 0).tolist())
             for name, (part, of) in shares.items()
         }
+        if self._schema.has_absent_stages:
+            found["present"] = tuple((1 - stages.absent / stages.rows).tolist())
         return found | {"weight": stages.rows / total.rows}
 
     def _scale(self, feature: Numeric, total: Seen, again: Callable[[], Iterable[Star]]) -> Scale:
@@ -199,7 +214,8 @@ class Learner:
         if feature.name in self._quantiles:
             quantiles = self._quantiles[feature.name]
             self._require_some(feature, bool(quantiles.bins.any()))
-            return Scale(boundaries=quantiles.boundaries(self._numbers(feature, star) for star in again()))
+            numbers = (self._numbers(feature, star) for star in again())
+            return Scale(boundaries=quantiles.boundaries(numbers, ends=isinstance(feature.transform, PiecewiseLinear)))
         spread = total.spreads[feature.name]
         self._require_some(feature, spread.count > 0)
         std = float(np.sqrt(spread.squares / spread.count))
@@ -224,6 +240,37 @@ class Learner:
         numbers, uses = columns[feature.name], uses_of(star, source)
         there = ~np.isnan(numbers)
         return numbers[there], None if uses is None else uses[there]
+
+
+def _buckets(feature: Numeric) -> int | None:
+    """How many buckets, or bins, the numbers are parted into; None where they are not."""
+    match feature.transform:
+        case Bucketize():
+            return feature.transform.buckets
+        case PiecewiseLinear():
+            return feature.transform.bins
+        case _:
+            return None
+
+
+def _domains(schema: FunnelSchema, table: str, terms: pl.Series) -> dict[str, int]:
+    """The rows of the domains that stages name, where this is their table.
+
+    Raises:
+        DataError: One has no row.
+    """
+    feature = next((one for one in schema.features if one.name == schema.domain_feature), None)
+    if not schema.has_absent_stages or not isinstance(feature, Categorical) or feature.table_name != table:
+        return {}
+    named = dict.fromkeys(str(name) for stage in schema.stages for name in stage.domains or ())
+    rows = {term: FIRST + place for place, term in enumerate(terms) if term in named}
+    for name in named:
+        if name not in rows:
+            raise DataError(
+                f"stages.domains: {name!r} has no row of its own among the ids of the feature {feature.name!r} in the training "
+                f"rows {have(name, terms.head(20).to_list())} Correct the name, add rows, or lower `min_count`."
+            )
+    return {name: rows[name] for name in named}
 
 
 def _logarithm(feature: Numeric, numbers: NDArray[np.float64]) -> NDArray[np.float64]:

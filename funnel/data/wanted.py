@@ -13,6 +13,7 @@ from funnel.schema.features import Bag, Categorical, Cross, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 
 TIME = "time"
+DOMAIN = "domain"  # the column that says which stages a row lacks
 WEIGHT = "fact weight"
 
 
@@ -46,6 +47,11 @@ def young_role(stage: str) -> str:
     return f"young {stage}"
 
 
+def absent_role(stage: str) -> str:
+    """The column that says whether a row's domain lacks a stage."""
+    return f"absent {stage}"
+
+
 def plain_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: bool = False) -> dict[str, str]:
     """The columns of a source that are no features, by role.
 
@@ -65,6 +71,8 @@ def plain_columns(schema: FunnelSchema, source: str, *, labels: bool, weights: b
                 roles[event_role(stage.name)] = stage.matures_after.event
                 if stage.matures_after.snapshot is not None:
                     roles[snapshot_role(stage.name)] = stage.matures_after.snapshot
+        if schema.has_absent_stages:
+            roles[DOMAIN] = schema.feature(schema.domain_feature).column_name
         if isinstance(schema.data.validation, Time):
             roles[TIME] = schema.data.validation.column
     if weights and schema.data.weight is not None:
@@ -91,8 +99,8 @@ def wanted_columns(
                 wanted.append((feature.column_name, "value"))
             case Bag():
                 wanted.append((feature.column_name, "bag"))
-                if feature.weights is not None:
-                    wanted.append((feature.weights, "weights"))
+                if feature.numbers not in (None, feature.column_name):
+                    wanted.append((str(feature.numbers), "weights"))
     return wanted
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funnel.data.labels import UNKNOWN
+from funnel.data.labels import is_known
 from funnel.data.progress import Progress, Watch
 from funnel.doctor.finding import Finding
 from funnel.doctor.sample import Sample
@@ -62,7 +62,7 @@ def _told(sample: Sample, scored: list[Tally | Entries], stage: int) -> Iterator
 
 def _known(sample: Sample, stage: int) -> str:
     """Of how many rows a stage's label is known, for messages."""
-    rows = sum(int((star.labels[:, stage] != UNKNOWN).sum()) for star in sample.stars if star.labels is not None)
+    rows = sum(int(is_known(star.labels[:, stage]).sum()) for star in sample.stars if star.labels is not None)
     return f"{rows:,}" if rows == sample.rows else f"{rows:,} known"
 
 
@@ -81,7 +81,7 @@ def _identical(sample: Sample) -> Iterator[Finding]:
     labels: list[NDArray[np.uint8]] = [star.labels for star in sample.stars if star.labels is not None]
     for second in range(len(names)):
         for first in range(second):
-            known = [(one[:, [first, second]] != UNKNOWN).all(axis=1) for one in labels]
+            known = [is_known(one[:, [first, second]]).all(axis=1) for one in labels]
             rows = sum(int(some.sum()) for some in known)
             reached = sum(int((one[some, first] == 1).sum()) for one, some in zip(labels, known, strict=True))
             if reached and all((one[some, first] == one[some, second]).all() for one, some in zip(labels, known, strict=True)):

@@ -24,6 +24,7 @@ def rows_findings(schema: FunnelSchema, store: Store) -> Iterator[Finding]:
             if split == "train" or not _shared(schema, source, split):
                 yield from _skipped(schema, split, source, skipped)
         yield from _contradictions(schema, split, found)
+        yield from _elsewhere(schema, split, found)
 
 
 def read_splits(schema: FunnelSchema, store: Store) -> dict[Any, dict[str, Any]]:
@@ -53,6 +54,18 @@ def _skipped(schema: FunnelSchema, split: str, source: str, skipped: dict[str, A
             f"{skipped['rows']:,} of {skipped['of']:,} {split} rows cannot be used: {counted}. {then} For example: {example}"
         )
         yield Finding(level, f"source {source}", message)
+
+
+def _elsewhere(schema: FunnelSchema, split: str, found: dict[str, Any]) -> Iterator[Finding]:
+    """Labels of stages that a row's domain is said to lack."""
+    for stage, domains in zip(schema.stages, schema.domains, strict=True):
+        if domains is not None and (rows := found.get("elsewhere", {}).get(stage.name)):
+            message = (
+                f"{rows:,} of {found['read']:,} {split} rows have {stage.label} = 1 where {schema.domain_feature} is not "
+                f"{' or '.join(sorted(domains))}, expected none: the stage is not there, and these labels are not looked at. "
+                "Name all its domains, or mend the labels."
+            )
+            yield Finding("warning", f"stage {stage.name}", message)
 
 
 def _contradictions(schema: FunnelSchema, split: str, found: dict[str, Any]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.data.columns import OFFSETS, WEIGHTS
-from funnel.data.labels import UNKNOWN, Labels, in_space
+from funnel.data.labels import Labels, in_space, is_known
 from funnel.data.origin import Split
 from funnel.data.shards import rows_of
 from funnel.data.star import Star
@@ -51,7 +51,7 @@ class Sample:
 
     def _plan(self) -> None:
         """Which columns are counted: where all labels are known, one column serves several purposes."""
-        whole = not any((star.labels == UNKNOWN).any() for star in self.stars if star.labels is not None)
+        whole = all(is_known(star.labels).all() for star in self.stars if star.labels is not None)
 
         def add(column: Callable[[Labels], NDArray[np.bool_]]) -> int:
             self._columns.append(column)
@@ -63,10 +63,10 @@ class Sample:
                 return labels[:, stage] == 1
 
             def known(labels: Labels, stage: int = stage) -> NDArray[np.bool_]:
-                return labels[:, stage] != UNKNOWN
+                return is_known(labels[:, stage])
 
             def given(labels: Labels, stage: int = stage, place: Place = place) -> NDArray[np.bool_]:
-                return in_space(labels, place) & (labels[:, stage] != UNKNOWN)
+                return in_space(labels, place) & is_known(labels[:, stage])
 
             def passed(labels: Labels, stage: int = stage, place: Place = place) -> NDArray[np.bool_]:
                 return in_space(labels, place) & (labels[:, stage] == 1)

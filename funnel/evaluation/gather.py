@@ -17,7 +17,7 @@ from funnel.evaluation.bootstrap import clusters_of
 from funnel.evaluation.cumulative import cumulative
 from funnel.evaluation.metrics import numbered
 from funnel.evaluation.outcomes import Outcomes, names_of
-from funnel.evaluation.predict import columns
+from funnel.evaluation.predict import absent_stages, columns
 from funnel.evaluation.slices import column_of
 from funnel.model.funnel_model import FunnelModel
 
@@ -70,7 +70,7 @@ def gather(
         labels.append(star.labels)
         groups.append(star.fact_groups)
         position.append(star.position)
-        for name, values in columns(model, conditional[-1]).items():
+        for name, values in columns(model, conditional[-1], absent_stages(model, star)).items():
             chances.setdefault(name, []).append(values)
         for name, parts in wanted.items():
             parts.append(column_of(schema, star, name))

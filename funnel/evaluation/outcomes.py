@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from funnel.data.labels import ABSENT
 from funnel.data.stand_ins import is_answered, is_answered_inside, stand_ins
 from funnel.evaluation.cumulative import Cumulative, ToCumulative
 from funnel.evaluation.metrics import weighted_mean
@@ -49,7 +51,7 @@ class Outcomes:
 
     Attributes:
         names: What is what.
-        labels: 0, 1, or UNKNOWN: uint8 [rows, stages].
+        labels: 0, 1, UNKNOWN or ABSENT: uint8 [rows, stages].
         logits: Of the conditionals: [rows, stages].
         to_cumulative: Makes a stage's cumulative logits, float64 [n], of `logits` of some rows, [n, stages], and the stage.
         chances: Every probability by name, as `predict` gives it: float32 [rows].
@@ -108,7 +110,13 @@ class Outcomes:
         return self._rows(stage, known, None, self.chances[self.names.stages[stage]], weights)
 
     def rates(self, stage: int) -> tuple[float, float]:
-        """The share of all rows that reached a stage, and that which is predicted."""
+        """The share of all rows that reached a stage, and that which is predicted; rows that lack the stage do not reach it."""
+        absent = self.labels[:, stage] == ABSENT
+        if absent.any():
+            here = self.only(~absent)
+            share = here.mass / self.mass if self.mass else math.nan
+            observed, predicted = here.rates(stage) if here.rows else (0.0, 0.0)
+            return observed * share, predicted * share
         weights = stand_ins(self.labels, stage, self.names.topology, self.weights)
         known = is_answered(self.labels, stage, self.names.topology[stage])
         label = self.labels[:, stage] == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,17 +65,42 @@ class Predictor:
         return self.model.conditional(batch, self._tables)
 
 
-def columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
-    """Every probability by name, from conditional logits [rows, stages]: float32 [rows]."""
-    given, reached = (array.numpy()[: len(conditional)] for array in probabilities(tiled(conditional), model.schema.topology))
-    return named(model.schema, given, reached)
+def columns(model: FunnelModel, conditional: Floats, absent: NDArray[np.bool_] | None = None) -> dict[str, Floats]:
+    """Every probability by name: float32 [rows], NaN where the row's domain lacks the stage.
+
+    Args:
+        model: The model.
+        conditional: Conditional logits: [rows, stages].
+        absent: As `absent_stages` has it.
+    """
+    both = [array.numpy()[: len(conditional)] for array in probabilities(tiled(conditional), model.schema.topology)]
+    if absent is not None:
+        both = [np.where(absent, np.float32(np.nan), one) for one in both]
+    return named(model.schema, *both)
+
+
+def absent_stages(model: FunnelModel, star: Star) -> NDArray[np.bool_] | None:
+    """Which stages the domain of each fact of a star lacks: [rows, stages]; None where all domains have all."""
+    schema = model.schema
+    if not schema.has_absent_stages:
+        return None
+    row = np.asarray(star.sources[FACTS][schema.domain_feature])
+    return np.stack(
+        [~np.isin(row, _rows(model, domains)) if domains else np.zeros(len(row), bool) for domains in schema.domains], axis=1
+    )
+
+
+def _rows(model: FunnelModel, domains: Iterable[str]) -> list[int]:
+    return [model.learnt.domains[name] for name in domains]
 
 
 NUMPY = Functions(np.float32, {"log": np.log, "exp": np.exp, "sqrt": np.sqrt}, {"min": np.minimum, "max": np.maximum})
 
 
 def score_columns(schema: FunnelSchema, star: Star, probability: Mapping[str, Floats]) -> dict[str, Floats]:
-    """The declared scores of all facts of a star, in their order: float32 [rows]; NaN where a number they need is missing.
+    """The declared scores of all facts of a star, in their order: float32 [rows].
+
+    NaN where a number that they need is missing, or the row's domain lacks a stage that they need.
 
     Args:
         schema: The declaration.
@@ -89,7 +114,7 @@ def score_columns(schema: FunnelSchema, star: Star, probability: Mapping[str, Fl
         for name in expression.names:
             if name not in probability:
                 values[name] = _numbers(schema, star, name)
-                lacking |= np.isnan(values[name])
+            lacking |= np.isnan(values[name])
         with np.errstate(all="ignore"):
             found[score] = np.where(lacking, np.float32(np.nan), expression(values, NUMPY)).astype(np.float32)
     return found
@@ -102,7 +127,7 @@ def _numbers(schema: FunnelSchema, star: Star, name: str) -> Floats:
     return numbers if source == FACTS else numbers[star.index[source]]
 
 
-def logit_columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
+def logit_columns(model: FunnelModel, conditional: Floats, absent: NDArray[np.bool_] | None = None) -> dict[str, Floats]:
     """What the report's log losses are of: float64 `buy_logit`, cumulative, and float32 `buy_given_click_logit`; each [rows].
 
     Raises:
@@ -112,6 +137,8 @@ def logit_columns(model: FunnelModel, conditional: Floats) -> dict[str, Floats]:
     probability = {*schema.stage_names, *schema.conditional_names}
     found: dict[str, Floats] = {}
     reached = all_cumulative(schema.topology, conditional)
+    if absent is not None:
+        reached, conditional = (np.where(absent, one.dtype.type(np.nan), one) for one in (reached, conditional))
     for position, (stage, given) in enumerate(zip(schema.stage_names, schema.conditional_names, strict=True)):
         found[f"{stage}{LOGIT}"] = reached[:, position]
         if given != stage:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from funnel.data.labels import ABSENT
 from funnel.errors import DataError
 from funnel.evaluation.bootstrap import pooled
 from funnel.evaluation.influence import auc_influence, calibration_influence
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """A conditional against its true values, over all rows of the space, also those without the parent.
+    """A conditional against its true values, over all rows of the space that have the stage, also those without the parent.
 
     Attributes:
         name: The probability.
@@ -97,10 +98,14 @@ def measure_truth(outcomes: Outcomes, stage: int, true: Floats) -> tuple[Truth, 
         stage: Whose conditional.
         true: Its true values: [rows].
     """
-    clusters, weights = outcomes.clusters, outcomes.weights
-    if clusters is None:
+    if outcomes.clusters is None:
         raise ValueError("got rows without clusters, expected some.")
-    count = int(clusters.max(initial=-1)) + 1
+    count = int(outcomes.clusters.max(initial=-1)) + 1
+    there = outcomes.labels[:, stage] != ABSENT
+    if not there.all():
+        outcomes, true = outcomes.only(there), true[there]
+    clusters, weights = outcomes.clusters, outcomes.weights
+    assert clusters is not None  # noqa: S101  # for the type checker
     mass = np.ones(len(true)) if weights is None else weights
     name = outcomes.names.conditionals[stage]
     predicted = outcomes.chances[name].astype(np.float64)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from funnel.model._keras import keras, tf
+from funnel.model.layers import take
 from funnel.model.optimizers import gather_rows, is_served
 from funnel.model.stored import Table
 from funnel.schema.layout import ONCE, SIZES, Lookup, Width
@@ -74,6 +75,11 @@ class Embeddings(keras.layers.Layer):
         """By reference of a table: its rows as the last call read them, float32 [Q, D]; for the optimiser of the same step."""
         return self._gathered.rows
 
+    @property
+    def last(self) -> Mapping[int, tf.Tensor]:
+        """By width: the unique rows of the last call, wherever its tables are: float32 [Q, D]."""
+        return self._gathered.read
+
     def call(self, batch: Mapping[str, tf.Tensor], tables: Mapping[str, Table] | None = None) -> dict[str, list[tf.Tensor]]:
         """Embeddings by source: for each width D of its features float32 [N, features * D], N its rows in the batch.
 
@@ -81,23 +87,55 @@ class Embeddings(keras.layers.Layer):
             batch: Packed for the tables.
             tables: By width: what is read in the place of its own tables.
         """
+        return self.pooled(self.read(batch, tables), batch)
+
+    def read(self, batch: Mapping[str, tf.Tensor], tables: Mapping[str, Table] | None = None) -> dict[int, tf.Tensor]:
+        """By width D: the rows that a batch uses, each once: float32 [Q, D]. Arguments are those of `call`."""
+        found: dict[int, tf.Tensor] = {}
+        for width in self._widths:
+            unique_Q = batch[width.unique_key]
+            if tables is not None:
+                found[width.dim] = tables[str(width.dim)].gather(unique_Q)
+                continue
+            table = self.tables[str(width.dim)]
+            found[width.dim] = rows_QD = gather_rows(table, unique_Q)
+            if not is_served(table):
+                self._gathered.rows[table.ref()] = rows_QD
+        self._gathered.read = found
+        return found
+
+    def pooled(self, rows: Mapping[int, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, list[tf.Tensor]]:
+        """What `call` gives, of rows that were read."""
         found: dict[str, list[tf.Tensor]] = {}
         for width in self._widths:
             counts = [batch[SIZES][place] * len(lookups) for place, lookups in enumerate(width.lookups.values())]
-            unique_Q = batch[width.unique_key]
-            if tables is None:
-                table = self.tables[str(width.dim)]
-                rows_QD = gather_rows(table, unique_Q)
-                if not is_served(table):
-                    self._gathered.rows[table.ref()] = rows_QD
-            else:
-                rows_QD = tables[str(width.dim)].gather(unique_Q)
+            rows_QD = rows[width.dim]
             sums = weighted_sums(rows_QD, batch[width.entries_key], batch[width.weights_key], tf.add_n(counts))
             for (source, lookups), part in zip(width.lookups.items(), tf.split(sums, counts), strict=True):
                 if lookups:
                     pooled = _repeated(tf.reshape(part, [-1, len(lookups), width.dim]), lookups, batch)
                     found.setdefault(source, []).append(tf.reshape(pooled, [-1, len(lookups) * width.dim]))
         return found
+
+    def in_order(self, rows: Mapping[int, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """By sequence whose order counts: the embedding of each entry, float32 [E, D], of rows that were read."""
+        found: dict[str, tf.Tensor] = {}
+        for width in self._widths:
+            if width.ordered:
+                entries_OD = take(rows[width.dim], batch[width.places_key])
+                sizes = [tf.cast(batch[f"{lookup.key}/offsets"][-1], tf.int32) for lookup in width.ordered]
+                found |= zip((lookup.name for lookup in width.ordered), tf.split(entries_OD, sizes), strict=True)
+        return found
+
+    def of(self, name: str, found: Mapping[str, list[tf.Tensor]]) -> tuple[tf.Tensor, str]:
+        """Of what `call` gives, one feature's embeddings, float32 [N, D], and its source."""
+        for width in self._widths:
+            for source, lookups in width.lookups.items():
+                names = [lookup.name for lookup in lookups]
+                if name in names:
+                    begin = names.index(name) * width.dim
+                    return self.by_width(source, found)[width.dim][:, begin : begin + width.dim], source
+        raise ValueError(f"got {name!r}, expected a feature that is looked up")
 
     def by_width(self, source: str, found: Mapping[str, list[tf.Tensor]]) -> dict[int, tf.Tensor]:
         """What `call` gives of a source, by width."""
@@ -116,6 +154,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: dict[Any, tf.Tensor] = {}
+        self.read: dict[int, tf.Tensor] = {}
 
 
 def _first_values(width: Width, scale: float, seed: int, block: int) -> tf.Tensor:

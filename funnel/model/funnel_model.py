@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf, tfrs
+from funnel.model.absence import absent_stages, without
 from funnel.model.likelihood import cross_entropy, cumulative_logits, probabilities, quotients, with_joins
 from funnel.model.network import Network, blank_batch
 from funnel.model.objectives import Judged, Objective
 from funnel.model.optimizers import already_gathered, composite
+from funnel.model.packing import packed
+from funnel.model.penalty import penalty
 from funnel.model.raw import RawEncoder, Terms
 from funnel.model.replicas import summed
 from funnel.model.sampling import corrected
@@ -18,6 +21,7 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import TOTAL
 from funnel.schema.learnt import Learnt
 from funnel.schema.objective import Division
+from funnel.schema.training import L2
 
 
 class CumulativeCrossEntropy(keras.losses.Loss):
@@ -61,7 +65,8 @@ class FunnelModel(tfrs.Model):
     Inputs are star batches (`funnel.dataset`), or a mapping of raw values by feature name. For training, elements are
     `(inputs, labels)` or `(inputs, labels, weights)` with labels float [B, stages] or a mapping by stage, NaN where not known,
     and the rows' weights float [B]; or one mapping that also has the labels by stage.
-    Calling the model gives float32 [B] by name: `buy` (cumulative) and `buy_given_click` (conditional).
+    Calling the model gives float32 [B] by name: `buy` (cumulative) and `buy_given_click` (conditional); NaN where the row's
+    domain lacks the stage.
     """
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, terms: Terms | None = None) -> None:
@@ -106,7 +111,14 @@ class FunnelModel(tfrs.Model):
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:  # noqa: ARG002  # Keras gives it
         """Every probability by name, float32 [B]; what it is while training is no other."""
-        return named(self.schema, *probabilities(self.logits(inputs), self.schema.topology))
+        star = self.star(inputs)
+        return self.probabilities(star, self.conditional(star))
+
+    def probabilities(self, batch: Mapping[str, tf.Tensor], conditional_BS: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every probability by name, float32 [B], from conditional logits of a star batch; NaN where a row lacks the stage."""
+        absent_BS = absent_stages(self.schema, self.learnt, batch)
+        both = probabilities(conditional_BS, self.schema.topology)
+        return named(self.schema, *(without(absent_BS, one_BS) for one_BS in both))
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """What is minimised, the mean over the rows of a batch: float32 []."""
@@ -157,14 +169,21 @@ class FunnelModel(tfrs.Model):
         """This replica's share of what is minimised, float32 [], and what there is to see."""
         features, labels_BS, weights_B = self._apart(inputs)
         topology = self.schema.topology
-        logits = self.network(self.star(features), training=training, twins=True)
-        conditional_BS = with_joins(self._meant(logits.towers), topology)
-        cumulative_BS = cumulative_logits(conditional_BS, topology)
+        star, stopped = self.star(features), self.schema.stopped
+        absent_BS = absent_stages(self.schema, self.learnt, star)
+        labels_BS = without(absent_BS, labels_BS)
+        batch = packed(self.schema, self.network.widths, star)
+        logits = self.network(batch, training=training, twins=True)
+        conditional_BS = with_joins(self._meant(logits.towers), topology, stopped)
+        cumulative_BS = cumulative_logits(conditional_BS, topology, stopped)
         by_tower = {tower.name: logit_B for tower, logit_B in zip(self.network.towers, logits.towers, strict=True)}
-        minimised = self.objective(labels_BS, Judged(by_tower, logits.twins, conditional_BS, cumulative_BS), weights_B)
+        judged = Judged(by_tower, logits.twins, conditional_BS, cumulative_BS, absent_BS)
+        minimised = self.objective(labels_BS, judged, weights_B)
         rows = features[TOTAL] if TOTAL in features else summed(tf.shape(labels_BS)[0])
         each = [minimised.total, *(minimised.stages[name] for name in self.objective.stages)]
         shares = [tf.math.divide_no_nan(tf.reduce_sum(loss_B), tf.cast(rows, tf.float32)) for loss_B in each]
+        if (l2 := self.schema.train.l2) != L2():
+            shares[0] += penalty(l2, self.network, batch, tf.shape(labels_BS)[0], rows)
         means = summed(tf.stack(shares))
         # These are of all replicas already.
         effective = [minimised.effective[name] for name in self.objective.weighted]

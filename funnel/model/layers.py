@@ -5,13 +5,11 @@ Shapes: B facts, N rows of a source, K numbers that enter, U units.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from funnel.model import replicas
 from funnel.model._keras import keras, tf
-from funnel.schema.model import Tower
 
 # What `StarDense` takes: for each source its numbers float32 [N, K], and the row of each fact, int32 [B]; None where its rows
 # are the facts.
@@ -25,15 +23,24 @@ def take(rows_NU: tf.Tensor, index_B: tf.Tensor) -> tuple[tf.Tensor, Callable[..
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         # Ascending, as for a store's first dimension, it takes a third of the time.
-        ascending = tf.reduce_all(index_B[1:] >= index_B[:-1]) & (tf.reduce_max(index_B) + 1 == count)
+        ascending = tf.reduce_all(index_B[1:] >= index_B[:-1])
         sums = tf.cond(
-            ascending,
+            ascending & (tf.reduce_max(index_B) + 1 == count),
             lambda: tf.math.segment_sum(upstream, index_B),
-            lambda: tf.math.unsorted_segment_sum(upstream, index_B, count),
+            lambda: tf.cond(
+                ascending,
+                lambda: padded(tf.math.segment_sum(upstream, index_B), count),
+                lambda: tf.math.unsorted_segment_sum(upstream, index_B, count),
+            ),
         )
         return sums, None
 
     return tf.gather(rows_NU, index_B), gradient
+
+
+def padded(rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """As many rows, zeros after those that there are."""
+    return tf.pad(rows, [[0, count - tf.shape(rows)[0]], *[[0, 0]] * (rows.shape.rank - 1)])
 
 
 def joined(parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None]) -> tf.Tensor:
@@ -115,6 +122,16 @@ class PReLU(keras.layers.Layer):
         return prelu(inputs_BU, tf.convert_to_tensor(self.alpha))
 
 
+class Moments(keras.layers.BatchNormalization):
+    """Less the mean, over the deviation; of a batch without rows these are the moving ones, which it leaves as they are."""
+
+    def _moments(self, inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        own, some = super()._moments(inputs, *args, **kwargs), tf.shape(inputs)[0] > 0
+        moving = self.moving_mean, self.moving_variance
+        mean, variance = (tf.where(some, one, tf.convert_to_tensor(other)) for one, other in zip(own, moving, strict=True))
+        return mean, variance
+
+
 class Dice(keras.layers.Layer):
     """A rectifier whose bend lies where a unit's outputs do, with a slope below it that is learnt: Zhou et al., 2018 (DIN).
 
@@ -124,7 +141,7 @@ class Dice(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.scaled = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-8)
+        self.scaled = Moments(center=False, scale=False, epsilon=1e-8)
 
     def build(self, shape: Any) -> None:
         """Create the slopes."""
@@ -221,31 +238,23 @@ class Stack(keras.layers.Layer):
             yield f"dense_{place}", dense
             yield from ((f"{name}_{place}", layer) for name, layer in activation.layers())
 
-    def call(self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False) -> Inputs:
-        """What `StarDense` takes, and gives what it takes: one part [B, last width]; the inputs themselves without layers."""
-        for dense, activation, dropout in zip(self.dense, self.activations, self.dropouts, strict=True):
+    def call(
+        self,
+        parts: Sequence[tf.Tensor],
+        index: Sequence[tf.Tensor | None] = (None,),
+        training: bool = False,
+        gates: Sequence[tf.Tensor] | None = None,
+    ) -> Inputs:
+        """What `StarDense` takes, and gives what it takes: one part [B, last width]; the inputs themselves without layers.
+
+        Args:
+            parts: For each source float32 [N, its numbers].
+            index: For each source the row of each fact, int32 [B]; None where its rows are the facts.
+            training: Whether weights are learnt from it.
+            gates: For each layer what its outputs are multiplied with, float32 [B, its width].
+        """
+        for place, (dense, activation, dropout) in enumerate(zip(self.dense, self.activations, self.dropouts, strict=True)):
             hidden = activation(dense(parts, index), training=training)
+            hidden = hidden if gates is None else hidden * gates[place]
             parts, index = (hidden if dropout is None else dropout(hidden, training=training),), (None,)
         return parts, index
-
-
-class ConditionalTower(keras.layers.Layer):
-    """A stage's own layers, and the logit of the stage given its parent.
-
-    Args:
-        declared: Its layers.
-        prior: The expected conditional rate, in (0, 1): the logit starts there, so that rare stages do not collapse to 0.
-        seed: Of the first weights.
-    """
-
-    def __init__(self, declared: Tower, prior: float, seed: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stack = Stack(declared.units, declared.activation, declared.dropout, seed, declared.norm)
-        bias = keras.initializers.Constant(math.log(prior) - math.log1p(-prior))
-        self.logit = StarDense(1, keras.initializers.GlorotUniform(seed=seed * 1009 + 997), bias)
-
-    def call(
-        self, parts: Sequence[tf.Tensor], index: Sequence[tf.Tensor | None] = (None,), training: bool = False
-    ) -> tf.Tensor:
-        """What `StarDense` takes -> float32 [B]."""
-        return self.logit(*self.stack(parts, index, training=training))[:, 0]

@@ -5,7 +5,7 @@ Shapes: B rows, S stages. Sample space of everything here: all rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ LEAST = 1e-6  # a quotient of probabilities is at most so much below 1
 CONSTANT = 1e-3  # conditional logits that differ by less are the same: a tenth of a per cent in odds
 
 
-def with_joins(tower_logits: Sequence[tf.Tensor], topology: Topology) -> tf.Tensor:
+def with_joins(tower_logits: Sequence[tf.Tensor], topology: Topology, stopped: Collection[int] = ()) -> tf.Tensor:
     """The conditional logit of every stage, from those of the stages that have towers.
 
     A join happens where one of its branches does, which exclude each other (ESM2: Wen et al., 2020, equation 11). With s the
@@ -28,6 +28,7 @@ def with_joins(tower_logits: Sequence[tf.Tensor], topology: Topology) -> tf.Tens
     Args:
         tower_logits: For each stage that is no join, in their order: float32 [B].
         topology: Where each stage stands.
+        stopped: Stages from which no gradient goes to those before them.
 
     Returns:
         float32 [B, S].
@@ -39,18 +40,20 @@ def with_joins(tower_logits: Sequence[tf.Tensor], topology: Topology) -> tf.Tens
             found.append(next(given))
             continue
         inside, outside = (
-            tf.reduce_logsumexp(tf.stack([_log_probability(found, path) for path in paths]), axis=0)
+            tf.reduce_logsumexp(tf.stack([_log_probability(found, path, stopped) for path in paths]), axis=0)
             for paths in (place.inside, place.outside)
         )
         found.append(inside - outside)
     return tf.stack(found, axis=1)
 
 
-def _log_probability(logits: Sequence[tf.Tensor], path: Path) -> tf.Tensor:
-    return -tf.add_n([tf.math.softplus(-logits[stage] if happens else logits[stage]) for stage, happens in path])
+def _log_probability(logits: Sequence[tf.Tensor], path: Path, stopped: Collection[int]) -> tf.Tensor:
+    each = [tf.math.softplus(-logits[stage] if happens else logits[stage]) for stage, happens in path]
+    last = max((place for place, (stage, _) in enumerate(path) if stage in stopped), default=0)
+    return -tf.add_n([tf.stop_gradient(one) if place < last else one for place, one in enumerate(each)])
 
 
-def cumulative_logits(conditional_BS: tf.Tensor, topology: Topology) -> tf.Tensor:
+def cumulative_logits(conditional_BS: tf.Tensor, topology: Topology, stopped: Collection[int] = ()) -> tf.Tensor:
     """The logit of reaching each stage, P(stage | x), from the logits of the steps to it, P(stage | parent, x).
 
     The odds against reaching stage k compose: `1 + f_k = (1 + f_parent) (1 + exp(-z_k))`. Hence
@@ -61,13 +64,17 @@ def cumulative_logits(conditional_BS: tf.Tensor, topology: Topology) -> tf.Tenso
     Args:
         conditional_BS: float32 [B, S]. z_k, the logit of stage k given its parent, and that none it excludes happened.
         topology: Where each stage stands.
+        stopped: Stages from which no gradient goes to those before them.
 
     Returns:
         float32 [B, S]: L_k.
     """
     against: list[tf.Tensor] = []  # -L_k
     for stage, place in enumerate(topology):
-        against.append(_one_step(_against_space(place, against, conditional_BS), -conditional_BS[:, stage]))
+        above_B = _against_space(place, against, conditional_BS)
+        if stage in stopped and above_B is not None:
+            above_B = tf.stop_gradient(above_B)
+        against.append(_one_step(above_B, -conditional_BS[:, stage]))
     return -tf.stack(against, axis=1)
 
 

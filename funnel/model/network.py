@@ -8,18 +8,20 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf
-from funnel.model.bottom import Bottom
-from funnel.model.layers import ConditionalTower
-from funnel.model.numbers import columns_of
+from funnel.model.bottom import Bottom, numbers_of
+from funnel.model.layers import Inputs, joined
 from funnel.model.packing import packed
 from funnel.model.sampling import sampled_logits
 from funnel.model.stored import Tables
+from funnel.model.tower import ConditionalTower
 from funnel.schema.features import Bag, Numeric
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import layout
-from funnel.schema.learnt import MISSING, Learnt, cumulative_rates, table_of
+from funnel.schema.learnt import MISSING, Learnt, cumulative_rates
 from funnel.schema.objective import Dcmt, Division
+from funnel.schema.ordered import ordered
 from funnel.schema.topology import with_towers
+from funnel.schema.transfer import Aitm, towers_before
 
 TWIN = ".twin"  # after a stage's name: no stage can be called so
 
@@ -46,7 +48,7 @@ class Network(keras.layers.Layer):
 
     def __init__(self, schema: FunnelSchema, learnt: Learnt, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._declared = schema
+        self._declared, self._learnt = schema, learnt
         self.widths = layout(schema, learnt)
         seed, firsts = schema.train.seed, first_rates(schema, learnt)
         stages = [(k, schema.stage_names[k]) for k in with_towers(schema.topology)]
@@ -66,8 +68,22 @@ class Network(keras.layers.Layer):
         ]
 
     def _tower(self, name: str, prior: float, place: int) -> ConditionalTower:
-        declared = self._declared.model.tower_of(name.removesuffix(TWIN))
-        return ConditionalTower(declared, prior, self._declared.train.seed * 101 + place + 1, name=name)
+        model, schema = self._declared.model, self._declared
+        before = [schema.stage_names[k] for k in self._before(place)]
+        return ConditionalTower(
+            model.tower_of(name.removesuffix(TWIN)),
+            prior,
+            schema.train.seed * 101 + place + 1,
+            domain=model.domain if model.domain is not None and model.domain.towers else None,
+            transfer=model.transfer if isinstance(model.transfer, Aitm) else None,
+            before=before,
+            name=name,
+        )
+
+    def _before(self, place: int) -> tuple[int, ...]:
+        """The stages whose towers that at a place hears of; a twin, whose place comes after those of all stages, of none."""
+        told = isinstance(self._declared.model.transfer, Aitm) and place < len(self._declared.stages)
+        return towers_before(self._declared.topology, place) if told else ()
 
     @property
     def tables(self) -> list[Any]:
@@ -87,13 +103,16 @@ class Network(keras.layers.Layer):
         """
         sizes: dict[str, int] = {}
         embedded: list[str] = []
+        numbers = numbers_of(self._declared, self._learnt)
         for source in self._declared.sources:
-            for width in self.widths:
-                embedded += [lookup.name for lookup in width.lookups[source]]
-                sizes |= {lookup.name: width.dim for lookup in width.lookups[source]}
-            for feature in self._declared.features:
-                if isinstance(feature, Numeric) and table_of(feature) is None and self._declared.source_of(feature) == source:
-                    sizes[feature.name] = columns_of(feature)
+            own, here = [one for one in numbers if one.source == source], dict[str, int]()
+            vectors = {name: size for one in ordered(self._declared) if one.owner == source for name, size in one.gives.items()}
+            for dim in self.bottoms[0].dims:
+                here |= {lookup.name: dim for width in self.widths if width.dim == dim for lookup in width.lookups[source]}
+                here |= {one.feature.name: dim for one in own if one.embedded and one.size == dim}
+                here |= {name: dim for name, size in vectors.items() if size == dim}
+            embedded += here
+            sizes |= here | {one.feature.name: one.size for one in own if not one.embedded}
         sizes |= self.bottoms[0].body.added(embedded, plain=len(embedded) < len(sizes))
         begins = accumulate(sizes.values(), initial=0)
         return {name: (begin, size) for (name, size), begin in zip(sizes.items(), begins, strict=False)}
@@ -109,11 +128,13 @@ class Network(keras.layers.Layer):
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
         """The layers above the embeddings: name, layer, and whether an axis of its kernel is the inputs."""
         for name, bottom in zip(self.bottom_names(), self.bottoms, strict=True):
-            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.body.layers())
+            yield from ((f"{name}/{inner}", layer, first) for inner, layer, first in bottom.layers())
         first = self.bottoms[0].body.passes
         for tower in [*self.towers, *self.twins]:
-            for place, (name, layer) in enumerate([*tower.stack.layers(), ("logit", tower.logit)]):
-                yield f"{tower.name}/{name}", layer, first and place == 0
+            for name, layer, enters in tower.layers():
+                yield f"{tower.name}/{name}", layer, first and enters
+            if tower.gate is not None:
+                yield from ((f"{tower.name}/gate_{name}", layer, enters) for name, layer, enters in tower.gate.layers())
 
     def call(
         self, batch: Mapping[str, tf.Tensor], training: bool = False, twins: bool = False, tables: Tables | None = None
@@ -128,19 +149,27 @@ class Network(keras.layers.Layer):
         """
         batch = packed(self._declared, self.widths if tables is None else tables.widths, batch)
         read = [None] * len(self.bottoms) if tables is None else tables.by_bottom
-        outputs = [
-            output
-            for bottom, own in zip(self.bottoms, read, strict=True)
-            for output in bottom(batch, training=training, tables=own)
-        ]
+        made = [bottom(batch, training=training, tables=own) for bottom, own in zip(self.bottoms, read, strict=True)]
+        outputs = [(output, one.within) for one in made for output in one.outputs]
         # One for all, or each tower's own.
         below = {tower.name: outputs[place if len(outputs) > 1 else 0] for place, tower in enumerate(self.towers)}
-        found = tuple(tower(*below[tower.name], training=training) for tower in self.towers)
+        found, said = list[tf.Tensor](), dict[int, Inputs]()
+        for k, tower in zip(with_towers(self._declared.topology), self.towers, strict=True):
+            entered, within = below[tower.name]
+            before = [self._heard(k, said[other]) for other in self._before(k)]
+            logit_B, said[k] = tower(*entered, training=training, within=within, before=before)
+            found.append(logit_B)
         second = {}
         for twin in self.twins if twins else ():
             stage = twin.name.removesuffix(TWIN)
-            second[stage] = twin(*below[stage], training=training)
-        return Logits(found, second)
+            entered, within = below[stage]
+            second[stage], _ = twin(*entered, training=training, within=within)
+        return Logits(tuple(found), second)
+
+    def _heard(self, stage: int, said: Inputs) -> tf.Tensor:
+        """What the tower of a stage hears of one before it; no gradient goes back where it is declared to end."""
+        wide = joined(*said)
+        return tf.stop_gradient(wide) if stage in self._declared.stopped else wide
 
 
 def first_rates(schema: FunnelSchema, learnt: Learnt) -> tuple[float, ...]:
@@ -164,6 +193,7 @@ def blank_batch(schema: FunnelSchema) -> dict[str, tf.Tensor]:
                 batch[key] = tf.constant([float("nan")])
             case Bag():
                 batch |= {key: tf.zeros([0], tf.int32), f"{key}/offsets": tf.constant([0, 0])}
+                batch |= {f"{key}/weights": tf.zeros([0])} if feature.numbered else {}
             case _:
                 batch[key] = tf.constant([MISSING])
     return batch

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from funnel.model import counterfactual
 from funnel.model._keras import keras, tf
+from funnel.model.calibrator import above_parent
 from funnel.model.likelihood import cross_entropy, space_logits
 from funnel.model.replicas import summed
 from funnel.model.spaces import StageRows, stage_rows
@@ -48,12 +49,14 @@ class Judged:
         twins: By stage with a second tower: what that says, float32 [B].
         conditional: Conditional logits: float32 [B, S].
         cumulative: Cumulative logits: float32 [B, S].
+        absent: Which stages a row lacks: bool [B, S]; None for none.
     """
 
     towers: Mapping[str, tf.Tensor]
     twins: Mapping[str, tf.Tensor]
     conditional: tf.Tensor
     cumulative: tf.Tensor
+    absent: tf.Tensor | None = None
 
 
 class Objective(keras.layers.Layer):
@@ -67,10 +70,13 @@ class Objective(keras.layers.Layer):
     def __init__(self, schema: FunnelSchema, learnt: Learnt, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._declared, self._topology = schema.objective, schema.topology
-        self._names = schema.stage_names
+        self._names, self._stopped = schema.stage_names, schema.stopped
+        # Where cumulatives are products, no stage is above its parent.
+        self._calibrator = getattr(schema.model.transfer, "calibrator", 0.0)
         self._known_inside = learnt.known_inside or (1.0,) * len(self._names)
         self._known_elsewhere = learnt.known_elsewhere or (1.0,) * len(self._names)
         self._given = learnt.given or given_rates(learnt.priors, schema.topology)
+        self._present = learnt.present or (1.0,) * len(self._names)
         self._priors, self._weight = learnt.priors, learnt.weight
         weights = schema.objective.weights
         self._factors = None if isinstance(weights, str) else {name: weights.get(name, 1.0) for name in self._names}
@@ -98,7 +104,7 @@ class Objective(keras.layers.Layer):
         """
         ones_B = tf.ones([tf.shape(labels_BS)[0]])
         weight_B = ones_B if weights_B is None else weights_B / self._weight
-        rows = stage_rows(labels_BS, self._topology)
+        rows = stage_rows(labels_BS, self._topology, judged.absent)
         stands, opening = self._stand_ins(rows), [None] * len(rows)
         if self._declared.propensities:
             opening = space_logits(judged.conditional, judged.cumulative, self._topology)
@@ -108,10 +114,15 @@ class Objective(keras.layers.Layer):
         for stage, name in enumerate(self._names):
             if name not in self.stages:
                 continue
-            weighing = _Weighing(name, weight_B, stands[stage], opening[stage], effective)
+            # Rows that lack the stage count nothing, also where no label is needed.
+            row_B = weight_B if judged.absent is None else tf.where(judged.absent[:, stage], 0.0, weight_B)
+            weighing = _Weighing(name, row_B, stands[stage], opening[stage], effective)
             loss_B = self._loss(stage, rows[stage], judged, weighing)
             losses[name] = loss_B
             total_B += self._weighed(name, loss_B)
+        if self._calibrator:
+            above_B = above_parent(judged.towers, self._names, self._topology, self._stopped, judged.absent)
+            total_B += self._calibrator * weight_B * above_B
         return Minimised(total_B, losses, effective)
 
     def _weighed(self, name: str, loss_B: tf.Tensor) -> tf.Tensor:
@@ -165,7 +176,7 @@ class Objective(keras.layers.Layer):
         return found
 
     def _clip(self, declared: Unbias | Ips | Dr | Dcmt, stage: int) -> float:
-        return declared.clip if declared.clip is not None else max(CLIP * self._given[stage], TINY)
+        return declared.clip if declared.clip is not None else max(CLIP * self._given[stage] / self._present[stage], TINY)
 
     def _row_weights(
         self, declared: ParentSpace | Aman | Oversampling | Unbias, stage: int, rows: StageRows, weighing: _Weighing
@@ -177,7 +188,7 @@ class Objective(keras.layers.Layer):
                 return inside_B / given
             case Aman(rate=rate):
                 # All of N_k at a weight, which is in expectation the sample of them: the same gradient, with less noise.
-                others = 1 - given / max(self._known_inside[stage], TINY)
+                others = self._present[stage] - given / max(self._known_inside[stage], TINY)
                 return (inside_B + rate * weighing.row * rows.outside) / (given + rate * others)
             case Oversampling(factor=factor):
                 return inside_B * (1 + (factor - 1) * rows.label) / (given * (1 + (factor - 1) * self._priors[stage]))

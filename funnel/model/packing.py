@@ -43,13 +43,18 @@ def _pack(width: Width, sizes: Mapping[str, tf.Tensor], batch: Batch) -> dict[st
                 entries = _single(own, sums_S, batch) if pooling is None else _pooled(own, pooling, sums_S, batch)
                 found += [entries, _seconds(own, entries, batch)] if kind[1] else [entries]
         begin += sizes[source] * len(lookups)
+    if not found:
+        found.append(_Entries(tf.zeros([0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0])))
     ids_E, sums_E, weights_E = (tf.concat(parts, axis=0) for parts in zip(*found, strict=True))
-    unique_Q, position_E = tf.unique(ids_E)
-    return {
+    in_order = [batch[lookup.key] + lookup.offset for lookup in width.ordered]
+    unique_Q, position = tf.unique(tf.concat([ids_E, *in_order], axis=0) if in_order else ids_E)
+    position_E = position[: tf.size(ids_E)]
+    read = {
         width.unique_key: unique_Q,
         width.entries_key: tf.stack([sums_E, position_E], axis=1),
         width.weights_key: weights_E,
     }
+    return read | ({width.places_key: position[tf.size(ids_E) :]} if in_order else {})
 
 
 class _Entries(NamedTuple):
@@ -82,15 +87,15 @@ def _pooled(lookups: Sequence[Lookup], pooling: str, sums_S: tf.Tensor, batch: B
     """Bags that are pooled alike, S of L lookups of N rows each."""
     ids_E = tf.concat([_ids(lookup, batch) + lookup.offset for lookup in lookups], axis=0)
     offsets_LN = tf.stack([batch[f"{lookup.key}/offsets"] for lookup in lookups])
-    bag_E = _bags(tf.reshape(offsets_LN[:, 1:] - offsets_LN[:, :-1], [-1]), tf.shape(ids_E)[0])
+    bag_E = owners(tf.reshape(offsets_LN[:, 1:] - offsets_LN[:, :-1], [-1]), tf.shape(ids_E)[0])
     weight_E = _given(lookups, ids_E, batch)
     if pooling != "sum":
         weight_E *= tf.gather(_scales(pooling, weight_E, bag_E, tf.shape(sums_S)[0]), bag_E)
     return _Entries(ids_E, tf.gather(sums_S, bag_E), weight_E)
 
 
-def _bags(lengths_S: tf.Tensor, entries: tf.Tensor) -> tf.Tensor:
-    """The bag that each entry is of: as many as have ended before it; int32 [E]."""
+def owners(lengths_S: tf.Tensor, entries: tf.Tensor) -> tf.Tensor:
+    """The list that each entry is of: as many as have ended before it; int32 [E]. `tf.repeat` would pad to the longest."""
     ended = tf.math.unsorted_segment_sum(tf.ones_like(lengths_S), tf.cumsum(lengths_S), entries + 1)
     return tf.cumsum(ended)[:-1]
 

@@ -6,17 +6,20 @@ models, and of a user's own `tf.data`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from collections.abc import Sequence as List
 from pathlib import Path
 from typing import Any
 
 from funnel.model._keras import tf
-from funnel.schema.features import Bag, Categorical, Cross, Fill, Input, Numeric
+from funnel.model.lists import Lists
+from funnel.schema.features import Bag, Categorical, Cross, Fill, Input, Numeric, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.layout import ONCE
 from funnel.schema.learnt import CROSS_SEPARATOR, FIRST, MISSING, OOV, buckets_of, vocabulary_tables
+from funnel.schema.ordered import leader_of
 
-Terms = Mapping[str, Sequence[str] | str]  # by table: the ids in order, or the path of a file with one a line
+Terms = Mapping[str, List[str] | str]  # by table: the ids in order, or the path of a file with one a line
 
 
 class RawEncoder(tf.Module):
@@ -26,9 +29,9 @@ class RawEncoder(tf.Module):
         schema: The declaration.
         terms: By table with a vocabulary: its ids, or a file of them.
 
-    A raw batch has, by feature name: text or whole numbers [B] for ids ("" is missing); for bags a RaggedTensor, a
-    SparseTensor, or dense text padded with "" [B, longest], and beside it `<name>_weights`; float [B] for numbers (NaN is
-    missing).
+    A raw batch has, by feature name: text or whole numbers [B] for ids ("" is missing); for bags and sequences a RaggedTensor,
+    a SparseTensor, or dense text padded with "" [B, longest], and beside it `<name>_weights` or `<name>_times`; float [B] for
+    numbers (NaN is missing).
     """
 
     def __init__(self, schema: FunnelSchema, terms: Terms) -> None:
@@ -100,16 +103,26 @@ class RawEncoder(tf.Module):
         return tf.strings.to_hash_bucket_fast(text, buckets) if buckets else self._tables[table].lookup(text)
 
     def _bag(self, feature: Bag, key: str, batch: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        text, kept, lengths = _entries(batch[feature.name])
+        leader = leader_of(self._declared, feature)
+        text, kept, lengths = _entries(batch[leader.name])
+        last = leader.last if isinstance(leader, Sequence) else None
         # Found once for ids and weights: a mask each would be looked through each time.
         place = tf.where(kept)[:, 0]
+        if last is not None:
+            place, lengths = _newest(place, lengths, last)
+        if leader is not feature:
+            with tf.control_dependencies(_as_long(feature, batch[feature.name], leader, batch[leader.name])):
+                text = tf.identity(_entries(batch[feature.name])[0])
+        text = tf.gather(text, place)
+        rows = tf.cast(self._rows(feature.table_name, text), tf.int32) + FIRST
         encoded = {
-            key: tf.cast(self._rows(feature.table_name, tf.gather(text, place)), tf.int32) + FIRST,
+            # Of one that leads, no entry is without an id.
+            key: rows if leader is feature else tf.where(text == "", MISSING, rows),
             f"{key}/offsets": tf.concat([[0], tf.cumsum(lengths)], axis=0),
         }
-        if feature.weighted:
-            weights = batch[f"{feature.name}_weights"]
-            flat = _ragged(weights).flat_values if _is_listed(weights) else tf.reshape(weights, [-1])
+        if feature.numbered:
+            numbers = batch[feature.numbers_input]
+            flat = _ragged(numbers).flat_values if _is_listed(numbers) else tf.reshape(numbers, [-1])
             encoded[f"{key}/weights"] = tf.gather(tf.cast(flat, tf.float32), place)
         return encoded
 
@@ -158,12 +171,12 @@ def raw_names(schema: FunnelSchema) -> list[str]:
     for feature in schema.features:
         if not isinstance(feature, Cross):
             names.append(feature.name)
-        if isinstance(feature, Bag) and feature.weighted:
-            names.append(f"{feature.name}_weights")
+        if isinstance(feature, Bag) and feature.numbered:
+            names.append(feature.numbers_input)
     return names
 
 
-def _lookup(terms: Sequence[str] | str) -> tf.lookup.StaticHashTable:
+def _lookup(terms: List[str] | str) -> tf.lookup.StaticHashTable:
     if not (Path(terms).stat().st_size if isinstance(terms, str) else len(terms)):
         # All ids are rare. TensorFlow has no empty tables: this one says of a line break, too, that it is unknown.
         initializer = tf.lookup.KeyValueTensorInitializer(["\n"], tf.constant([OOV - FIRST], tf.int64))
@@ -208,6 +221,25 @@ def _is_listed(values: Any) -> bool:
 
 def _ragged(values: Any) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_sparse(values) if isinstance(values, tf.SparseTensor) else values
+
+
+def _newest(place_E: tf.Tensor, lengths_B: tf.Tensor, last: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The last entries of each list: where they stand, and how many there are."""
+    lists = Lists.of(tf.concat([[0], tf.cumsum(lengths_B)], axis=0))
+    return place_E[lists.from_newest < last], tf.minimum(lengths_B, last)
+
+
+def _as_long(feature: Bag, values: Any, leader: Bag, others: Any) -> list[Any]:
+    """An operation that fails where lists which stand beside each other are not as long."""
+    if _is_listed(values) != _is_listed(others):
+        raise ValueError(
+            f"batch[{feature.name!r}]: expected lists as {leader.name!r} has them: dense, or ragged, both. Convert one."
+        )
+    one, other = ((_ragged(each).row_splits if _is_listed(each) else tf.shape(each)) for each in (values, others))
+    reason = (
+        f"batch[{feature.name!r}]: got lists that are not as long as those of {leader.name!r}, expected an entry beside each."
+    )
+    return [tf.debugging.assert_equal(one, other, reason)]
 
 
 def _entries(values: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -25,12 +25,13 @@ class StageRows:
     outside: tf.Tensor
 
 
-def stage_rows(labels_BS: tf.Tensor, topology: Topology) -> list[StageRows]:
+def stage_rows(labels_BS: tf.Tensor, topology: Topology, absent_BS: tf.Tensor | None = None) -> list[StageRows]:
     """By stage: its rows.
 
     Args:
         labels_BS: float32 [B, S]: 1 or 0, NaN where it is not known.
         topology: Where each stage stands.
+        absent_BS: bool [B, S]: which stages a row lacks, of which it then is neither inside nor outside; None for none.
     """
     found: list[StageRows] = []
     for stage, place in enumerate(topology):
@@ -44,6 +45,9 @@ def stage_rows(labels_BS: tf.Tensor, topology: Topology) -> list[StageRows]:
             found.append(StageRows(label_B, known_B, open_B * known_B, outside_B))
         else:
             found.append(StageRows(label_B, known_B, known_B, tf.zeros_like(known_B)))
+        if absent_BS is not None:
+            own, there_B = found[-1], 1.0 - tf.cast(absent_BS[:, stage], tf.float32)
+            found[-1] = StageRows(own.label * there_B, own.known * there_B, own.inside * there_B, own.outside * there_B)
     return found
 
 

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
+from matplotlib.ticker import MaxNLocator
 
 from funnel.reporting.figures import cells, shorten
 from funnel.reporting.ink import LIGHT
@@ -161,3 +162,13 @@ def labels(panel: Axes, x: str = "", y: str = "") -> None:
     panel.set_xlabel(x, fontsize=SMALL, color=LIGHT["muted"], labelpad=3)
     if y:
         panel.set_ylabel(y, fontsize=SMALL, color=LIGHT["muted"], labelpad=3)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Two or three, whose labels do not reach over the ends."""
+    edge = 0.14 * (high - low)
+    for most in (3, 4, 6):
+        inside = [tick for tick in MaxNLocator(most).tick_values(low, high) if low + edge <= tick <= high - edge]
+        if len(inside) > 1:
+            return inside
+    return [(low + high) / 2]

@@ -6,9 +6,9 @@ import statistics
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator
 
-from funnel.reporting.canvas import SMALL, Chart, Sheet, dot, grid, gutter, undefined
+from funnel.reporting.canvas import SMALL, Chart, Sheet, dot, grid, gutter, ticks, undefined
 from funnel.reporting.figures import plain_percent, signed
 from funnel.reporting.ink import LIGHT
 from funnel.reporting.record import Probability
@@ -113,16 +113,6 @@ def _draw(
         else:
             dot(panel, row, value, interval, colour=colour, ends=ends)
     panel.set_xlim(*ends)
-    panel.xaxis.set_major_locator(FixedLocator(_ticks(*ends)))
+    panel.xaxis.set_major_locator(FixedLocator(ticks(*ends)))
     panel.xaxis.set_major_formatter(lambda value, _: signed(value) if signs else f"{value:.3g}")
     grid(panel, "x")
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Two or three, whose labels do not reach over the ends."""
-    edge = 0.14 * (high - low)
-    for most in (3, 4, 6):
-        inside = [tick for tick in MaxNLocator(most).tick_values(low, high) if low + edge <= tick <= high - edge]
-        if len(inside) > 1:
-            return inside
-    return [(low + high) / 2]

@@ -11,6 +11,7 @@ from funnel.reporting.canvas import Chart
 from funnel.reporting.curves import calibration, roc
 from funnel.reporting.diagram import diagram
 from funnel.reporting.figures import count, plain_percent
+from funnel.reporting.importance import Importance, importance
 from funnel.reporting.learning import learning_curves
 from funnel.reporting.parts import dots, lost
 from funnel.reporting.passage import passages
@@ -64,6 +65,7 @@ class Content:
         worst: The worst slices, in sentences, and how many more there are.
         truth: Predictions against the truth.
         health: The share of missing and unknown ids.
+        importance: How much each feature matters; None where that was not measured.
         cannot: What no figure can tell.
     """
 
@@ -82,6 +84,7 @@ class Content:
     worst: tuple[list[str], int] = field(default_factory=lambda: ([], 0))
     truth: Table | None = None
     health: Table | None = None
+    importance: Importance | None = None
 
     def charts(self) -> list[Chart]:
         """All charts, in the order of the page."""
@@ -91,7 +94,7 @@ class Content:
         found += self.learning
         for column in self.columns:
             found += [*column.charts, *column.loss_charts]
-        return found
+        return found + (self.importance.charts if self.importance is not None else [])
 
 
 def content(record: Record) -> Content:
@@ -109,6 +112,7 @@ def content(record: Record) -> Content:
         cannot=words.unobservable(record),
         learning=learning_curves(record.schema, record.history),
         health=tables.health_table(record.health["features"]) if record.health and record.health.get("features") else None,
+        importance=importance(record, record.importance) if record.importance is not None else None,
     )
     if not report:
         return found

@@ -13,7 +13,19 @@ from funnel.errors import RunError
 from funnel.locations.location import Location, location
 from funnel.locations.transfer import called, fetch_file
 from funnel.reporting.figures import shown
-from funnel.run_files import HEALTH, HISTORY, LEARNT, MANIFEST, METRICS, METRICS_FORMAT, SCHEMA, require_files, unreadable
+from funnel.run_files import (
+    HEALTH,
+    HISTORY,
+    IMPORTANCE,
+    IMPORTANCE_FORMAT,
+    LEARNT,
+    MANIFEST,
+    METRICS,
+    METRICS_FORMAT,
+    SCHEMA,
+    require_files,
+    unreadable,
+)
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
 from funnel.schema.reader import load_schema
@@ -54,6 +66,7 @@ class Record:
         manifest: Versions, seed, data, counts.
         health: What the doctor said; None where the fit kept nothing.
         data: Where the rows are from that the figures are of, where they are others than those of the fit.
+        importance: How much each feature matters; None where that was not measured.
     """
 
     path: Location
@@ -65,6 +78,7 @@ class Record:
     manifest: dict[str, Any]
     health: dict[str, Any] | None
     data: str | None = None
+    importance: dict[str, Any] | None = None
 
     def judged(self, split: str, report: dict[str, Any], data: str) -> Record:
         """The same run with the figures of other rows.
@@ -135,7 +149,7 @@ def read_record(path: str | Path) -> Record:
     if isinstance(place, Path):
         return _read_folder(place, place)
     with tempfile.TemporaryDirectory(prefix="funnel-") as folder, called(Path(folder), place) as copy:
-        for name in (*needed, HEALTH):
+        for name in (*needed, HEALTH, IMPORTANCE):
             if (place / name).is_file():
                 fetch_file(place / name, copy / name)
         return _read_folder(copy, place)
@@ -149,9 +163,12 @@ def _read_folder(path: Path, place: Location) -> Record:
     except (OSError, ValueError) as error:
         raise unreadable(path / LEARNT, error) from None
     history, metrics, manifest = (_read(path / name) for name in (HISTORY, METRICS, MANIFEST))
-    health = _read(path / HEALTH) if (path / HEALTH).is_file() else None
+    health, importance = (_read(path / name) if (path / name).is_file() else None for name in (HEALTH, IMPORTANCE))
+    if importance is not None and importance.get("format") != IMPORTANCE_FORMAT:
+        importance = None  # of another version: it can be measured again
     splits = _splits(path / METRICS, metrics)
-    return Record(place, schema, "\n".join(map(shown, yaml.splitlines())), learnt, history, splits, manifest, health)
+    lines = "\n".join(map(shown, yaml.splitlines()))
+    return Record(place, schema, lines, learnt, history, splits, manifest, health, importance=importance)
 
 
 def _splits(where: Path, metrics: dict[str, Any]) -> dict[str, Any]:

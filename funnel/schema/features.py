@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from funnel.schema._base import LARGEST, Column, Declared, Name, Positive, Shorthand, problem
+from funnel.schema.pooling import Mean, Pooling
 
 
 class QuotientRemainder(Declared):
@@ -143,6 +144,83 @@ class Bag(Embedded):
             raise problem(("weights",), "got `weights` for a bag that is not weighted. Add `weighted: true`, or remove it.")
         return self
 
+    @property
+    def numbered(self) -> bool:
+        """Whether each entry has a number beside its id."""
+        return self.weighted
+
+    @property
+    def numbers(self) -> Column | None:
+        """The column with these numbers; None without any, and where entries of a feature list carry them."""
+        return self.weights
+
+    @property
+    def numbers_input(self) -> str:
+        """What these numbers are called as an input of the exported model."""
+        return f"{self.name}_weights"
+
+
+# All that reads, stores, checks, simulates and serves bags does so for sequences: they are bags whose order is kept and counts.
+class Sequence(Bag):
+    """Many ids a row, in an order, the oldest first: what a user looked at, and when. Nothing is padded."""
+
+    kind: Literal["sequence"]  # type: ignore[assignment]
+    """Many ids a row, the oldest first."""
+    pooling: Pooling | None = None  # type: ignore[assignment]
+    """How the entries become one vector. An empty sequence gives zeros. Default: their mean."""
+    times: Column | None = None
+    """The column with a number for each entry: how long ago it was, in any unit, at least 0. Whether it was 1 or 2 matters as
+    much as whether 100 or 200: each doubling has a vector. Attention and GRU add it to the entry's embedding; mean and sum
+    multiply that by 1 + it, number by number, so that what is old may count less. In a feature list, whose entries carry a
+    number each, the field itself."""
+    positions: Positive | None = None
+    """So many places, counted from the newest entry, have a vector each, which is used as those of times are; the last one is
+    for all that are older, too."""
+    last: Positive | None = None
+    """Only so many of the newest entries are read. Default: all."""
+    beside: Name | None = None
+    """Another sequence, of which this one says more, entry by entry: the shop of each item. Both lists are as long as each
+    other in every row, and an entry without an id there is none here. They are pooled together, as that one says."""
+    query: Name | None = None
+    """With `beside` one that pools by attention: the categorical feature that these entries are compared with. Default: these
+    have no say in the weights."""
+
+    @model_validator(mode="after")
+    def _one_leads(self) -> Sequence:
+        for key in ("weighted", "weights"):
+            if getattr(self, key):
+                raise problem((key,), f"got `{key}` for a sequence, expected none. Make it a bag, or name `times`.")
+        given = [key for key in ("pooling", "times", "positions", "last") if getattr(self, key) is not None]
+        if self.beside is not None and given:
+            message = f"got `{given[0]}` beside {self.beside!r}, expected it there: both are pooled together. Move it."
+            raise problem((given[0],), message)
+        if self.query is not None and self.beside is None:
+            message = (
+                f"got {self.query!r} without `beside`, expected it in `pooling: {{kind: attention, query: {self.query}}}`."
+            )
+            raise problem(("query",), f"{message} Move it.")
+        return self
+
+    @property
+    def pooled(self) -> Pooling:
+        """How the entries become one vector, of one that is beside no other."""
+        return self.pooling or Mean(kind="mean")
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each entry has a time."""
+        return self.times is not None
+
+    @property
+    def numbers(self) -> Column | None:
+        """The column with the times; the field itself, where entries of a feature list carry them."""
+        return self.times
+
+    @property
+    def numbers_input(self) -> str:
+        """What times are called as an input of the exported model."""
+        return f"{self.name}_times"
+
 
 class Standardize(Declared):
     """Subtract the mean and divide by the standard deviation, both of the training rows unless declared."""
@@ -173,6 +251,12 @@ class Identity(Declared):
     """As it is."""
 
 
+def _require_ascending(bounds: tuple[float, ...] | None) -> None:
+    if any(low >= high for low, high in pairwise(bounds or ())):
+        expected = "expected each to be greater than the one before. Sort them."
+        raise problem(("boundaries",), f"got {list(bounds or ())}, {expected}")
+
+
 class Bucketize(Declared):
     """Cut the range into buckets, each with an embedding: for effects that are not straight lines."""
 
@@ -187,13 +271,63 @@ class Bucketize(Declared):
 
     @model_validator(mode="after")
     def _ascending(self) -> Bucketize:
-        bounds = self.boundaries or ()
-        if any(low >= high for low, high in pairwise(bounds)):
-            raise problem(("boundaries",), f"got {list(bounds)}, expected each to be greater than the one before. Sort them.")
+        _require_ascending(self.boundaries)
         return self
 
 
-Transform = Annotated[Standardize | Log1p | Identity | Bucketize, Field(discriminator="kind"), Shorthand("standardize")]
+Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+
+
+class PiecewiseLinear(Declared):
+    """How far the number has come through each of some bins: Gorishniy et al., 2022, equation 1.
+
+    A bin below the number's own says 1, one above it 0, its own how much of it lies below the number. The first bin has no
+    lower end, nor the last an upper one: beyond them it goes on as a straight line.
+    """
+
+    kind: Literal["piecewise_linear"]
+    """How far the number has come through each bin."""
+    bins: Annotated[int, Field(ge=1, le=10_000)] = 48
+    """How many, with as many training rows each as ties allow."""
+    boundaries: Annotated[tuple[Finite, ...], Field(min_length=2)] | None = None
+    """Declared ends of the bins, ascending: one more than there are bins. Default: quantiles of the training rows, from the
+    least to the greatest."""
+    dim: Positive | None = None
+    """Numbers that these become by a linear map of the feature's own: an embedding. Default: they enter as they are, one a
+    bin."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> PiecewiseLinear:
+        _require_ascending(self.boundaries)
+        return self
+
+
+class Periodic(Declared):
+    """Sines and cosines of the standardised number at learnt frequencies, then a layer: Gorishniy et al., 2022, equation 2.
+
+    `relu(W [sin(2 pi c x), cos(2 pi c x)] + b)`, with c, W and b of the feature's own.
+    """
+
+    kind: Literal["periodic"]
+    """Sines and cosines at learnt frequencies, then a layer."""
+    frequencies: Positive = 48
+    """How many: numbers in c."""
+    sigma: Annotated[float, Field(gt=0)] = 0.1
+    """Standard deviation of c's first values. What matters most: too large is far worse than too small. Among the paper's data
+    sets the best one is below .05 for a third, below .2 for a half, below 1 for four of five."""
+    dim: Positive | None = None
+    """Numbers that come out: an embedding. Default: `model.embedding_dim`."""
+    mean: float | None = None
+    """Declared mean. Default: learnt."""
+    std: Annotated[float, Field(gt=0)] | None = None
+    """Declared standard deviation. Default: learnt."""
+
+
+Transform = Annotated[
+    Standardize | Log1p | Identity | Bucketize | PiecewiseLinear | Periodic,
+    Field(discriminator="kind"),
+    Shorthand("standardize"),
+]
 
 
 class Numeric(Feature):
@@ -204,8 +338,8 @@ class Numeric(Feature):
     transform: Transform = Standardize(kind="standardize")
     """What is done to the number before the network sees it."""
     missing: Literal["mean", "error"] | Fill = "mean"
-    """Where there is no number: the training rows' mean and an indicator input (bucketized: a row of its own), refused, or
-    `{fill: NUMBER}`."""
+    """Where there is no number: the training rows' mean and an indicator input (bucketized: a row of its own; piecewise linear:
+    no bin at all and the indicator), refused, or `{fill: NUMBER}`."""
     serving_default: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] | None = None
     """The number that the exported model takes where a request has none: for what a log knows, and a request cannot, such as
     the position. Reading, training and evaluating do not know it."""
@@ -226,5 +360,5 @@ class Cross(Declared):
     """Numbers per row. Default: `model.embedding_dim`."""
 
 
-Input = Categorical | Bag | Numeric  # what is read; a cross is made of what is
-AnyFeature = Annotated[Categorical | Bag | Numeric | Cross, Field(discriminator="kind")]
+Input = Categorical | Bag | Sequence | Numeric  # what is read; a cross is made of what is
+AnyFeature = Annotated[Categorical | Bag | Sequence | Numeric | Cross, Field(discriminator="kind")]

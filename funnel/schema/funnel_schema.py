@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from funnel.errors import listed
 from funnel.schema._base import Declared, Name, problem, require_known, require_unique
 from funnel.schema.data import Data, FeatureList, Fraction, Source
+from funnel.schema.domain import domains_of, require_everywhere
 from funnel.schema.features import (
     AnyFeature,
     Bag,
@@ -20,16 +21,19 @@ from funnel.schema.features import (
     Fill,
     Input,
     Numeric,
+    Sequence,
     Table,
 )
 from funnel.schema.model import Model
 from funnel.schema.objective import Esmm, Objective, loss_space, require_taught, with_losses
 from funnel.schema.sampling import Sampling, require_sampling
 from funnel.schema.scores import Expression, require_scores
+from funnel.schema.sequences import require_given_together, require_sequences
 from funnel.schema.serving import Serving, given_once
 from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of, with_towers
 from funnel.schema.training import Evaluate, Train
+from funnel.schema.transfer import require_transfer, stopped_stages
 
 FACTS = "facts"  # the source of features that name none
 RESERVED = (FACTS, "index")  # first parts of the keys of star batches
@@ -90,6 +94,7 @@ class FunnelSchema(Declared):
                 raise problem(("data", "dimensions", position, "name"), message)
         for position, feature in enumerate(self.features):
             _check_feature(self, ("features", position), feature)
+        require_sequences(self.features, self.tables, self.model.embedding_dim)
         _check_predictions(self)
         _check_unused_tables(self)
         _check_inputs(self)
@@ -97,14 +102,42 @@ class FunnelSchema(Declared):
             able = [self.stage_names[stage] for stage in with_towers(self.topology)]
             require_known(("model", "towers", name), name, able, "a stage with a tower")
         _check_training(self)
+        _check_domain(self)
         # Read once more where they are needed; here, to refuse what is not right.
         _ = self.expressions, self.given_once
+        require_given_together(self.features, self.given_once)
         return self
 
     @cached_property
     def topology(self) -> Topology:
         """Where each stage stands in the tree."""
         return topology_of(self.space, self.stages)
+
+    @cached_property
+    def stopped(self) -> frozenset[int]:
+        """The stages of which what is learnt does not reach the towers before theirs."""
+        return stopped_stages(self.model.transfer, self.stage_names)
+
+    @cached_property
+    def domains(self) -> tuple[frozenset[str] | None, ...]:
+        """By stage: the domains that have it; None for all."""
+        return domains_of(self.stages, self.topology)
+
+    @property
+    def has_absent_stages(self) -> bool:
+        """Whether there are rows that lack a stage."""
+        return any(own is not None for own in self.domains)
+
+    @property
+    def domain_feature(self) -> str:
+        """The feature that says which domain a row is of; empty where none does."""
+        return "" if self.model.domain is None else self.model.domain.feature
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The features by whose values rows are judged part by part: those of `evaluate.slices`, and the domain."""
+        own = () if self.model.domain is None else (self.domain_feature,)
+        return tuple(dict.fromkeys((*own, *self.evaluate.slices)))
 
     @cached_property
     def conditional_names(self) -> tuple[str, ...]:
@@ -232,6 +265,8 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     if isinstance(files, FeatureList) and bag.weighted and bag.column_name in files.columns:
         message = f"{bag.column_name!r} is a column beside the list, which has no weights. Name a field, or remove `weighted`."
         raise problem((*path, "column" if bag.column else "name"), message)
+    if isinstance(bag, Sequence):
+        _check_times(files, path, bag)
     if listed_in_row and bag.weights is not None:
         raise problem((*path, "weights"), "got a column for a feature list, whose entries carry their weights. Remove it.")
     if bag.weighted and not listed_in_row and bag.weights is None:
@@ -239,6 +274,21 @@ def _check_bag(files: Source, path: tuple[str | int, ...], bag: Bag) -> None:
     if files.format == "csv" and bag.separator is None:
         message = "got none for a bag in CSV, where a list is one text. Say what stands between two ids: `separator: '|'`."
         raise problem((*path, "separator"), message)
+
+
+def _check_times(files: Source, path: tuple[str | int, ...], sequence: Sequence) -> None:
+    if isinstance(files, FeatureList) and sequence.times is not None:
+        if sequence.column_name in files.columns:
+            message = (
+                f"{sequence.column_name!r} is a column beside the list, which has no times. Name a field, or remove `times`."
+            )
+            raise problem((*path, "times"), message)
+        if sequence.times != sequence.column_name:
+            message = (
+                f"got {sequence.times!r}, expected the field itself: in a feature list, entries carry their times. Write "
+                f"`times: {sequence.column_name!r}`."
+            )
+            raise problem((*path, "times"), message)
 
 
 def _check_predictions(schema: FunnelSchema) -> None:
@@ -267,8 +317,9 @@ def _check_inputs(schema: FunnelSchema) -> None:
                 f"{feature.name!r} cannot be an input of a SavedModel, expected another name. Rename it, and say its `column`."
             )
             raise problem(("features", position, "name"), message)
-        if isinstance(feature, Bag) and feature.weighted and f"{feature.name}_weights" in names:
-            message = f"its weights are the input {feature.name}_weights, which is a feature's name too. Rename one."
+        if isinstance(feature, Bag) and feature.numbered and feature.numbers_input in names:
+            what = "times" if isinstance(feature, Sequence) else "weights"
+            message = f"its {what} are the input {feature.numbers_input}, which is a feature's name too. Rename one."
             raise problem(("features", position, "name"), message)
 
 
@@ -285,11 +336,41 @@ def _once_by_default(schema: FunnelSchema) -> tuple[str, ...]:
     return (*keyed[:1], group)
 
 
+def _check_domain(schema: FunnelSchema) -> None:
+    domain = schema.model.domain
+    named = [position for position, stage in enumerate(schema.stages) if stage.domains is not None]
+    if domain is None:
+        if named:
+            message = "got domains, and no feature that says which a row is of. Name it: `model: {domain: FEATURE}`."
+            raise problem(("stages", named[0], "domains"), message)
+        return
+    plain = [feature.name for feature in schema.features if isinstance(feature, Categorical)]
+    require_known(("model", "domain", "feature"), domain.feature, plain, "a categorical feature")
+    if not named:
+        return
+    path, feature = ("stages", named[0], "domains"), schema.feature(domain.feature)
+    if schema.source_of(feature) != FACTS:
+        message = f"{feature.name!r} is of the dimension {feature.source!r}, expected a column of the facts. Add it to them."
+        raise problem(path, message)
+    described = schema.tables[feature.table] if feature.table else feature
+    if described.buckets:
+        message = f"the ids of {feature.name!r} are hashed, so that two may be one, expected a vocabulary. Remove `buckets`."
+        raise problem(path, message)
+    if schema.sampling is not None:
+        message = (
+            "got domains beside `sampling`: how many rows were thrown away depends on how far each could go, which differs by "
+            "domain. Remove one of the two."
+        )
+        raise problem(path, message)
+    require_everywhere(schema.stages, schema.topology)
+
+
 def _check_training(schema: FunnelSchema) -> None:
     stopping = schema.train.early_stopping
     for position, name in enumerate((stopping.stages if stopping else None) or ()):
         require_known(("train", "early_stopping", "stages", position), name, schema.stage_names, "a stage")
-    require_taught(schema.objective, schema.stage_names, schema.topology)
+    require_transfer(schema.model.transfer, schema.objective, schema.stage_names, schema.topology)
+    require_taught(schema.objective, schema.stage_names, schema.topology, schema.stopped)
     if schema.sampling is not None:
         require_sampling(schema.sampling, schema.space, schema.stage_names, schema.topology)
         if schema.data.weight is not None:

@@ -1,7 +1,8 @@
 """Where embeddings stand: tables of one width are one variable, and a batch's lookups are the rows of one sparse matrix.
 
 A packed batch is a star batch whose ids have become, for each width, the rows to gather and that matrix. Lookups are numbered
-source by source, row by row, and by feature within a row, so that the product is the input of the network as it stands.
+source by source, row by row, and by feature within a row, so that the product is the input of the network as it stands. Those
+of sequences whose order counts are not in the matrix: each of their entries has its place among the rows that are gathered.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from funnel.schema.features import Bag, Numeric
+from funnel.schema.features import Bag, Numeric, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import Learnt, Scale, dim_of, remainders_of, stored_rows, table_of
+from funnel.schema.ordered import is_ordered
 
 ONCE = "/once"  # after the key of a bag, where it is there: the list of the first row is that of all rows
 SIZES = "sizes"  # key of a packed batch: how many rows each source has, int32 [sources]
@@ -52,11 +54,13 @@ class Width:
         dim: Numbers per row.
         tables: By table: its first row in the variable, and how many it has there.
         lookups: By source: its features' lookups, in the order of the schema.
+        ordered: Those of sequences whose order counts, of all sources: their entries are not added up here.
     """
 
     dim: int
     tables: dict[str, tuple[int, int]]
     lookups: dict[str, tuple[Lookup, ...]]
+    ordered: tuple[Lookup, ...] = ()
 
     @cached_property
     def rows(self) -> int:
@@ -84,11 +88,17 @@ class Width:
         """Key of a packed batch: with what weight, float32 [E]."""
         return f"lookups/{self.dim}/weights"
 
+    @property
+    def places_key(self) -> str:
+        """Key of a packed batch: which of them each entry of an ordered lookup reads, one lookup after another, int32 [O]."""
+        return f"lookups/{self.dim}/places"
+
 
 def layout(schema: FunnelSchema, learnt: Learnt) -> tuple[Width, ...]:
     """The widths that a schema's tables have, in the order of their first features."""
     tables: dict[int, dict[str, tuple[int, int]]] = {}
     lookups: dict[int, dict[str, list[Lookup]]] = {}
+    in_order: dict[int, list[Lookup]] = {}
     for feature in schema.features:
         table = table_of(feature)
         if table is None:
@@ -100,14 +110,22 @@ def layout(schema: FunnelSchema, learnt: Learnt) -> tuple[Width, ...]:
             name=feature.name,
             key=f"{source}/{feature.name}",
             offset=placed[table][0],
-            pooling=feature.pooling if isinstance(feature, Bag) else None,
+            pooling=_pooling(feature),
             scale=learnt.scales[feature.name] if isinstance(feature, Numeric) else None,
             remainders=remainders_of(schema, table),
         )
-        lookups.setdefault(dim, {name: [] for name in schema.sources})[source].append(lookup)
+        of_width = lookups.setdefault(dim, {name: [] for name in schema.sources})
+        (in_order.setdefault(dim, []) if is_ordered(schema, feature) else of_width[source]).append(lookup)
     return tuple(
-        Width(dim, placed, {source: tuple(found) for source, found in lookups[dim].items()}) for dim, placed in tables.items()
+        Width(dim, placed, {source: tuple(found) for source, found in lookups[dim].items()}, tuple(in_order.get(dim, ())))
+        for dim, placed in tables.items()
     )
+
+
+def _pooling(feature: object) -> str | None:
+    if isinstance(feature, Sequence):
+        return feature.pooled.kind
+    return feature.pooling if isinstance(feature, Bag) else None
 
 
 def rows_key(schema: FunnelSchema, source: str) -> tuple[str, int] | None:

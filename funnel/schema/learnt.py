@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from funnel.schema._base import Declared
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Rows
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Periodic, PiecewiseLinear, Rows
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Topology
 
@@ -23,7 +25,7 @@ class Scale(Declared):
     std: float = 1.0
     """Of the training rows, after the logarithm where one is taken; 1 where all are equal."""
     boundaries: tuple[float, ...] = ()
-    """Between the buckets, where the feature is bucketized."""
+    """Between the buckets, where the feature is bucketized; where bins begin and end, where it is piecewise linear."""
 
 
 class Learnt(Declared):
@@ -45,6 +47,10 @@ class Learnt(Declared):
     have it."""
     weight: float = 1.0
     """The mean weight of a training row. All shares and rates count rows by their weights."""
+    present: tuple[float, ...] = ()
+    """By stage: the share of the training rows whose domain has it. Default: all."""
+    domains: dict[str, int] = Field(default={})
+    """The rows, in the table of `model.domain`, of the domains that stages name."""
 
 
 def cumulative_rates(priors: Sequence[float], topology: Topology) -> tuple[float, ...]:
@@ -98,6 +104,17 @@ def dim_of(schema: FunnelSchema, table: str) -> int:
         described = feature.transform if isinstance(feature, Numeric) else feature
         dim = described.dim if isinstance(described, Bucketize | Cross | Categorical | Bag) else None
     return dim or schema.model.embedding_dim
+
+
+def number_dim(schema: FunnelSchema, feature: Numeric) -> int | None:
+    """Numbers in the embedding that a number's own weights make of it; None where there are no such weights."""
+    match feature.transform:
+        case PiecewiseLinear():
+            return feature.transform.dim
+        case Periodic():
+            return feature.transform.dim or schema.model.embedding_dim
+        case _:
+            return None
 
 
 def buckets_of(schema: FunnelSchema, table: str) -> int | None:
@@ -174,7 +191,7 @@ def declared_scale(feature: Numeric) -> Scale | None:
     match feature.transform.kind:
         case "none":
             return Scale()
-        case "bucketize":
+        case "bucketize" | "piecewise_linear":
             bounds = feature.transform.boundaries
             return None if bounds is None else Scale(boundaries=bounds)
         case _:

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from funnel.schema._base import Declared, Positive, Shorthand, plain, problem
+from funnel.schema.activation import Activation
+from funnel.schema.domain import NamedDomain
+from funnel.schema.transfer import NoTransfer, Transfer
 
-Activation = Literal["relu", "prelu", "dice", "gelu", "elu", "selu", "swish", "tanh", "sigmoid"]
 Norm = Literal["batch", "layer"]
 Plain = Annotated[Any, BeforeValidator(plain)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -165,6 +167,11 @@ class Model(Declared):
     """Each stage's own part."""
     towers: dict[str, OtherTower] = Field(default={})
     """By stage: what is other in its tower."""
+    transfer: Transfer = NoTransfer(kind="none")
+    """What goes from a stage's tower to that of the stage given it, and whether what is learnt goes back."""
+    domain: NamedDomain | None = None
+    """What says which domain a row is of, such as a feed or a search page, and how the network adapts to it. Metrics then are
+    by domain, too."""
 
     @property
     def custom(self) -> dict[tuple[str | int, ...], Custom]:

@@ -6,7 +6,7 @@ CE(y, z) = softplus(z) - y z. D are all rows, O those that the conditional is ab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -171,6 +171,7 @@ Objective = Annotated[
     Field(discriminator="kind"),
     Shorthand("esmm"),
 ]
+CUMULATIVE = ("esmm", "ips", "dr", "dcmt")  # those under which a stage also teaches the towers before its own
 KINDS = ("esmm", "parent_space", "aman", "oversampling", "unbias", "division", "ips", "dr", "dcmt")
 
 
@@ -194,8 +195,14 @@ def loss_space(objective: Objective, place: Place, given: str) -> str:
             return f"rows of {given}"
 
 
-def require_taught(objective: Objective, names: Sequence[str], topology: Topology) -> None:
+def require_taught(objective: Objective, names: Sequence[str], topology: Topology, stopped: Collection[int] = ()) -> None:
     """Refuse weights that leave a tower without a loss, or a propensity that nothing has learnt.
+
+    Args:
+        objective: What is minimised.
+        names: The stages.
+        topology: Where each stands.
+        stopped: Those of which what is learnt does not reach the towers before theirs.
 
     Raises:
         PydanticCustomError: With the reason.
@@ -210,7 +217,7 @@ def require_taught(objective: Objective, names: Sequence[str], topology: Topolog
     weights = [given.get(name, 1.0) for name in names]
     own_only = not objective.cumulative or getattr(objective, "entire_space_weight", 1.0) == 0
     for stage, (name, place) in enumerate(zip(names, topology, strict=True)):
-        teachers = [stage] if own_only else [k for k in range(len(names)) if stage in _path_to(topology, k)]
+        teachers = [stage] if own_only else [k for k in range(len(names)) if stage in _path_to(topology, k, stopped)]
         if not place.is_join and not any(weights[k] for k in teachers):
             by = "" if teachers == [stage] else ", nor any stage that is reached through it"
             message = f"nothing teaches {name!r}: its loss has the weight 0{by}. Give one of them a weight above 0."
@@ -224,10 +231,13 @@ def require_taught(objective: Objective, names: Sequence[str], topology: Topolog
                 raise problem(("objective", "weights", names[above]), message)
 
 
-def _path_to(topology: Topology, stage: int) -> set[int]:
-    """The stages whose conditionals a stage's cumulative is made of."""
+def _path_to(topology: Topology, stage: int, stopped: Collection[int] = ()) -> set[int]:
+    """The stages whose conditionals a stage's cumulative is made of; without those that gradients do not reach."""
     place = topology[stage]
-    found = {stage, *place.excluded}
-    for other in (*place.branches, *(() if place.parent < 0 else (place.parent,))):
-        found |= _path_to(topology, other)
+    found, onward = {stage}, place.branches
+    if stage not in stopped:
+        found |= set(place.excluded)
+        onward = (*onward, *(() if place.parent < 0 else (place.parent,)))
+    for other in onward:
+        found |= _path_to(topology, other, stopped)
     return found

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from funnel.schema._base import Column, Declared, Name, problem
+from funnel.schema.features import Id
 
 InconsistentLabels = Literal["error", "drop", "and", "promote"]
 TIME = r"^\d+(\.\d+)?[smhd]$"
@@ -83,6 +84,9 @@ class Stage(Declared):
     any_of: Annotated[tuple[Name, ...], Field(min_length=2)] | None = None
     """Branches that exclude each other: the stage happens where one of them does, and their probabilities add up. It has no
     label and no tower of its own."""
+    domains: Annotated[tuple[Id, ...], Field(min_length=1)] | None = None
+    """The domains that have this stage: ids of the feature `model.domain`. In rows of others its label is not looked at, and
+    its prediction is NaN; so it is for stages given it. Default: all that have the stage before it."""
     matures_after: Maturity | None = None
     """After what time the label is final. Default: it always is."""
     prior: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -94,7 +98,7 @@ class Stage(Declared):
         if self.any_of is None and self.label is None:
             raise problem(("label",), "got nothing, expected the column that says whether it happened. Name it.")
         if self.any_of is not None:
-            for field in ("label", "given", "unless", "matures_after", "prior"):
+            for field in ("label", "given", "unless", "domains", "matures_after", "prior"):
                 if getattr(self, field) is not None:
                     message = "got one beside `any_of`, expected none: it follows from the branches. Remove it."
                     raise problem((field,), message)

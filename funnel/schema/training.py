@@ -84,6 +84,16 @@ class Optimizer(Declared):
     """For body and towers."""
 
 
+class L2(Declared):
+    """What weights cost beside the objective, so that those with little to learn from stay small: their squares."""
+
+    embedding: Annotated[float, Field(ge=0)] = 0.0
+    """Times the squares of the embeddings that an impression looks up (of a bag, as far as each counts in it), in the mean over
+    a step's impressions. Rows that a step does not read stay as they are."""
+    dense: Annotated[float, Field(ge=0)] = 0.0
+    """Times the squares of the kernels of body and towers; not of biases, slopes and norms."""
+
+
 class EarlyStopping(Declared):
     """Stop when the validation rows stop improving; the best epoch's weights are kept."""
 
@@ -148,6 +158,8 @@ class Train(Declared):
     """The order of an epoch: a pure function of seed and epoch."""
     optimizer: Optimizer = Optimizer()
     """The optimisers."""
+    l2: L2 = L2()
+    """What large weights cost."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop. Needs validation rows; `null` runs all epochs and keeps the last."""
     checkpoint: Checkpoints | None = Checkpoints()

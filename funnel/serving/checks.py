@@ -72,12 +72,25 @@ def _one_row(fields: Sequence[Field], values: Values) -> list[Any]:
 
 
 def _pairs(fields: Sequence[Field]) -> list[tuple[str, Field]]:
-    """Each input of weights, and that of its ids."""
+    """Each input of weights or times, and that of its ids."""
     return [(field.feature, field) for field in fields if field.role == "weights"]
 
 
+def _beside(fields: Sequence[Field]) -> list[tuple[str, Field]]:
+    """Each list of ids that says more of another one's, and that one."""
+    return [(field.beside, field) for field in fields if field.beside is not None]
+
+
 def _same_lengths(fields: Sequence[Field], values: Values) -> list[Any]:
-    pairs = _pairs(fields)
+    return [
+        *_as_long(_pairs(fields), values, "weights: got another number than there are ids, expected one for each id; input:"),
+        *_as_long(
+            _beside(fields), values, "sequences: got lists not as long as those they are beside, expected as long; input:"
+        ),
+    ]
+
+
+def _as_long(pairs: Sequence[tuple[str, Field]], values: Values, reason: str) -> list[Any]:
     if not pairs:
         return []
     given = [(values[ids], values[field.name]) for ids, field in pairs]
@@ -87,7 +100,6 @@ def _same_lengths(fields: Sequence[Field], values: Values) -> list[Any]:
     else:
         shapes = [tf.stack(tf.shape_n(column)) for column in zip(*given, strict=True)]
         bad_N = tf.reduce_any(shapes[0] != shapes[1], axis=1)
-    reason = "weights: got another number than there are ids, expected one for each id; input:"
     return _refuse(bad_N, [field for _, field in pairs], reason)
 
 

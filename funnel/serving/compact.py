@@ -15,7 +15,7 @@ from funnel.model.funnel_model import FunnelModel
 from funnel.model.stored import KINDS, Elsewhere, Float, Int8, Kind, Tables, stored
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import Width, layout
-from funnel.schema.learnt import FIRST, OOV, dim_of, remainders_of, stored_rows, vocabulary_tables
+from funnel.schema.learnt import FIRST, OOV, dim_of, remainders_of, stored_rows, table_of, vocabulary_tables
 
 BYTES = {"float32": (4, 0), "float16": (2, 0), "int8": (1, 2)}  # of a number, and of a row beside its numbers
 
@@ -131,7 +131,12 @@ def _kept(schema: FunnelSchema, vocabulary: Vocabulary, min_count: int | None) -
             "run that it started from, is of an earlier version. Fit again, or export without it."
         )
     special = np.arange(FIRST)
-    return {table: np.append(special, FIRST + np.flatnonzero(vocabulary.counts[table] >= min_count)) for table in tables}
+    # Without its row a domain would be an unknown one.
+    domain = table_of(schema.feature(schema.domain_feature)) if schema.domain_feature else None
+    return {
+        table: np.append(special, FIRST + np.flatnonzero(vocabulary.counts[table] >= (0 if table == domain else min_count)))
+        for table in tables
+    }
 
 
 def _only(vocabulary: Vocabulary, kept: Mapping[str, NDArray[np.int64]]) -> Vocabulary:

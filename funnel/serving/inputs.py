@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from funnel.schema.features import Bag, Bucketize, Categorical, Fill, Input, Log1p, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Fill, Input, Log1p, Numeric, PiecewiseLinear
+from funnel.schema.features import Sequence as Listed
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import Learnt, buckets_of
 
@@ -30,6 +31,7 @@ class Field:
         meaning: For people.
         missing: How a request says that there is none, and what then is taken; for people.
         examples: Values of `SHOWN` rows; of lists lists.
+        beside: Of a list of ids: another one, whose ids these say more of, one by one.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Field:
     meaning: str
     missing: str
     examples: tuple[Any, ...]
+    beside: str | None = None
 
     @property
     def dtype(self) -> str:
@@ -98,8 +101,8 @@ def _id(schema: FunnelSchema, feature: Categorical, terms: Mapping[str, Sequence
 def _number(schema: FunnelSchema, feature: Numeric, learnt: Learnt) -> Field:
     default = feature.serving_default
     rule = "an error" if feature.missing == "error" else "the mean of the training rows, and a sign that it is missing"
-    if feature.missing == "mean" and isinstance(feature.transform, Bucketize):
-        rule = "a row of its own"
+    if feature.missing == "mean" and isinstance(feature.transform, Bucketize | PiecewiseLinear):
+        rule = "a row of its own" if isinstance(feature.transform, Bucketize) else "no bin, and a sign that it is missing"
     if isinstance(feature.missing, Fill):
         rule = f"{float(feature.missing.fill):g}"
     return Field(
@@ -124,24 +127,37 @@ def _bag(schema: FunnelSchema, feature: Bag, terms: Mapping[str, Sequence[str]])
         once=feature.name in schema.given_once,
         required=False,
         default=None,
-        meaning=f"{_of(schema, feature)}: ids, as text",
+        meaning=f"{_of(schema, feature)}: ids, as text{_in_order(feature)}",
         missing='rows are padded with ""; an empty list stands for none',
         examples=([first, second], [second, ""]),
+        beside=feature.beside if isinstance(feature, Listed) else None,
     )
-    if not feature.weighted:
+    if not feature.numbered:
         return [ids]
     weights = Field(
-        name=f"{feature.name}_weights",
+        name=feature.numbers_input,
         feature=feature.name,
         role="weights",
         once=ids.once,
         required=False,
         default=None,
-        meaning=f"the weights of the ids of `{feature.name}`, of the same shape",
+        meaning=f"the {_numbers_of(feature)} of the ids of `{feature.name}`, of the same shape",
         missing='that of an id "" is not looked at',
         examples=([1.0, 2.0], [0.5, 0.0]),
     )
     return [ids, weights]
+
+
+def _numbers_of(feature: Bag) -> str:
+    return "times" if isinstance(feature, Listed) else "weights"
+
+
+def _in_order(feature: Bag) -> str:
+    if not isinstance(feature, Listed):
+        return ""
+    return (
+        ", the oldest first" if feature.beside is None else f', one for each of `{feature.beside}`, and "" where there is none'
+    )
 
 
 def _of(schema: FunnelSchema, feature: Input) -> str:
@@ -159,7 +175,7 @@ def _ids(schema: FunnelSchema, feature: Categorical | Bag, terms: Mapping[str, S
 def _numbers(feature: Numeric, learnt: Learnt) -> list[float]:
     """Two numbers such as there may be."""
     scale = learnt.scales[feature.name]
-    if isinstance(feature.transform, Bucketize):
+    if isinstance(feature.transform, Bucketize | PiecewiseLinear):
         bounds = scale.boundaries or (0.0,)
         return [_short(bounds[0]), _short(bounds[len(bounds) // 2])]
     both = [scale.mean, scale.mean + scale.std / 2]

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from funnel.model._keras import tf
-from funnel.model.funnel_model import FunnelModel, named
-from funnel.model.likelihood import probabilities
+from funnel.model.funnel_model import FunnelModel
 from funnel.model.raw import RawEncoder
 from funnel.model.stored import Tables
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
@@ -52,7 +51,7 @@ class Serving(tf.Module):
         def answer(values: Values, *, ranked: bool) -> dict[str, tf.Tensor]:
             given = _with_defaults(fields, checked(fields, values, ranked=ranked))
             star = encoder(given, schema.given_once if ranked else ())
-            found = named(schema, *probabilities(model.conditional(star, tables), schema.topology))
+            found = model.probabilities(star, model.conditional(star, tables))
             found |= _scores(schema, star, found)
             return {name: tf.identity(column, name=name) for name, column in found.items()}
 
@@ -117,6 +116,7 @@ def _scores(schema: FunnelSchema, star: Mapping[str, tf.Tensor], probability: Ma
                 source = schema.source_of(schema.feature(name))
                 numbers = star[f"{source}/{name}"]
                 values[name] = numbers if source == FACTS else tf.gather(numbers, star[f"index/{source}"])
+            if name not in probability or schema.has_absent_stages:
                 lacking_B |= tf.math.is_nan(values[name])
         score_B = expression(values, TENSORS)
         found[score] = tf.where(lacking_B, float("nan"), score_B)

@@ -126,14 +126,27 @@ def _outputs(schema: FunnelSchema, rows: str) -> tuple[Described, ...]:
     found: list[Described] = []
     each = zip(schema.stage_names, schema.conditional_names, schema.conditional_spaces, strict=True)
     for stage, conditional, space in each:
-        found.append(Described(stage, "float32", (rows,), f"P({stage}), of all rows: the cumulative"))
+        lacking = _lacking(schema, stage)
+        found.append(Described(stage, "float32", (rows,), f"P({stage}), of all rows: the cumulative{lacking}"))
         if conditional != stage:
-            found.append(Described(conditional, "float32", (rows,), f"P({stage} | {space}): the conditional"))
+            found.append(Described(conditional, "float32", (rows,), f"P({stage} | {space}): the conditional{lacking}"))
     for score, text in schema.scores.items():
         numbers = [name for name in schema.expressions[score].names if _stays_missing(schema, name)]
         lacking = f"; NaN where {' or '.join(numbers)} is missing" if numbers else ""
+        if any(name in schema.probability_names and _lacking(schema, name) for name in schema.expressions[score].names):
+            lacking += "; NaN where a probability that it needs is"
         found.append(Described(score, "float32", (rows,), f"the score {' '.join(text.split())}{lacking}"))
     return tuple(found)
+
+
+def _lacking(schema: FunnelSchema, probability: str) -> str:
+    """Where a probability is NaN, for people; empty where it never is."""
+    both = (schema.stage_names, schema.conditional_names)
+    stage = next(names.index(probability) for names in both if probability in names)
+    domains = schema.domains[stage]
+    if domains is None:
+        return ""
+    return f"; NaN where {schema.domain_feature} is not {' or '.join(sorted(domains))}, which alone have the stage"
 
 
 def _stays_missing(schema: FunnelSchema, name: str) -> bool:

@@ -27,6 +27,7 @@ from funnel.locations.transfer import copying
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.reader import load_schema
 from funnel.simulation.column import Ints
+from funnel.simulation.domains import absent_stages
 from funnel.simulation.draws import Draws
 from funnel.simulation.files import Layout, sources, write
 from funnel.simulation.files import frame as as_frame
@@ -167,7 +168,7 @@ def _write_all(wish: _Wish, folder: Path, out: Location) -> Simulated:
     tested = np.setdiff1d(drawn["test"], drawn["train"]) if "test" in drawn else drawn["train"][:0]
     world = World(schema, draws, wish.impressions, facts, selection=wish.selection, later=tested)
     truth, happened = world.label()
-    log = log_of(schema, happened, world.clock, draws, wish.unknown)
+    log = log_of(schema, happened, world.clock, draws, wish.unknown, absent=absent_stages(schema, world.tables[FACTS]))
     world.tables[FACTS] |= log.columns
     rows = {
         split: positions[log.kept[positions]] if is_sampled(schema, split) else positions for split, positions in drawn.items()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ class Log:
 
     Attributes:
         columns: Of the facts, null where a label was lost.
-        labels: As they will be read: 0, 1, or UNKNOWN: uint8 [facts, stages].
+        labels: As they will be read: 0, 1, UNKNOWN or ABSENT: uint8 [facts, stages].
         kept: Whether a row is kept where rows are sampled: [facts].
     """
 
@@ -35,7 +37,15 @@ class Log:
     kept: NDArray[np.bool_]
 
 
-def log_of(schema: FunnelSchema, labels: Labels, clock: Clock, draws: Draws, unknown: float) -> Log:
+def log_of(
+    schema: FunnelSchema,
+    labels: Labels,
+    clock: Clock,
+    draws: Draws,
+    unknown: float,
+    *,
+    absent: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
+) -> Log:
     """Write down what is known.
 
     Args:
@@ -44,7 +54,12 @@ def log_of(schema: FunnelSchema, labels: Labels, clock: Clock, draws: Draws, unk
         clock: When the labels are read.
         draws: What is not known is a pure function of this, too.
         unknown: The share of rows without a label, for each column of labels that only stages given another one read.
+        absent: By stage that some facts lack: which do, [facts].
     """
+    labels = labels.copy()
+    for position, name in enumerate(schema.stage_names):
+        if name in absent:
+            labels[absent[name], position] = 0
     shown = _shown(schema, labels, clock, draws)
     written: dict[str, Labels] = {}
     for position, stage in enumerate(schema.stages):
@@ -52,15 +67,13 @@ def log_of(schema: FunnelSchema, labels: Labels, clock: Clock, draws: Draws, unk
             written[stage.label] = written.get(stage.label, shown[:, position]) | shown[:, position]
     columns: Columns = {}
     for name, column in written.items():
+        readers = [place for place, stage in enumerate(schema.stages) if stage.label == name]
         lost = draws.of("unknown", name).random(len(labels)) < unknown
-        if unknown and all(
-            place.parent >= 0 for stage, place in zip(schema.stages, schema.topology, strict=True) if stage.label == name
-        ):
-            columns[name] = Column(pl.Series(column).set(pl.Series(lost), None))
-            written[name] = np.where(lost, np.uint8(UNKNOWN), column)
-        else:
-            columns[name] = Column(pl.Series(column))
-    known = _as_read(schema, written, clock)
+        lost &= all(schema.topology[place].parent >= 0 for place in readers)
+        lost |= np.all([absent.get(schema.stage_names[place], np.zeros(len(labels), bool)) for place in readers], axis=0)
+        columns[name] = Column(pl.Series(column).set(pl.Series(lost), None) if lost.any() else pl.Series(column))
+        written[name] = np.where(lost, np.uint8(UNKNOWN), column)
+    known = _as_read(schema, written, clock, absent)
     # By what can be read, so that whoever reads it knows at what rate a row was kept.
     kept = draws.of("kept").random(len(labels)) < keep_rates(schema, known)
     return Log(columns, known, kept)
@@ -94,7 +107,7 @@ def _delays(rng: np.random.Generator, size: int, period: float) -> NDArray[np.fl
     return np.minimum(-mean * np.log1p(rng.random(size) * np.expm1(-period / mean)), period)
 
 
-def _as_read(schema: FunnelSchema, written: dict[str, Labels], clock: Clock) -> Labels:
+def _as_read(schema: FunnelSchema, written: dict[str, Labels], clock: Clock, absent: Mapping[str, NDArray[np.bool_]]) -> Labels:
     """What will be known of each stage: uint8 [facts, stages]."""
     read: dict[str, Labels] = {}
     for stage in schema.stages:
@@ -103,7 +116,7 @@ def _as_read(schema: FunnelSchema, written: dict[str, Labels], clock: Clock) -> 
             if (maturity := stage.matures_after) is not None:
                 young = clock.ages[stage.name] < length_of(maturity)
                 read[stage.name] = matured(read[stage.name], young, maturity)
-    return make_consistent(schema, read, _row).labels
+    return make_consistent(schema, read, _row, absent).labels
 
 
 def _row(row: int) -> str:

@@ -59,7 +59,7 @@ def _require_readable(schema: FunnelSchema, column: str, *, timed: bool) -> None
         if isinstance(feature, Cross) or schema.source_of(feature) != FACTS:
             continue
         bag = isinstance(feature, Bag)
-        reads = column == feature.column_name or (isinstance(feature, Bag) and column == feature.weights)
+        reads = column == feature.column_name or (isinstance(feature, Bag) and column == feature.numbers)
         # Numbers may be fractions, which are ids in text only.
         can = not bag and (not timed if isinstance(feature, Numeric) else timed or isinstance(files, Csv | FeatureList))
         if reads and not can:

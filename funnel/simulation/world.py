@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from funnel.data.labels import in_space
 from funnel.data.wanted import features_of
 from funnel.schema.data import Time
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric
+from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric, PiecewiseLinear
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.ordered import beside, leader_of
 from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
+from funnel.simulation.domains import domain_ids
 from funnel.simulation.draws import Draws
 from funnel.simulation.files import sources
 
@@ -46,7 +48,7 @@ class World:
         self._common, self._own = np.sqrt(2 * (1 - own)), np.sqrt(2 * own)  # both 1 where half of the variance is common
         homes = sources(schema)
         sizes = {home: max(4, impressions // (10 * 2**place)) for place, home in enumerate(homes)} | {FACTS: facts}
-        self._facts = facts
+        self._facts, self._domains = facts, domain_ids(schema)
         self._home = {source: home for home, sources in homes.items() for source in sources}
         self.index: dict[str, Ints] = {}
         keys: dict[str, Columns] = {home: {} for home in homes}
@@ -117,18 +119,27 @@ class World:
             numeric = [feature for feature in readers if isinstance(feature, Numeric)]
             bags = [feature for feature in readers if isinstance(feature, Bag)]
             size = min([self._ids(feature) for feature in readers if not isinstance(feature, Numeric)], default=0)
+            domains = self._domains if any(feature.name == self._schema.domain_feature for feature in readers) else ()
+            size = len(domains) or size
             missing = np.zeros(rows, bool) if required else rng.random(rows) < MISSING_SHARE
             if len(numeric) == len(readers):
                 columns[name] = _number(rng, numeric[0], missing)
             elif len(bags) == len(readers):
-                # Bags that share a column of weights have to be of the same lengths.
-                shape = self._rng("shape", home, bags[0].weights or name)
-                columns |= _bag(rng, shape, bags[0], size=size, rows=rows, required=required)
+                # Bags that share a column of weights, or say more of one another, have to be of the same lengths.
+                leader = leader_of(
+                    self._schema, next((one for one in bags if leader_of(self._schema, one) is not one), bags[0])
+                )
+                shape = self._rng("shape", home, leader.numbers or leader.column_name)
+                required = required or any(one.missing == "error" for one in (leader, *beside(self._schema, leader)))
+                columns |= _bag(rng, shape, bags, size=size, rows=rows, required=required)
             else:
                 # Text of digits: whoever reads the column as a number, or a list of one, can.
                 codes = np.where(missing, -1, rng.choice(size, rows, p=_zipf(size, 3.0, 0.9)))
                 latent = np.where(missing, 0.0, codes / size) if numeric else None
-                columns[name] = Column(text(codes + 1, missing), codes, size, latent)
+                series = text(codes + 1, missing)
+                if domains:
+                    series = pl.Series(domains).gather(pl.Series(codes).clip(0)).set(pl.Series(missing), None)
+                columns[name] = Column(series, codes, size, latent)
         return columns
 
     def _ids(self, feature: Categorical | Bag) -> int:
@@ -230,7 +241,7 @@ def _intercept(logits: Floats, reached: Floats, rate: float) -> float:
 def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool_]) -> Column:
     """Numbers where the transform expects them."""
     latent, transform = rng.normal(size=len(missing)), feature.transform
-    bounds = (transform.boundaries or ()) if isinstance(transform, Bucketize) else ()
+    bounds = (transform.boundaries or ()) if isinstance(transform, Bucketize | PiecewiseLinear) else ()
     declared = [getattr(transform, key, None) for key in ("mean", "std")]
     default = (3.0, 0.8) if isinstance(transform, Log1p) else (0.0, 1.0) if transform.kind == "none" else (40.0, 12.0)
     mean, std = (given if given is not None else usual for given, usual in zip(declared, default, strict=True))
@@ -243,17 +254,16 @@ def _number(rng: np.random.Generator, feature: Numeric, missing: NDArray[np.bool
     return Column(series, latent=np.where(missing, 0.0, latent))
 
 
-def _bag(rng: np.random.Generator, shape: np.random.Generator, bag: Bag, *, size: int, rows: int, required: bool) -> Columns:
-    """Lists of up to eight ids, and the column of their weights where there is one."""
+def _bag(
+    rng: np.random.Generator, shape: np.random.Generator, bags: Sequence[Bag], *, size: int, rows: int, required: bool
+) -> Columns:
+    """Lists of up to eight ids, for bags that read one column, and the columns of their weights or times."""
     missing = np.zeros(rows, bool) if required else shape.random(rows) < MISSING_SHARE
     lengths = np.where(missing, 0, shape.integers(1 if required else 0, 9, rows))
     weights = shape.integers(1, 9, int(lengths.sum())) / 2.0
     codes = rng.choice(size, len(weights), p=_zipf(size, 3.0, 0.9))
     of = np.repeat(np.arange(rows), lengths)
-    column = Column(listed(text(codes + 1), lengths, missing), codes, size, None, of, weights, bag.separator)
-    if bag.weights is None:
-        return {bag.column_name: column}
-    return {
-        bag.weights: Column(listed(pl.Series(weights), lengths, missing), separator=bag.separator),
-        bag.column_name: column,
-    }
+    name, separator = bags[0].column_name, bags[0].separator
+    numbers = Column(listed(pl.Series(weights), lengths, missing), separator=separator)
+    columns = {bag.numbers: numbers for bag in bags if bag.numbers is not None}
+    return columns | {name: Column(listed(text(codes + 1), lengths, missing), codes, size, None, of, weights, separator)}

@@ -15,7 +15,8 @@ from funnel.model.custom import CustomPart
 from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.interactions import DotProducts, FactorizationMachine
-from funnel.schema.features import Cross, Numeric
+from funnel.model.number_embedding import NumberEmbedding
+from funnel.schema.features import Cross, Numeric, PiecewiseLinear
 from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, remainders_of, stored_rows, table_of, vocabulary_tables
 
 BLOCK = 1 << 18  # rows that are copied at a time
@@ -171,7 +172,9 @@ def _copy(target: Any, begin: int, origin: Any, place: int, found: NDArray[np.in
 
 def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     there = {path: (layer, first) for path, layer, first in old.network.layers()}
-    bottoms, inputs = _bottoms(new, old), (new.network.inputs, old.network.inputs)
+    bottoms = _bottoms(new, old)
+    known = {name: place for name, place in old.network.inputs.items() if _bins(new, name) == _bins(old, name)}
+    inputs = new.network.inputs, known
     kept, fresh = [], []
     for path, layer, first in new.network.layers():
         below = next((f"{bottoms[name]}{path.removeprefix(name)}" for name in bottoms if path.startswith(f"{name}/")), path)
@@ -182,7 +185,8 @@ def _layers(new: FunnelModel, old: FunnelModel) -> tuple[tuple[str, ...], tuple[
         same = [_shape(*one) for one in zip(mine, free, strict=True)] == [
             _shape(variable, _free(other, variable, first)) for variable in theirs
         ]
-        if not (mine and same and first == also_first and _means_the_same(path, layer, new, old, first=first)):
+        alike = first == also_first and _meanings(layer) == _meanings(other)
+        if not (mine and same and alike and _means_the_same(path, layer, new, old, first=first)):
             fresh.append(path)
             continue
         for target, source, axes in zip(mine, theirs, free, strict=True):
@@ -244,3 +248,16 @@ def _of_both(mine: NDArray[Any], theirs: NDArray[Any], axes: tuple[int, ...], in
     )
     mine[at] = theirs[of]
     return mine
+
+
+def _meanings(layer: Any) -> Any:
+    """What the weights of a number's embedding are about; None of other layers."""
+    return layer.meaning if isinstance(layer, NumberEmbedding) else None
+
+
+def _bins(model: FunnelModel, name: str) -> Any:
+    """Where the bins of a number begin and end that enter as they are; None of other features."""
+    feature = next((feature for feature in model.schema.features if feature.name == name), None)
+    if isinstance(feature, Numeric) and isinstance(feature.transform, PiecewiseLinear) and feature.transform.dim is None:
+        return model.learnt.scales[name].boundaries
+    return None

@@ -173,6 +173,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(folder: Path, tmp_path: Path)
     assert same(out, folder / "whole")
 
 
+@pytest.mark.long
 def test_two_at_once_do_not_mix(folder: Path, tmp_path: Path) -> None:
     hold = f"import time\nfrom funnel.ablation import ablate\nablate.make_fits = lambda *_: time.sleep(60)\n{MAIN}"
     out = tmp_path / "out"

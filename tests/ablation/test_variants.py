@@ -5,7 +5,7 @@ import pytest
 import funnel.ablation.variants as module
 from funnel.ablation.variants import DEFAULT, NAMES, PAPER, chosen
 from funnel.errors import SchemaError
-from funnel.schema.objective import KINDS
+from funnel.schema.objective import CUMULATIVE, KINDS
 from funnel.schema.reader import load_schema
 from tests import shop
 
@@ -98,6 +98,17 @@ def test_a_name_twice_is_one_row_and_repeats_count_seeds_up() -> None:
     assert [variant.name for variant in variants] == ["esmm", "esmm-ns"]
     assert [variants[1].seeded(repeat).train.seed for repeat in range(3)] == [7, 8, 9]
     assert variants[1].seeded(2).model.share_embeddings is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_does_nothing_under_another_objective_is_left_aside(name) -> None:
+    kind = name.removesuffix("-ns")
+    ((stopped,), _) = chosen(declared(transfer="stop_gradient"), [name])
+    assert stopped.schema.model.transfer.kind == ("stop_gradient" if stopped.schema.objective.cumulative else "none")
+    assert stopped.schema.objective.cumulative == (kind in CUMULATIVE)
+    held = {"kind": "aitm", "units": 3, "calibrator": 0.6, "stop_gradient": "all"}
+    ((told,), _) = chosen(declared("division", transfer=held), [name])
+    assert told.schema.model.transfer.model_dump() == held | {"calibrator": 0.6 if kind == "division" else 0.0}
 
 
 def test_a_layer_of_the_user_s_own_is_found_where_the_schema_found_it(tmp_path) -> None:

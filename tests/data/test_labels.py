@@ -10,7 +10,7 @@ from slow_labels import CHAIN as CLICK_CART_BUY
 from slow_labels import ESM2 as ESM2_STAGES
 from slow_labels import TOPOLOGIES, Row, columns_of
 
-from funnel.data.labels import UNKNOWN, in_space, is_closed, make_consistent, rates
+from funnel.data.labels import ABSENT, UNKNOWN, in_space, is_closed, make_consistent, rates
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -410,3 +410,20 @@ def test_what_is_said_to_be_known_is_so_whatever_the_rest_was(name):
     for number in set(range(len(rows))).difference(found.kept.tolist()):
         choices = [[0, 1] if one is None else [one] for one in rows[number]]
         assert not any(filled in whole for filled in product(*choices)), rows[number]
+
+
+@pytest.mark.parametrize("policy", ["error", "drop", "and", "promote"])
+def test_what_a_column_says_of_a_stage_that_a_row_lacks_is_not_looked_at(policy):
+    rows = table([1, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 1], [1, 1, 0])
+    absent = np.array([False, True, True, True, False])
+    found = make_consistent(funnel(policy), read(rows), at, {"s1": absent, "s2": absent})
+    A = ABSENT
+    assert found.labels.tolist() == [[1, 1, 1], [0, A, A], [1, A, A], [0, A, A], [1, 1, 0]]
+    assert (found.kept.tolist(), found.violations) == ([0, 1, 2, 3, 4], {"s1": 0, "s2": 0})
+    assert found.elsewhere == {"s1": 1, "s2": 2}
+
+
+def test_rows_with_a_contradiction_elsewhere_are_left_out_with_what_they_lack():
+    rows = table([0, 1, 0], [1, 1, 1])
+    found = make_consistent(funnel("drop"), read(rows), at, {"s2": np.array([False, True])})
+    assert (found.labels.tolist(), found.kept.tolist()) == ([[1, 1, ABSENT]], [1])

@@ -165,3 +165,21 @@ def test_weights_far_beyond_int32_are_exact():
     # Half of the weight is reached by the first value, or only just not.
     assert quantile_boundaries(np.array([1.0, 2.0, 3.0]), np.array([2**50, 2**49, 2**49]), 2) == (2.0,)
     assert quantile_boundaries(np.array([1.0, 2.0, 3.0]), np.array([2**50 - 1, 2**49 + 1, 2**49]), 2) == (3.0,)
+
+
+@given(
+    st.lists(numbers, min_size=1, max_size=60),
+    st.integers(1, 40),
+    st.lists(st.integers(0, 60), max_size=5).map(sorted),
+)
+def test_with_their_ends_they_are_the_same_between_the_least_and_the_greatest(values, buckets, cuts):
+    values = np.array(values)
+    quantiles = Quantiles(buckets)
+    pieces = [(piece, None) for piece in np.split(values, np.minimum(cuts, len(values)))]
+    for piece in pieces:
+        quantiles.see(*piece)
+    found = quantiles.boundaries(iter(pieces), ends=True)
+    stored = values.astype(np.float32) + np.float32(0)
+    inside = plain(values, np.ones(len(values)), buckets)
+    assert found == tuple(sorted({float(stored.min()), *inside, float(stored.max())}))
+    assert len(found) <= buckets + 1

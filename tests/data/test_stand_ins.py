@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.data.labels import UNKNOWN
-from funnel.data.stand_ins import stand_ins
+from funnel.data.labels import ABSENT, UNKNOWN
+from funnel.data.stage_counts import StageCounts
+from funnel.data.stand_ins import is_answered, is_answered_inside, kinds, stand_ins
 from funnel.schema.topology import Place
 
-X = UNKNOWN
+X, A = UNKNOWN, ABSENT
 TWO = (Place(-1), Place(0))
 
 
@@ -79,3 +80,17 @@ def test_a_column_of_two_stages_tells_of_neither_where_it_is_not_known_which():
         judged = weights > 0
         assert np.average(labels[judged, stage], weights=weights[judged]) == pytest.approx(rate, rel=0.02)
         assert not weights[lost].any()
+
+
+def test_rows_that_lack_a_stage_stand_for_none_and_none_for_them():
+    #           click, buy
+    labels = np.array([[0, 0], [1, 1], [1, X], [1, A], [0, A], [X, A], [X, 0], [X, X]], np.uint8)
+    # One of two clicked rows that have the stage is known; likewise of those of which no click is known.
+    np.testing.assert_allclose(stand_ins(labels, 1, TWO), [1, 2, 0, 0, 0, 0, 2, 0])
+    inside, elsewhere = kinds(labels, 1, TWO[1])
+    assert inside.tolist() == [False, True, True, False, False, False, False, False]
+    assert elsewhere.tolist() == [False] * 6 + [True] * 2
+    assert is_answered(labels, 1, TWO[1]).tolist() == [True, True] + [False] * 4 + [True, False]
+    assert is_answered_inside(labels, 1, TWO[1]).tolist() == [False, True] + [False] * 6
+    counts = StageCounts.of(TWO, labels)
+    assert [counts.absent[1], counts.known[1], counts.inside[1], counts.given[1], counts.elsewhere[1]] == [3, 3, 2, 1, 2]

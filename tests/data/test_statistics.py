@@ -54,11 +54,13 @@ def test_a_star_teaches_what_the_joined_table_does(data):
     }
     keys = ["c", *data.draw(st.lists(st.sampled_from("abc"), max_size=10))]
     rows = sorted({0, *data.draw(st.sets(st.integers(0, len(keys) - 1)))})
+    bins = {"kind": "piecewise_linear", "bins": 3}
     features = [
         CITY,
         {"name": "tags", "kind": "bag", "source": "user", "min_count": 2},
         {"name": "age", "kind": "numeric", "source": "user", "transform": "log1p"},
         {"name": "cut", "kind": "numeric", "source": "user", "column": "age", "transform": {"kind": "bucketize", "buckets": 3}},
+        {"name": "bins", "kind": "numeric", "source": "user", "column": "age", "transform": bins},
     ]
     cuts = data.draw(st.lists(st.integers(1, len(rows)), max_size=3).map(sorted))
     star = learnt(features, {"user_id": keys}, rows, cuts, dimension=users)
@@ -68,6 +70,7 @@ def test_a_star_teaches_what_the_joined_table_does(data):
     assert star[1] == joined[1]
     assert star[0].rows == joined[0].rows
     assert star[0].scales["cut"] == joined[0].scales["cut"]
+    assert star[0].scales["bins"] == joined[0].scales["bins"]
     assert star[0].scales["age"].mean == pytest.approx(joined[0].scales["age"].mean, abs=1e-12)
     assert star[0].scales["age"].std == pytest.approx(joined[0].scales["age"].std, abs=1e-12)
 
@@ -126,13 +129,15 @@ def test_a_constant_is_divided_by_one(value):
         ({"kind": "standardize", "std": 7}, Scale(mean=2, std=7)),
         ({"kind": "log1p", "mean": 7, "std": 8}, Scale(mean=7, std=8)),
         ({"kind": "bucketize", "boundaries": [0.5]}, Scale(boundaries=(0.5,))),
+        ({"kind": "piecewise_linear", "boundaries": [0.5, 9]}, Scale(boundaries=(0.5, 9))),
+        ({"kind": "periodic", "mean": 7}, Scale(mean=7, std=1)),
     ],
 )
 def test_what_is_declared_is_not_learnt(transform, scale):
     assert scale_of([1.0, 3.0], transform) == scale
 
 
-@pytest.mark.parametrize("transform", ["standardize", "log1p", "bucketize"])
+@pytest.mark.parametrize("transform", ["standardize", "log1p", "bucketize", "piecewise_linear", "periodic"])
 def test_a_column_without_numbers_is_refused(transform):
     with pytest.raises(DataError, match="column 'n': no training row has a number for the feature 'n'"):
         scale_of([None, 1.0], transform, [0])
@@ -142,6 +147,18 @@ def test_a_bucketized_constant_has_one_bucket():
     found, _ = learnt([{"name": "n", "kind": "numeric", "transform": "bucketize"}], {"n": [3.0, 3.0, None]})
     assert found.scales["n"].boundaries == ()
     assert found.rows == {"n": 3}  # missing, unknown, and the bucket
+
+
+def test_bins_are_quantiles_of_training_rows_from_the_least_to_the_greatest():
+    transform = {"kind": "piecewise_linear", "bins": 2}
+    assert scale_of([4.0, 1.0, None, 3.0, 2.0, 99.0], transform, [0, 1, 2, 3, 4]).boundaries == (1.0, 3.0, 4.0)
+    assert scale_of([3.0, 3.0, None], transform).boundaries == (3.0,)
+    found, _ = learnt([{"name": "n", "kind": "numeric", "transform": transform}], {"n": [1.0, 2.0]})
+    assert found.rows == {}
+
+
+def test_waves_are_of_standardised_numbers():
+    assert scale_of([1.0, 2.0, None, 6.0], "periodic") == scale_of([1.0, 2.0, None, 6.0], "standardize")
 
 
 def test_priors_are_declared_or_the_training_rows():

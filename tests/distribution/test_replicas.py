@@ -25,8 +25,9 @@ tree = shop.tree()
 tree["model"]["tower"]["activation"] = "prelu"
 sgd = {"kind": "sgd", "learning_rate": 0.1}
 tree["train"] |= {"batch_size": 50, "epochs": 2, "lanes": 3, "optimizer": {"embedding": eval(sys.argv[3]), "dense": sgd}}
+tree["train"]["l2"] = {"embedding": 0.02, "dense": 0.001}
 tree["objective"] = eval(sys.argv[2])
-tree["model"]["body"] = eval(sys.argv[4])
+tree["model"] |= eval(sys.argv[4])
 tree["features"][0]["compress"] = {"remainders": 8}
 store = funnel.prepare(tree, shop.frames(rows=400))
 runs = [funnel.fit(tree, store, overrides=[f"train.strategy={kind}"]) for kind in ("one_device", "mirrored")]
@@ -42,27 +43,27 @@ for mine, theirs in zip(one.model.network.variables, other.model.network.variabl
     np.testing.assert_allclose(theirs.numpy(), mine.numpy(), atol=2e-5, err_msg=mine.name)
 print("the same", sorted(one.history[0]["losses"]))
 """
-NONE = '"shared_bottom"'
-OWN = '{"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 6}}'
+OWN = '{"body": {"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 6}}}'
 SGD, ADAGRAD = '{"kind": "sgd", "learning_rate": 0.1}', '{"kind": "adagrad"}'
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("objective", "tables", "body"),
+    ("objective", "tables", "network"),
     [
         ('{"kind": "esmm", "weights": "uncertainty"}', ADAGRAD, OWN),
-        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, NONE, marks=pytest.mark.long),
-        pytest.param('{"kind": "unbias"}', SGD, NONE, marks=pytest.mark.long),
-        pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, NONE, marks=pytest.mark.long),
-        pytest.param('{"kind": "ips"}', '{"kind": "adam"}', NONE, marks=pytest.mark.long),
-        pytest.param('{"kind": "parent_space"}', '{"kind": "rowwise_adagrad"}', NONE, marks=pytest.mark.long),
+        ('"division"', ADAGRAD, '{"domain": "city", "transfer": {"kind": "aitm", "calibrator": 3.0}}'),
+        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "unbias"}', SGD, "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "ips"}', '{"kind": "adam"}', "{}", marks=pytest.mark.long),
+        pytest.param('{"kind": "parent_space"}', '{"kind": "rowwise_adagrad"}', "{}", marks=pytest.mark.long),
     ],
 )
-def test_three_replicas_learn_what_one_learns(objective: str, tables: str, body: str) -> None:
+def test_three_replicas_learn_what_one_learns(objective: str, tables: str, network: str) -> None:
     root = str(Path(shop.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", FITS, root, objective, tables, body],
+        [sys.executable, "-c", FITS, root, objective, tables, network],
         capture_output=True,
         text=True,
         check=False,

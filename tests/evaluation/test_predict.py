@@ -168,7 +168,7 @@ def test_any_number_of_threads_gives_the_same_figures(runs: Path, tmp_path: Path
     for folder, data in places:
         run = funnel.load(folder)
         expected.append(run.predict(data, logits=True) | {"report": json.dumps(run.evaluate(data).as_dict())})
-    for threads, batch_size in ((1, 16_384), (2, 77), (4, 250)):
+    for threads, batch_size in ((1, 250), (4, 16_384)):
         arguments = [str(batch_size), str(tmp_path), *(str(path) for place in places for path in place)]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", ELSEWHERE, *arguments],

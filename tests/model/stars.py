@@ -17,6 +17,8 @@ EDGES = np.array(BOUNDARIES, np.float32)
 NUMBERS = np.concatenate(
     [[np.nan, np.inf, -np.inf, 0, 5], EDGES, np.nextafter(EDGES, np.float32(9)), np.nextafter(EDGES, np.float32(-9))]
 ).astype(np.float32)
+LISTED = ("bag", "sequence")
+AGES = np.array([0, 1e-9, 0.5, 1, 1.5, 2, 3, 4, 900, 1e12], np.float32)  # of entries of sequences
 WEIGHTS = np.array([1, -1, 0.5, 2, 0, 0.1, 0.2, -0.3], np.float32)  # the last three cancel out, but not in float32
 TABLES: dict[str, dict[str, Any]] = {
     "t": {"dim": 2, "buckets": 5},
@@ -28,9 +30,15 @@ TABLES: dict[str, dict[str, Any]] = {
 @st.composite
 def features(draw: Any, name: str) -> dict[str, Any]:
     feature: dict[str, Any] = {"name": name, "source": draw(st.sampled_from(SOURCES))}
-    kind, dim = draw(st.sampled_from(["categorical", "bag", "bag", "bucketize", "none"])), draw(st.integers(1, 3))
+    kinds = ["categorical", "bag", "bag", "bucketize", "none", "piecewise_linear", "periodic"]
+    kind, dim = draw(st.sampled_from(kinds)), draw(st.integers(1, 3))
     if kind == "none":
         return feature | {"kind": "numeric", "transform": "none"}
+    if kind == "piecewise_linear":
+        own = {"dim": dim} if draw(st.booleans()) else {}
+        return feature | {"kind": "numeric", "transform": {"kind": kind, "boundaries": list(BOUNDARIES)} | own}
+    if kind == "periodic":
+        return feature | {"kind": "numeric", "transform": {"kind": kind, "frequencies": 2, "dim": dim, "mean": 0, "std": 1}}
     if kind == "bucketize":
         return feature | {"kind": "numeric", "transform": {"kind": kind, "boundaries": list(BOUNDARIES), "dim": dim}}
     table = draw(st.sampled_from([None, "t", "u", "q"]))
@@ -67,7 +75,9 @@ def tree_of(described: list[dict[str, Any]]) -> dict[str, Any]:
 def table_of(feature: dict[str, Any]) -> tuple[str, int, int] | None:
     """The table of a feature, its rows and its width."""
     if feature["kind"] == "numeric":
-        return None if feature["transform"] == "none" else (feature["name"], len(BOUNDARIES) + 3, feature["transform"]["dim"])
+        transform = feature["transform"]
+        bucketized = transform != "none" and transform["kind"] == "bucketize"
+        return (feature["name"], len(BOUNDARIES) + 3, transform["dim"]) if bucketized else None
     described = TABLES[feature["table"]] if "table" in feature else feature
     return feature.get("table", feature["name"]), described["buckets"] + 2, described["dim"]
 
@@ -103,11 +113,15 @@ def batch_of(tree: dict[str, Any], seed: int, facts: int, rows: int) -> Batch:
             continue
         assert table is not None
         lengths = np.ones(count, int) if feature["kind"] == "categorical" else rng.integers(0, rng.integers(1, 6), count)
+        if "beside" in feature:
+            lengths = np.diff(batch[f"{feature['source']}/{feature['beside']}/offsets"])
         batch[key] = rng.integers(0, table[1], lengths.sum()).astype(np.int32)
-        if feature["kind"] == "bag":
+        if feature["kind"] in LISTED:
             batch[f"{key}/offsets"] = np.cumsum([0, *lengths]).astype(np.int32)
         if feature.get("weighted"):
             batch[f"{key}/weights"] = rng.choice(WEIGHTS, lengths.sum())
+        if "times" in feature:
+            batch[f"{key}/weights"] = rng.choice(AGES, lengths.sum())
     return batch
 
 
@@ -116,7 +130,7 @@ def sizes_of(tree: dict[str, Any], batch: Batch) -> dict[str, int]:
     sizes = dict.fromkeys(SOURCES, 0) | {"facts": len(batch["index/user"])}
     for feature in tree["features"]:
         key = f"{feature['source']}/{feature['name']}"
-        sizes[feature["source"]] = len(batch[f"{key}/offsets"]) - 1 if feature["kind"] == "bag" else len(batch[key])
+        sizes[feature["source"]] = len(batch[f"{key}/offsets"]) - 1 if feature["kind"] in LISTED else len(batch[key])
     return sizes
 
 

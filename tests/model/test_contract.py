@@ -9,6 +9,8 @@ import pytest
 
 from funnel.model._keras import tf
 from funnel.model.packing import packed
+from funnel.schema.learnt import FIRST
+from tests.model.sequences import SEQUENCES
 from tests.model.stars import batch_of, tree_of
 from tests.model.test_network import FEATURES, clean, joined, logits, model_of, tensors
 from tests.model.trees import TREES, chain
@@ -31,8 +33,17 @@ BODIES: dict[str, Any] = {
         {"kind": "mmoe", "units": [4]},
     ],
 }
-STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"]}
-CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES}
+ADAPTED: dict[str, Any] = {  # beside a body: what goes between towers, and what gates by domain
+    "transfer": {"transfer": "aitm"},
+    "domain of the facts": {"domain": "hour"},
+    "domain of a dimension, and transfer": {
+        "domain": {"feature": "city", "units": 5},
+        "transfer": {"kind": "aitm", "units": 3},
+    },
+}
+STAGES = {"one stage": chain(1), "three": chain(3), "tree": TREES["tree"], "esm2": TREES["esm2"]}
+SEEDS = {"sequences": 12}  # of batches; here no sequence is empty in all rows
+CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES, "sequences": SEQUENCES}
 
 
 def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any, Any]:
@@ -44,14 +55,36 @@ def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any,
         for part in [part if isinstance(part, dict) else {"kind": part}]
     ]
     built = model_of(tree, body=smooth, tower={"units": [4], "activation": "tanh"}, **model)
-    return built, tree, clean(batch_of(tree, 3, 12, 4))
+    return built, tree, clean(batch_of(tree, SEEDS.get(features, 3), 12, 4))
 
 
-@pytest.mark.parametrize("features", CHOSEN)
-@pytest.mark.parametrize("stages", STAGES)
+# Sequences, which take longer, under one topology.
+OVER = [
+    (stages, features)
+    for features in CHOSEN
+    for stages in ("one stage", "three", "tree")
+    if features != "sequences" or stages == "tree"
+]
+
+
+@pytest.mark.parametrize(("stages", "features"), OVER)
 @pytest.mark.parametrize("body", BODIES)
 def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, stages: str, features: str) -> None:
-    model, tree, batch = made(body, stages, features)
+    keeps_the_contract(*made(body, stages, features), stages)
+
+
+@pytest.mark.parametrize("adapted", ADAPTED)
+@pytest.mark.parametrize(("body", "stages"), [*((body, "three") for body in BODIES), ("none", "tree"), ("none", "esm2")])
+def test_so_does_what_adapts_towers_and_inputs(body: str, stages: str, adapted: str) -> None:
+    model, tree, batch = made(body, stages, "all", **ADAPTED[adapted])
+    layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
+    tables = {id(variable) for variable in model.network.tables}
+    assert layers | tables == {id(variable) for variable in model.trainable_variables}
+    # A domain of which all are known, so that each gate is learnt.
+    keeps_the_contract(model, tree, batch | {key: np.maximum(batch[key], FIRST) for key in ("facts/hour", "user/city")}, stages)
+
+
+def keeps_the_contract(model: Any, tree: Any, batch: Any, stages: str) -> None:
     found = logits(model, batch)
     assert found.shape == (12, len(STAGES[stages]))
     assert np.isfinite(found).all()
@@ -99,8 +132,8 @@ def test_towers_are_what_each_stage_says(activation: str, norm: str | None) -> N
 
 @pytest.mark.parametrize("body", BODIES)
 def test_layers_are_all_there_are_and_tables_may_be_each_stage_s_own(body: str) -> None:
-    for shared in (True, False):
-        model, tree, batch = made(body, "three", "all", share_embeddings=shared)
+    for shared, adapted in ((True, {}), (False, {}), (False, {"domain": "hour", "transfer": "aitm"})):
+        model, tree, batch = made(body, "three", "all", share_embeddings=shared, **adapted)
         layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
         tables = {id(variable) for variable in model.network.tables}
         assert layers | tables == {id(variable) for variable in model.trainable_variables}

@@ -54,7 +54,10 @@ def test_keras_has_the_optimisers_that_the_documentation_names() -> None:
     assert set(KINDS) >= {"AdamW", "Lion", "Nadam", "RMSprop", "Adafactor"}
 
 
-@pytest.mark.parametrize("name", KINDS)
+FIRST = ("Adam", "AdamW", "Adafactor", "Ftrl", "SGD")  # with moments, decay, factors, a rule of its own, and nothing
+
+
+@pytest.mark.parametrize("name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in KINDS])
 def test_every_optimiser_of_keras_learns_and_goes_on_from_a_checkpoint_as_if_not_stopped(name: str, tmp_path: Path) -> None:
     model, again = built(name=name), built(name=name)
     # As the engine steps: run eagerly, Keras' Nadam counts in a Python number that no checkpoint holds.

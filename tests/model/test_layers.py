@@ -68,12 +68,23 @@ def test_a_split_layer_by_hand() -> None:
     assert layer.kernel.shape == [3, 1]
 
 
-def test_taken_rows_give_back_the_sum_of_their_gradients_and_unused_ones_zero() -> None:
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ([2, 0, 2], [10, 0, 101]),
+        ([0, 0, 2], [11, 0, 100]),
+        ([0, 1, 1], [1, 110, 0]),
+        ([0, 0, 0], [111, 0, 0]),
+        ([2, 1, 0], [100, 10, 1]),
+    ],
+    ids=str,
+)
+def test_taken_rows_give_back_the_sum_of_their_gradients_and_unused_ones_zero(index: list[int], expected: list[int]) -> None:
     rows = tf.constant([[1.0], [2.0], [3.0]])
     with tf.GradientTape() as tape:
         tape.watch(rows)
-        loss = tf.reduce_sum(take(rows, tf.constant([2, 0, 2])) * [[1.0], [10.0], [100.0]])
-    assert tape.gradient(loss, rows).numpy().tolist() == [[10.0], [0.0], [101.0]]
+        loss = tf.reduce_sum(take(rows, tf.constant(index)) * [[1.0], [10.0], [100.0]])
+    assert tape.gradient(loss, rows).numpy()[:, 0].tolist() == expected
 
 
 def both_prelus(inputs: np.ndarray, alpha: np.ndarray) -> list[list[np.ndarray]]:

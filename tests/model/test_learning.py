@@ -56,7 +56,7 @@ def tree(network: dict[str, Any], stages: list[tuple[str, str | None]] | None = 
     ("network", "stages"),
     [
         ("prelu towers", None),
-        ("prelu towers", "tree"),
+        pytest.param("prelu towers", "tree", marks=pytest.mark.long),
         pytest.param("a body, then linear towers", None, marks=pytest.mark.long),
         pytest.param("body and towers", "chain", marks=pytest.mark.long),
     ],

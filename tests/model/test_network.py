@@ -11,7 +11,7 @@ from funnel.model._keras import tf
 from funnel.model.funnel_model import build_model
 from funnel.schema.learnt import Learnt, declared_only
 from funnel.schema.reader import load_schema
-from tests.model.stars import Batch, batch_of, table_of, tree_of, trees
+from tests.model.stars import LISTED, Batch, batch_of, table_of, tree_of, trees
 
 FEATURES = [
     {"name": "city", "source": "user", "kind": "categorical", "table": "t"},
@@ -121,7 +121,7 @@ def joined(tree: dict[str, Any], batch: Batch) -> Batch:
         found[f"index/{source}"] = np.arange(len(index), dtype=np.int32)
         for feature in tree["features"]:
             key = f"{feature['source']}/{feature['name']}"
-            if feature["source"] == source and feature["kind"] != "bag":
+            if feature["source"] == source and feature["kind"] not in LISTED:
                 found[key] = batch[key][index]
             elif feature["source"] == source:
                 starts, ends = batch[f"{key}/offsets"][index], batch[f"{key}/offsets"][index + 1]

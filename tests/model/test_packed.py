@@ -13,7 +13,7 @@ from funnel.model.packing import packed
 from funnel.schema.layout import layout
 from funnel.schema.learnt import declared_only
 from funnel.schema.reader import load_schema
-from tests.model.stars import batch_of, meaning, read, sizes_of, tree_of, trees
+from tests.model.stars import batch_of, meaning, read, sizes_of, table_of, tree_of, trees
 
 SIZES = st.tuples(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 4))
 EVERYTHING = tree_of(
@@ -68,7 +68,7 @@ def test_numbers_and_indices_pass_as_they_are_and_the_batch_is_not_changed(tree,
     batch = batch_of(tree, *sizes)
     before = {key: array.copy() for key, array in batch.items()}
     found = ways(tree)[0](batch)
-    plain = {f"{f['source']}/{f['name']}" for f in tree["features"] if f.get("transform") == "none"}
+    plain = {f"{f['source']}/{f['name']}" for f in tree["features"] if table_of(f) is None}
     kept = {key for key in found if not key.startswith("lookups/")} - {"sizes"}
     assert kept == plain | {"index/user", "index/item"}
     assert all(found[key] is batch[key] for key in kept)

@@ -270,6 +270,35 @@ def health(schema: FunnelSchema) -> dict[str, Any]:
     return {"format": 1, "rows": 30000, "examined": 30000, "findings": findings, "features": features}
 
 
+def importance(schema: FunnelSchema, features: int = 5, *, undefined: str = "", named: str = "feature") -> dict[str, Any]:
+    """What `funnel importance` keeps: the first feature matters most, the last not at all, the one before is of harm."""
+    random = np.random.default_rng(0)
+    names = [f"{named} {number}" for number in range(features)]
+    probabilities = []
+    for stage, name in enumerate(schema.stage_names):
+        kinds = ["cumulative"] + (["conditional"] if schema.conditional_names[stage] != name else [])
+        for kind in kinds:
+            lost: dict[str, Any] = {}
+            for number, feature in enumerate(names):
+                value = 0.02 * 0.6**number if number < features - 2 else -0.004 if number == features - 2 else 0.0001
+                half = abs(value) * random.uniform(0.2, 0.5) if number < features - 1 else 0.001
+                one = {"value": value, "low": value - half, "high": value + half}
+                lost[feature] = {"log_loss": one} | ({} if name == undefined else {"auc": one})
+            probabilities.append(
+                {
+                    "name": name if kind == "cumulative" else schema.conditional_names[stage], "stage": name, "kind": kind,
+                    "space": schema.space, "rows": 20000, "positives": 700, "lost": lost,
+                    "figures": {"log_loss": 0.15, "auc": None if name == undefined else 0.7},
+                }
+            )  # fmt: skip
+    together = {feature: ["cross"] if feature == names[0] else [] for feature in names}
+    return {
+        "format": 1, "data": "data/shop", "split": "test", "space": schema.space, "rows": 20000, "of": 90000, "repeats": 3,
+        "seed": 0, "together": together, "probabilities": probabilities, "group_by": None, "weighted": False, "level": 0.95,
+        "drawn": {"unit": schema.space, "count": 20000}, "order": names, "unneeded": names[-1:],
+    }  # fmt: skip
+
+
 def manifest() -> dict[str, Any]:
     """Without what does not matter here."""
     return {

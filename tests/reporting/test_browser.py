@@ -46,7 +46,12 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
-    runs = {name: made.run(folder / name, schema, 2000, rate=rate, by=("tab",)) for name, (schema, rate) in SCHEMAS.items()}
+    runs = {
+        name: made.run(
+            folder / name, schema, 2000, rate=rate, by=("tab",), importance=made.importance(schema, 20, named="w" * 30)
+        )
+        for name, (schema, rate) in SCHEMAS.items()
+    }
     written = {name: report(run) for name, run in runs.items()}
     names = ["runs/2026-11-01", "run_" + "w" * 80, "third"]
     written["three runs"] = compared.page(folder / "three", made.shipped("aliccp"), names, 0.15)

@@ -123,6 +123,11 @@ def test_a_fill_is_kept_as_it_is(with_feature):
         ({"kind": "numeric", "transform": {"kind": "bucketize", "buckets": 1}}, "buckets: got 1"),
         ({"kind": "numeric", "transform": {"kind": "bucketize", "boundaries": []}}, "boundaries"),
         ({"kind": "numeric", "transform": {"kind": "bucketize", "boundaries": [1, 1]}}, "Sort them"),
+        ({"kind": "numeric", "transform": {"kind": "piecewise_linear", "boundaries": [1]}}, "boundaries"),
+        ({"kind": "numeric", "transform": {"kind": "piecewise_linear", "boundaries": [2, 1]}}, "Sort them"),
+        ({"kind": "numeric", "transform": {"kind": "piecewise_linear", "boundaries": [1, float("inf")]}}, "boundaries"),
+        ({"kind": "numeric", "transform": {"kind": "piecewise_linear", "bins": 0}}, "bins: got 0"),
+        ({"kind": "numeric", "transform": {"kind": "periodic", "sigma": 0}}, "sigma: got 0"),
         ({"kind": "cross", "of": ["x", "city"], "buckets": 3}, "'x' is not a categorical feature"),
         ({"kind": "cross", "of": ["item_id", "city"]}, r"features\[6\].buckets: got nothing"),
     ],
@@ -164,4 +169,4 @@ def test_the_json_schema_knows_every_kind_and_its_short_form():
     assert schema["required"] == ["name", "stages", "data", "features"]
     assert {"Categorical", "Bag", "Numeric", "Cross", "Parquet", "Csv", "FeatureList"} <= set(schema["$defs"])
     text = json.dumps(schema["$defs"]["Numeric"])
-    assert '"enum": ["bucketize", "log1p", "none", "standardize"]' in text
+    assert '"enum": ["bucketize", "log1p", "none", "periodic", "piecewise_linear", "standardize"]' in text

@@ -11,6 +11,7 @@ from funnel.schema.learnt import (
     declared_only,
     declared_scale,
     dim_of,
+    number_dim,
     table_of,
     table_rows,
     vocabulary_tables,
@@ -92,6 +93,10 @@ def test_a_declaration_that_says_all_needs_no_data(tree):
         ({"kind": "standardize", "mean": 0, "std": 3}, Scale(mean=0, std=3)),
         ("bucketize", None),
         ({"kind": "bucketize", "boundaries": [0]}, Scale(boundaries=(0.0,))),
+        ("piecewise_linear", None),
+        ({"kind": "piecewise_linear", "boundaries": [0, 2]}, Scale(boundaries=(0.0, 2.0))),
+        ("periodic", None),
+        ({"kind": "periodic", "mean": 0, "std": 3}, Scale(mean=0, std=3)),
     ],
 )
 def test_a_scale_is_declared_whole_or_not(tree, transform, scale):
@@ -104,3 +109,21 @@ def test_a_table_has_a_row_for_each_term_bucket_or_interval(schema):
     assert table_rows(schema, "city") == FIRST + 10
     assert table_rows(schema, "age", Scale(boundaries=(1.0, 2.0))) == FIRST + 3
     assert table_rows(schema, "age", Scale()) == FIRST + 1  # all equal: one bucket
+
+
+@pytest.mark.parametrize(
+    ("transform", "dim"),
+    [
+        ("standardize", None),
+        ("bucketize", None),  # it has a table
+        ("piecewise_linear", None),
+        ({"kind": "piecewise_linear", "dim": 3}, 3),
+        ("periodic", 16),
+        ({"kind": "periodic", "dim": 5}, 5),
+    ],
+)
+def test_a_number_is_an_embedding_where_it_has_a_width(tree, transform, dim):
+    tree["features"][3]["transform"] = transform
+    schema = load_schema(tree)
+    assert number_dim(schema, schema.feature("price")) == dim
+    assert (table_of(schema.feature("price")) is None) is (transform != "bucketize")

@@ -12,7 +12,7 @@ SHIPPED = sorted(SCHEMAS.glob("*.yaml"))
 
 
 def test_some_are_shipped() -> None:
-    assert {path.stem for path in SHIPPED} >= {"ecommerce", "credit_card", "esm2", "full_chain"}
+    assert {path.stem for path in SHIPPED} >= {"ecommerce", "credit_card", "esm2", "full_chain", "multi_domain"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

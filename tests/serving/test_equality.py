@@ -43,7 +43,20 @@ def two_dimensions() -> dict[str, Any]:
     return tree | {"data": tree["data"] | {"dimensions": dimensions}, "features": [*tree["features"], *more]}
 
 
+def bins_and_waves() -> dict[str, Any]:
+    bins = {"kind": "piecewise_linear", "bins": 5}
+    more = [
+        {"name": "age_bins", "kind": "numeric", "source": "user", "column": "age", "transform": bins},
+        {"name": "age_embedded", "kind": "numeric", "source": "user", "column": "age", "transform": bins | {"dim": 3}},
+        {"name": "price_wave", "kind": "numeric", "column": "price", "transform": {"kind": "periodic", "frequencies": 4}},
+        {"name": "price_bins", "kind": "numeric", "column": "price", "transform": bins | {"dim": 4}, "missing": {"fill": 2}},
+    ]
+    tree = shop.tree()
+    return tree | {"features": [*tree["features"], *more], "model": {"embedding_dim": 4, "body": "fm", "tower": {"units": [8]}}}
+
+
 TREES: dict[str, dict[str, Any]] = {
+    "bins and waves": bins_and_waves(),
     "chain": shop.tree(),
     "branches that join": shop.tree() | {"stages": ESM2},
     "the inverse of sampling": shop.tree() | {"sampling": {"impression": 0.1, "click": 0.5, "buy": 1}},
@@ -56,7 +69,10 @@ TREES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=TREES)
+LONG = ("the inverse of sampling", "no shared embeddings", "twins", "two dimensions")
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in TREES])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     run = run_of({"scores": SCORES} | TREES[request.param])
     return run, run.export(tmp_path_factory.mktemp("exported") / "shop")

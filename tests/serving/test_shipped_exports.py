@@ -14,7 +14,12 @@ from funnel.simulation import simulate
 from tests.serving.exports import answer, columns_of, ranked, repeated, run_of, serialised, signatures, taken
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-SCORES = {"ecommerce": {"worth": "buy * log(1 + orders) * rating"}, "esm2": {"gmv": "buy * price"}, "full_chain": {}}
+SCORES = {
+    "ecommerce": {"worth": "buy * log(1 + orders) * rating"},
+    "esm2": {"gmv": "buy * price"},
+    "full_chain": {},
+    "multi_domain": {"worth": "click + 5 * buy"},
+}
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -68,7 +68,7 @@ ODD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-FIRST = ("no dimension", "no embeddings", "only bags", "one stage")  # the others: --long
+FIRST = ("no embeddings", "only bags")  # the others: --long
 
 
 @pytest.mark.parametrize("name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.long) for name in ODD])
@@ -92,7 +92,7 @@ def test_it_goes_on_exactly_and_may_be_started_from(tmp_path: Path, data, name: 
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["next", "run"]
 
 
-@pytest.mark.parametrize(("column", "value"), [("click", 1), ("buy", 0), ("click", 0)])
+@pytest.mark.parametrize(("column", "value"), [("click", 1), ("buy", 0), pytest.param("click", 0, marks=pytest.mark.long)])
 def test_a_stage_that_all_rows_reach_or_none_is_fitted_and_gone_on_with(tmp_path: Path, data, column: str, value: int) -> None:
     facts = data["facts"].with_columns(pl.lit(value).alias(column))
     facts = facts.with_columns(buy=pl.col("buy") * pl.col("click"))

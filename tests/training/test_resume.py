@@ -33,7 +33,10 @@ def whole(data) -> Any:
     "train",
     [
         {},
-        {"shuffle": "row", "optimizer": {"embedding": "adam", "dense": {"kind": "keras", "name": "AdamW"}}},
+        pytest.param(
+            {"shuffle": "row", "optimizer": {"embedding": "adam", "dense": {"kind": "keras", "name": "AdamW"}}},
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             {"shuffle": "group", "optimizer": {"embedding": "rowwise_adagrad"}, "early_stopping": None}, marks=pytest.mark.long
         ),
@@ -181,7 +184,7 @@ def test_a_warm_start_that_was_stopped_ends_where_an_unbroken_one_does_and_still
     ("objective", "shared"),
     [
         ({"kind": "dr", "weights": "uncertainty"}, True),
-        ({"kind": "dcmt"}, False),
+        pytest.param({"kind": "dcmt"}, False, marks=pytest.mark.long),
         pytest.param({"kind": "division"}, False, marks=pytest.mark.long),
     ],
 )

@@ -130,3 +130,47 @@ def test_another_objective_goes_on_with_the_towers_that_it_has(old: Any) -> None
     model, _, told = started(old, made, shop.frames())
     assert told.fresh == ("buy.twin/dense_0", "buy.twin/logit")
     np.testing.assert_array_equal(model.network.towers[1].logit.kernel, old.model.network.towers[1].logit.kernel)
+
+
+BINS = {"kind": "piecewise_linear", "bins": 4}
+
+
+def with_numbers(bins: Any, embedded: Any, wave: Any) -> dict[str, Any]:
+    made = tree()
+    price = {"kind": "numeric", "column": "price"}
+    made["features"] += [
+        {"name": "bins", "transform": bins} | price,
+        {"name": "binned", "transform": embedded} | price,
+        {"name": "wave", "transform": wave} | price,
+    ]
+    return made
+
+
+def test_weights_of_a_number_go_on_where_they_mean_the_same() -> None:
+    waves = {"kind": "periodic", "frequencies": 3, "dim": 2}
+    fitted = funnel.fit(with_numbers(BINS, BINS | {"dim": 3}, waves), shop.frames())
+    same, _, told = started(fitted, with_numbers(BINS, BINS | {"dim": 3}, waves), shop.frames(7))
+    assert told.fresh == ()
+    assert same.learnt.scales == fitted.learnt.scales  # of other rows, they would be others
+    for name, layer in same.network.bottoms[0].numbers.items():
+        for mine, theirs in zip(layer.variables, fitted.model.network.bottoms[0].numbers[name].variables, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    batch, _ = next(iter(funnel.dataset(fitted.schema, shop.frames())))
+    np.testing.assert_allclose(same.logits(batch), fitted.model.logits(batch), rtol=1e-4, atol=1e-5)
+
+    other = {"kind": "piecewise_linear", "boundaries": [0, 1, 2, 3, 4]}
+    moved, _, told = started(fitted, with_numbers(other, other | {"dim": 3}, waves | {"mean": 1.0, "std": 2.0}), shop.frames())
+    assert set(told.fresh) == {"body/numeric_binned", "body/numeric_wave"}
+    # As many bins, but other ones: the rows of the kernel that they enter by start anew, and no others.
+    kernel, before = (m.network.towers[0].stack.dense[0].kernel.numpy() for m in (moved, fitted.model))
+    kept = {
+        name
+        for name, (begin, size) in moved.network.inputs.items()
+        if (kernel[begin : begin + size] == before[slice(*_place(fitted, name))]).all()
+    }
+    assert set(moved.network.inputs) - kept == {"bins"}
+
+
+def _place(run: Any, name: str) -> tuple[int, int]:
+    begin, size = run.model.network.inputs[name]
+    return begin, begin + size
