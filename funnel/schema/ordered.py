@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from funnel.schema.features import Bag, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import dim_of
-from funnel.schema.pooling import Attention, Gru, Mean, Pooling, Sum
+from funnel.schema.pooling import Attention, Gru, Pooling
+from funnel.schema.sequences import in_order
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,7 @@ def leader_of(schema: FunnelSchema, feature: Bag) -> Bag:
 
 def is_ordered(schema: FunnelSchema, feature: object) -> bool:
     """Whether the order of a feature's entries counts, or what stands beside them; else it is a bag."""
-    if not isinstance(feature, Sequence):
-        return False
-    if feature.beside is not None or feature.times is not None or feature.positions is not None:
-        return True
-    return not isinstance(feature.pooled, Mean | Sum) or bool(beside(schema, feature))
+    return in_order(schema.features, feature)
 
 
 def ordered(schema: FunnelSchema) -> tuple[Ordered, ...]:

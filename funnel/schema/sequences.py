@@ -9,7 +9,7 @@ from funnel.errors import have
 from funnel.schema._base import problem, require_known
 from funnel.schema.features import Categorical, Table
 from funnel.schema.features import Sequence as Listed
-from funnel.schema.pooling import Attention
+from funnel.schema.pooling import Attention, Mean, Sum
 
 
 def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embedding_dim: int) -> None:
@@ -28,6 +28,7 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
         if not isinstance(feature, Listed):
             continue
         path = ("features", position)
+        _require_whole(path, feature, features, tables)
         if feature.beside is not None:
             _require_leader(path, feature, by_name)
         for place, query in _queries(path, feature, by_name):
@@ -40,6 +41,32 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
                     "compare them. Let both look up one table, or declare the same `dim`."
                 )
                 raise problem(place, message)
+
+
+def in_order(features: Sequence[Any], feature: object) -> bool:
+    """Whether the order of a feature's entries counts, or what stands beside them; else it is a bag.
+
+    Args:
+        features: All of the schema.
+        feature: One of them.
+    """
+    if not isinstance(feature, Listed):
+        return False
+    if feature.beside is not None or feature.times is not None or feature.positions is not None:
+        return True
+    followed = any(isinstance(other, Listed) and other.beside == feature.name for other in features)
+    return followed or not isinstance(feature.pooled, Mean | Sum)
+
+
+def _require_whole(path: tuple[str | int, ...], feature: Listed, features: Sequence[Any], tables: Mapping[str, Table]) -> None:
+    """Entries that are not just added up are read one by one, and so from a table that has a row for each id."""
+    described = tables.get(feature.table) if feature.table is not None else feature
+    if described is not None and described.compress is not None and in_order(features, feature):
+        message = (
+            "got a compressed table for a sequence whose order counts, expected a row for each id. Remove `compress`, give the "
+            "sequence a table of its own, or pool by mean or sum alone."
+        )
+        raise problem((*path, "compress" if feature.table is None else "table"), message)
 
 
 def _require_leader(path: tuple[str | int, ...], feature: Listed, by_name: Mapping[str, Any]) -> None:

@@ -147,3 +147,27 @@ def test_a_written_schema_is_read_again() -> None:
     schema = declared(sequence(pooling=ATTENTION, times="ages"), sequence("more", beside="views", query="item"))
     assert "sequence" in dump_schema(schema)
     assert load_schema(schema) == schema
+
+
+HALVES = {"buckets": 9, "compress": {"remainders": 3}}
+
+
+def test_a_compressed_table_is_for_sequences_that_are_added_up() -> None:
+    (width, *_) = [one for one in _layout(declared(sequence(**HALVES))) if "views" in one.tables]
+    assert "views" in width.compressed
+    for more in ({"pooling": ATTENTION}, {"pooling": "gru"}, {"positions": 4}, {"times": "age"}):
+        with pytest.raises(
+            SchemaError, match=r"features\[3\]\.compress: got a compressed table for a sequence whose order counts"
+        ):
+            declared(sequence(**HALVES, **more))
+    with pytest.raises(SchemaError, match=r"features\[3\]\.compress: got a compressed table"):
+        declared(sequence(**HALVES), sequence("shops", beside="views"))
+    shared = {"name": "views", "kind": "sequence", "table": "items", "pooling": "gru"}
+    with pytest.raises(SchemaError, match=r"features\[3\]\.table: got a compressed table"):
+        declared(shared, tables={"items": HALVES})
+
+
+def _layout(schema: Any) -> Any:
+    learnt, _ = declared_only(schema)
+    assert learnt is not None
+    return layout(schema, learnt)
