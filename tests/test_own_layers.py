@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from ruamel.yaml import YAML
 
 import funnel
 from funnel.errors import RunError
+from funnel.schema.custom import UnusableError
 from funnel.schema.reader import dump_schema, load_schema
+from funnel.schema.recorded import find_again, record
 from funnel.training.warm_start import take_over
 from tests import shop
 from tests.test_readme import blocks
@@ -127,3 +130,34 @@ def test_a_fit_does_not_go_on_with_another_source(run: Any, printed: Path, tmp_p
         funnel.fit(tmp_path / "b" / "schema.yaml", tmp_path / "b", out=tmp_path / "run", resume=True)
     (tmp_path / "b" / "layers.py").write_text(before)
     assert funnel.fit(tmp_path / "b" / "schema.yaml", tmp_path / "b", out=tmp_path / "run", resume=True).manifest["steps"] > 4
+
+
+PACKAGE = {
+    "its_package/__init__.py": "from its_package.inside import Own\n",
+    "its_package/inside.py": "import tf_keras\nclass Own(tf_keras.layers.Dense):\n    pass\n",
+    "its_package-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: its-package\nVersion: 1.2\n",
+    "its_package-1.2.dist-info/top_level.txt": "its_package\n",
+}
+
+
+def test_of_a_package_a_run_keeps_the_version_and_the_module_that_it_is_written_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in PACKAGE.items():
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    tree = shop.tree()
+    tree["model"]["body"] = {"kind": "custom", "layer": "its_package:Own", "config": {"units": 3}}
+    record(load_schema(tree), tmp_path / "layers")
+    said = json.loads((tmp_path / "layers" / "layers.json").read_text())["its_package:Own"]
+    assert (said["package"], said["version"], said["module"]) == ("its-package", "1.2", "its_package.inside")
+    assert said["folder"] == str(tmp_path / "site")
+    assert (tmp_path / "layers" / said["source"]).read_text() == PACKAGE["its_package/inside.py"]
+    # Elsewhere it is not installed.
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("its_package", "its_package.inside"):
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "site").rename(tmp_path / "gone")
+    with pytest.raises(UnusableError, match=r"no module 'its_package' .* of the package its-package 1\.2\. The run keeps"):
+        list(find_again(load_schema(tree, layers=False), tmp_path / "layers"))

@@ -56,17 +56,17 @@ class Shorthand:
 
 
 def plain(value: Any) -> Any:
-    """A value without what the reader of YAML adds to it: whole numbers that remember how they were written."""
+    """A value as YAML and JSON have it, without what our reader of YAML adds: whole numbers that know how they were written."""
     match value:
-        case bool():
+        case bool() | float() | str() | None:
             return value
         case int():
             return int(value)
-        case list():
+        case list() | tuple():
             return [plain(one) for one in value]
         case dict():
-            return {key: plain(one) for key, one in value.items()}
-    return value
+            return {str(key): plain(one) for key, one in value.items()}
+    raise problem((), f"got {type(value).__name__}, expected text, a number, yes or no, a list, or a mapping. Write one.")
 
 
 def problem(path: tuple[str | int, ...], message: str) -> PydanticCustomError:

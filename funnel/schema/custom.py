@@ -39,7 +39,7 @@ class Found(NamedTuple):
     Attributes:
         make: The class, or the function that gives a layer.
         name: What it is called.
-        module: The module's name.
+        module: The name of the module that it is written in.
         file: The module's file; None where it has none.
         folder: The one that it was found from: what has to be on Python's path, or what a file is named from; None likewise.
     """
@@ -103,8 +103,11 @@ def found(layer: str, folders: Sequence[Path] = ()) -> Found:
         target = getattr(target, part)
     if not callable(target):
         raise UnusableError("layer", f"{name} is {target!r}, expected a layer's class, or a function that returns a layer.")
-    file = getattr(module, "__file__", None)
-    return Found(target, name, module.__name__, None if file is None else Path(file), folder)
+    home = sys.modules.get(getattr(target, "__module__", None) or "", module)
+    # What a package shows at its top may be written further down; what it only borrows from another one is not its own.
+    home = home if home.__name__.partition(".")[0] == module.__name__.partition(".")[0] else module
+    file = getattr(home, "__file__", None)
+    return Found(target, name, home.__name__, None if file is None else Path(file), folder)
 
 
 def require_usable(made: Found, config: Mapping[str, Any]) -> None:

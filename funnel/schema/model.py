@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, JsonValue, PrivateAttr, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from funnel.schema._base import Declared, Positive, Shorthand, plain, problem
 from funnel.schema.activation import Activation
@@ -13,7 +13,7 @@ from funnel.schema.domain import NamedDomain
 from funnel.schema.transfer import NoTransfer, Transfer
 
 Norm = Literal["batch", "layer"]
-Plain = Annotated[JsonValue, BeforeValidator(plain)]
+Plain = Annotated[Any, BeforeValidator(plain)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 

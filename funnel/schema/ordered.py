@@ -8,7 +8,7 @@ from funnel.schema.features import Bag, Sequence
 from funnel.schema.funnel_schema import FACTS, FunnelSchema
 from funnel.schema.learnt import dim_of
 from funnel.schema.pooling import Attention, Gru, Pooling
-from funnel.schema.sequences import keeps_order
+from funnel.schema.sequences import in_order
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def leader_of(schema: FunnelSchema, feature: Bag) -> Bag:
 
 def is_ordered(schema: FunnelSchema, feature: object) -> bool:
     """Whether the order of a feature's entries counts, or what stands beside them; else it is a bag."""
-    return isinstance(feature, Sequence) and keeps_order(feature, schema.features)
+    return in_order(schema.features, feature)
 
 
 def ordered(schema: FunnelSchema) -> tuple[Ordered, ...]:

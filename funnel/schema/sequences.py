@@ -27,14 +27,8 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
     for position, feature in enumerate(features):
         if not isinstance(feature, Listed):
             continue
-        path, table = ("features", position), tables[feature.table] if feature.table is not None else feature
-        if table.compress is not None and keeps_order(feature, features):
-            where = ("tables", feature.table, "compress") if feature.table is not None else (*path, "compress")
-            raise problem(
-                where,
-                f"got one for a table that the sequence {feature.name!r} reads in order, expected a row for each id: only sums "
-                "are made of two. Remove it, or pool by mean or sum, without times and positions.",
-            )
+        path = ("features", position)
+        _require_whole(path, feature, features, tables)
         if feature.beside is not None:
             _require_leader(path, feature, by_name)
         for place, query in _queries(path, feature, by_name):
@@ -49,12 +43,30 @@ def require_sequences(features: Sequence[Any], tables: Mapping[str, Table], embe
                 raise problem(place, message)
 
 
-def keeps_order(sequence: Listed, features: Sequence[Any]) -> bool:
-    """Whether the order of a sequence's entries counts, or what stands beside them; else it is a bag."""
-    if sequence.beside is not None or sequence.times is not None or sequence.positions is not None:
+def in_order(features: Sequence[Any], feature: object) -> bool:
+    """Whether the order of a feature's entries counts, or what stands beside them; else it is a bag.
+
+    Args:
+        features: All of the schema.
+        feature: One of them.
+    """
+    if not isinstance(feature, Listed):
+        return False
+    if feature.beside is not None or feature.times is not None or feature.positions is not None:
         return True
-    followed = any(isinstance(other, Listed) and other.beside == sequence.name for other in features)
-    return followed or not isinstance(sequence.pooled, Mean | Sum)
+    followed = any(isinstance(other, Listed) and other.beside == feature.name for other in features)
+    return followed or not isinstance(feature.pooled, Mean | Sum)
+
+
+def _require_whole(path: tuple[str | int, ...], feature: Listed, features: Sequence[Any], tables: Mapping[str, Table]) -> None:
+    """Entries that are not just added up are read one by one, and so from a table that has a row for each id."""
+    described = tables.get(feature.table) if feature.table is not None else feature
+    if described is not None and described.compress is not None and in_order(features, feature):
+        message = (
+            "got a compressed table for a sequence whose order counts, expected a row for each id. Remove `compress`, give the "
+            "sequence a table of its own, or pool by mean or sum alone."
+        )
+        raise problem((*path, "compress" if feature.table is None else "table"), message)
 
 
 def _require_leader(path: tuple[str | int, ...], feature: Listed, by_name: Mapping[str, Any]) -> None:

@@ -105,7 +105,6 @@ def test_what_is_pooled_together_by_hand() -> None:
         ([sequence(), sequence("more", beside="views", last=3)], r"\[4\].last: got `last` beside 'views'"),
         ([sequence(), sequence("more", beside="views", query="item")], r"\[4\].query: got 'item', but 'views' pools by mean"),
         ([sequence(pooling=ATTENTION), sequence("more", beside="views", query="shop")], r"\[4\].query: 'shop' has 2 numbers"),
-        ([sequence(positions=3, table=None, compress={"remainders": 5})], r"features\[3\].compress: got one for a table that"),
         ([sequence(times="t"), {"name": "views_times", "kind": "categorical"}], r"its times are the input views_times"),
     ],
 )  # fmt: skip
@@ -148,3 +147,27 @@ def test_a_written_schema_is_read_again() -> None:
     schema = declared(sequence(pooling=ATTENTION, times="ages"), sequence("more", beside="views", query="item"))
     assert "sequence" in dump_schema(schema)
     assert load_schema(schema) == schema
+
+
+HALVES = {"buckets": 9, "compress": {"remainders": 3}}
+
+
+def test_a_compressed_table_is_for_sequences_that_are_added_up() -> None:
+    (width, *_) = [one for one in _layout(declared(sequence(**HALVES))) if "views" in one.tables]
+    assert "views" in width.compressed
+    for more in ({"pooling": ATTENTION}, {"pooling": "gru"}, {"positions": 4}, {"times": "age"}):
+        with pytest.raises(
+            SchemaError, match=r"features\[3\]\.compress: got a compressed table for a sequence whose order counts"
+        ):
+            declared(sequence(**HALVES, **more))
+    with pytest.raises(SchemaError, match=r"features\[3\]\.compress: got a compressed table"):
+        declared(sequence(**HALVES), sequence("shops", beside="views"))
+    shared = {"name": "views", "kind": "sequence", "table": "items", "pooling": "gru"}
+    with pytest.raises(SchemaError, match=r"features\[3\]\.table: got a compressed table"):
+        declared(shared, tables={"items": HALVES})
+
+
+def _layout(schema: Any) -> Any:
+    learnt, _ = declared_only(schema)
+    assert learnt is not None
+    return layout(schema, learnt)
