@@ -42,7 +42,7 @@ class Bottom(keras.layers.Layer):
             for place, one in enumerate(numbers)
             if one.embedded
         }
-        self.dims = list(dict.fromkeys([*(width.dim for width in widths), *(one.size for one in numbers if one.embedded)]))
+        self.dims = tuple(dict.fromkeys([*(width.dim for width in widths), *(one.size for one in numbers if one.embedded)]))
         self.body = Body(schema.model, self.dims, sum(one.size for one in numbers if not one.embedded), towers, seed)
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:

@@ -75,9 +75,9 @@ class Embeddings(keras.layers.Layer):
         return self._gathered.rows
 
     @property
-    def read(self) -> Mapping[str, tf.Tensor]:
+    def last_read(self) -> Mapping[str, tf.Tensor]:
         """By width: the unique rows of the last call, wherever its tables are: float32 [Q, D]."""
-        return self._gathered.read
+        return self._gathered.last
 
     def call(self, batch: Mapping[str, tf.Tensor], tables: Mapping[str, Table] | None = None) -> dict[str, list[tf.Tensor]]:
         """Embeddings by source: for each width D of its features float32 [N, features * D], N its rows in the batch.
@@ -97,7 +97,7 @@ class Embeddings(keras.layers.Layer):
                     self._gathered.rows[table.ref()] = rows_QD
             else:
                 rows_QD = tables[str(width.dim)].gather(unique_Q)
-            self._gathered.read[str(width.dim)] = rows_QD
+            self._gathered.last[str(width.dim)] = rows_QD
             sums = weighted_sums(rows_QD, batch[width.entries_key], batch[width.weights_key], tf.add_n(counts))
             for (source, lookups), part in zip(width.lookups.items(), tf.split(sums, counts), strict=True):
                 if lookups:
@@ -122,7 +122,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: dict[Any, tf.Tensor] = {}
-        self.read: dict[str, tf.Tensor] = {}
+        self.last: dict[str, tf.Tensor] = {}
 
 
 def _first_values(width: Width, scale: float, seed: int, block: int) -> tf.Tensor:
