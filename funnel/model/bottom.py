@@ -60,7 +60,7 @@ class Bottom(keras.layers.Layer):
         self.sequences = Sequences(ordered(schema), schema.model.embedding_scale, seed)
         looked_up = [width.dim for width in widths if any(width.lookups.values())]
         made = [*(one.size for one in numbers if one.embedded), *self.sequences.widths]
-        self.dims = list(dict.fromkeys([*looked_up, *made]))
+        self.dims = tuple(dict.fromkeys([*looked_up, *made]))
         plain, domain = sum(one.size for one in numbers if not one.embedded), schema.model.domain
         self.body = Body(schema.model, self.dims, plain, towers, seed)
         self.gate = None

@@ -76,9 +76,9 @@ class Embeddings(keras.layers.Layer):
         return self._gathered.rows
 
     @property
-    def last(self) -> Mapping[int, tf.Tensor]:
+    def last_read(self) -> Mapping[int, tf.Tensor]:
         """By width: the unique rows of the last call, wherever its tables are: float32 [Q, D]."""
-        return self._gathered.read
+        return self._gathered.last
 
     def call(self, batch: Mapping[str, tf.Tensor], tables: Mapping[str, Table] | None = None) -> dict[str, list[tf.Tensor]]:
         """Embeddings by source: for each width D of its features float32 [N, features * D], N its rows in the batch.
@@ -101,7 +101,7 @@ class Embeddings(keras.layers.Layer):
             found[width.dim] = rows_QD = gather_rows(table, unique_Q)
             if not is_served(table):
                 self._gathered.rows[table.ref()] = rows_QD
-        self._gathered.read = found
+        self._gathered.last = found
         return found
 
     def pooled(self, rows: Mapping[int, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> dict[str, list[tf.Tensor]]:
@@ -154,7 +154,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: dict[Any, tf.Tensor] = {}
-        self.read: dict[int, tf.Tensor] = {}
+        self.last: dict[int, tf.Tensor] = {}
 
 
 def _first_values(width: Width, scale: float, seed: int, block: int) -> tf.Tensor:

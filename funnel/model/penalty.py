@@ -32,7 +32,7 @@ def penalty(declared: L2, network: Network, batch: Mapping[str, tf.Tensor], fact
         for width in network.widths:
             uses_Q = tf.stop_gradient(_uses(width, batch))
             for bottom in network.bottoms:
-                rows_QD = bottom.embeddings.last[width.dim]
+                rows_QD = bottom.embeddings.last_read[width.dim]
                 squares = tf.reduce_sum(uses_Q * tf.reduce_sum(rows_QD * rows_QD, axis=1))
                 found += declared.embedding * tf.math.divide_no_nan(squares, tf.cast(total, tf.float32))
     if declared.dense:
