@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from funnel.data.vocabulary import Vocabulary
 from funnel.model._keras import tf
+from funnel.model.bottom import numbers_of
 from funnel.model.custom import CustomPart
 from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
@@ -231,7 +232,7 @@ def _means_the_same(path: str, layer: Any, new: FunnelModel, old: FunnelModel, *
 
 def _plain(model: FunnelModel) -> list[tuple[str, int]]:
     """The features that enter as numbers, in their order, and how many numbers each is."""
-    numeric = {feature.name for feature in model.schema.features if table_of(feature) is None}
+    numeric = {one.feature.name for one in numbers_of(model.schema, model.learnt) if not one.embedded}
     return [(name, size) for name, (_, size) in model.network.inputs.items() if name in numeric]
 
 
