@@ -60,10 +60,10 @@ def _pack(width: Width, sizes: list[int], batch: Batch) -> Batch:
     for count, lookups in zip(sizes, width.lookups.values(), strict=True):
         for place, lookup in enumerate(lookups):
             end = begin + len(batch[lookup.key])
-            found = _ids(lookup, batch)
+            rows = _ids(lookup, batch)
             if lookup.remainders is not None:
-                found, second, counts = _halves(found, lookup.remainders)
-            np.add(found, np.int32(lookup.offset), out=ids[begin:end])
+                rows, second, counts = _halves(rows, lookup.remainders)
+            np.add(rows, np.int32(lookup.offset), out=ids[begin:end])
             own = np.arange(first + place, first + place + count * len(lookups), len(lookups), dtype=np.int32)
             if lookup.pooling is None:
                 sums[begin:end] = own
