@@ -43,6 +43,7 @@ def test_a_fit_comes_back_from_its_folder_and_its_export_says_the_same(fitted: t
     assert history[-1] < history[0]
 
 
+@pytest.mark.long
 def test_smaller_tables_are_those_of_sequences_too(fitted: tuple[Any, Path], tmp_path: Path) -> None:
     _, folder = fitted
     funnel.export(folder / "run", tmp_path / "small", tables="int8", min_count=20)
@@ -120,6 +121,7 @@ def test_raw_rows_of_keras_are_those_of_the_store(fitted: tuple[Any, Path], way:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_keras_trains_on_joined_rows() -> None:
     tree = shop.tree()
     tree["data"] = tree["data"] | {"validation": None}
