@@ -314,7 +314,7 @@ def test_a_step_on_lists_that_are_all_empty_leaves_the_tables_as_they_are() -> N
 
 
 def test_inputs_by_hand() -> None:
-    # Facts: item (2) of width 2, then what facts ask for: bought (2), shops (3), paid (1), what read gives (4), seen (3).
+    # Of each source, width by width as they first appear: tables' lookups, then what sequences give.
     assert model_of(TREE).network.inputs == {
         "item": (0, 2), "bought": (2, 2), "shops": (4, 3), "seen": (7, 3), "paid": (10, 1), "read": (11, 4),
         "city": (15, 2), "age": (17, 2), "liked": (19, 2), "tried": (21, 2), "shop": (23, 3),
