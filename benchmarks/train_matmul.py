@@ -28,8 +28,9 @@ import funnel
 from funnel.data.batches import batches
 from funnel.data.order import Epoch
 from funnel.data.store import Store
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Categorical
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import dim_of
 
 BATCHES = 50  # whose dimension rows are counted

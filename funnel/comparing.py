@@ -24,7 +24,8 @@ from funnel.evaluation.truth import read_truth
 from funnel.locations.location import location
 from funnel.run import Run
 from funnel.run_files import names_of_runs
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 
 
 def compare(

@@ -19,7 +19,8 @@ from funnel.data.order import Epoch
 from funnel.data.star import INDEX, Star
 from funnel.data.store import Shards
 from funnel.data.weights import row_weights
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.training import ByGroup, ByRow, ByWindow
 
 Batch = dict[str, NDArray[Any]]

@@ -12,7 +12,7 @@ from funnel.data.batches import Parts, joined, parts_of
 from funnel.data.columns import Columns, take
 from funnel.data.star import Star
 from funnel.data.store import Shards
-from funnel.schema.funnel_schema import FACTS
+from funnel.schema.data import FACTS
 
 
 def drawn(shards: Shards, most: int, seed: int = 0) -> Star:

@@ -30,9 +30,9 @@ from funnel.data.wanted import (
     young_role,
 )
 from funnel.errors import DataError
-from funnel.schema.data import FeatureList, SkipBadRows
+from funnel.schema.data import FACTS, FeatureList, SkipBadRows
 from funnel.schema.features import Bag, Categorical, Fill, Numeric, Sequence
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.ordered import beside
 
 

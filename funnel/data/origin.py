@@ -15,8 +15,8 @@ from funnel.errors import DataError, RemoteError
 from funnel.locations.location import Location, below, location
 from funnel.locations.remote import Remote
 from funnel.locations.transfer import copying, fetched
-from funnel.schema.data import Held
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS, Held
+from funnel.schema.funnel_schema import FunnelSchema
 
 Split = Literal["train", "validation", "test"]
 SAMPLE = 1 << 16

@@ -21,8 +21,8 @@ from funnel.data.reading import POSITION, Reading, no_rows, require_facts, requi
 from funnel.data.spill import DimensionSpill, FactSpill
 from funnel.data.wanted import key_role
 from funnel.errors import DataError
-from funnel.schema.data import Fraction
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS, Fraction
+from funnel.schema.funnel_schema import FunnelSchema
 
 STARTS, KEYS = "starts.rows", "keys.rows"  # beside the blocks, which are called by their number
 MOMENTS, SPELLINGS = "moments of", "spellings of"  # dimensions have no space in their names

@@ -16,8 +16,9 @@ from funnel.data.hashing import hashed
 from funnel.data.reading import LABELS, POSITION, Reading, row_role
 from funnel.data.star import Star, smallest
 from funnel.data.wanted import WEIGHT, code_role
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Categorical, Cross, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import CROSS_SEPARATOR, MISSING, OOV, vocabulary_tables
 
 DIMENSION_ROW = 20  # a dimension row, with its lists, is about as much work as so many facts

@@ -12,7 +12,8 @@ from funnel.data.portion import Portion
 from funnel.data.readers import find_files, read_files, read_frame
 from funnel.errors import DataError, have, listed
 from funnel.locations.location import size_of
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from funnel.data.sources import open_source
 from funnel.data.spill import BUCKET_SHIFT, DimensionSpill, FactSpill
 from funnel.data.wanted import absent_role, key_role, label_role, wanted_columns, young_role
 from funnel.errors import DataError
-from funnel.schema.data import SkipBadRows
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS, SkipBadRows
+from funnel.schema.funnel_schema import FunnelSchema
 
 
 def read(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from funnel.data.arrays import Arrays, read_arrays, write_arrays
 from funnel.data.columns import Columns
-from funnel.schema.funnel_schema import FACTS
+from funnel.schema.data import FACTS
 
 INDEX, LABELS, WEIGHTS, POSITION = "index", "labels", "weights", "position"
 GROUPS = "groups of"  # a dimension may be called `groups`, but its name has no space

@@ -23,7 +23,7 @@ from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary, added, choose_terms, grown
 from funnel.data.weights import row_weights
 from funnel.errors import DataError, have
-from funnel.schema.features import Bag, Bucketize, Categorical, Log1p, Numeric, PiecewiseLinear
+from funnel.schema.features import Bag, Categorical, Numeric
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import (
     DEFAULT_MIN_COUNT,
@@ -35,6 +35,7 @@ from funnel.schema.learnt import (
     table_rows,
     vocabulary_tables,
 )
+from funnel.schema.transforms import Bucketize, Log1p, PiecewiseLinear
 
 
 @dataclass(frozen=True)

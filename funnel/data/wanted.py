@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from funnel.data.feature_list import Kind
-from funnel.schema.data import Time
+from funnel.schema.data import FACTS, Time
 from funnel.schema.features import Bag, Categorical, Cross, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 
 TIME = "time"
 DOMAIN = "domain"  # the column that says which stages a row lacks

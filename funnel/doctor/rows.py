@@ -8,8 +8,8 @@ from typing import Any
 from funnel.data.origin import patterns_of
 from funnel.data.store import Store
 from funnel.doctor.finding import Finding, Level
-from funnel.schema.data import Held, SkipBadRows
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS, Held, SkipBadRows
+from funnel.schema.funnel_schema import FunnelSchema
 
 
 def rows_findings(schema: FunnelSchema, store: Store) -> Iterator[Finding]:

@@ -17,7 +17,8 @@ from funnel.data.origin import Split
 from funnel.data.shards import rows_of
 from funnel.data.star import Star
 from funnel.data.store import Store
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Place
 
 MOST = 2_000_000

@@ -16,7 +16,8 @@ from funnel.evaluation.tiles import tiled, tiled_batch
 from funnel.model.funnel_model import FunnelModel, named
 from funnel.model.likelihood import probabilities
 from funnel.model.stored import Tables
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.scores import Functions
 
 Floats = NDArray[Any]

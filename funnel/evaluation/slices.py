@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from funnel.data.star import Star
 from funnel.data.vocabulary import Vocabulary
 from funnel.errors import DataError, have
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Categorical, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import FIRST, MISSING, OOV
 
 MOST = 30  # values of a column; the rows of all others are one part

@@ -15,8 +15,9 @@ from funnel.model.number_embedding import NumberEmbedding
 from funnel.model.numbers import columns_of, scaled
 from funnel.model.sequences import Sequences
 from funnel.model.stored import Table
+from funnel.schema.data import FACTS
 from funnel.schema.features import Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import Width
 from funnel.schema.learnt import Learnt, number_dim, table_of
 from funnel.schema.ordered import ordered

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from funnel.model._keras import keras, tf
 from funnel.model.layers import Inputs, StarDense, take
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import FIRST
 
 

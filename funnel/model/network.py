@@ -14,8 +14,9 @@ from funnel.model.packing import packed
 from funnel.model.sampling import sampled_logits
 from funnel.model.stored import Tables
 from funnel.model.tower import ConditionalTower
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import layout
 from funnel.schema.learnt import MISSING, Learnt, cumulative_rates
 from funnel.schema.objective import Dcmt, Division

@@ -10,8 +10,9 @@ from typing import Any
 
 from funnel.model._keras import keras, tf
 from funnel.model.numbers import columns_of, scaled
-from funnel.schema.features import Numeric, Periodic
+from funnel.schema.features import Numeric
 from funnel.schema.learnt import Scale
+from funnel.schema.transforms import Periodic
 
 
 class NumberEmbedding(keras.layers.Layer):

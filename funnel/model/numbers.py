@@ -8,8 +8,9 @@ import numpy as np
 
 from funnel.model._keras import tf
 from funnel.schema._base import LARGEST
-from funnel.schema.features import Log1p, Numeric, PiecewiseLinear
+from funnel.schema.features import Numeric
 from funnel.schema.learnt import FIRST, MISSING, Scale
+from funnel.schema.transforms import Log1p, PiecewiseLinear
 
 
 def scaled(feature: Numeric, scale: Scale, numbers_N: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from funnel.model._keras import tf
 from funnel.model.network import Network
-from funnel.schema.funnel_schema import FACTS
+from funnel.schema.data import FACTS
 from funnel.schema.layout import SIZES, Width
 from funnel.schema.training import L2
 

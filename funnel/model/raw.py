@@ -13,8 +13,9 @@ from typing import Any
 
 from funnel.model._keras import tf
 from funnel.model.lists import Lists
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Categorical, Cross, Fill, Input, Numeric, Sequence
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.layout import ONCE
 from funnel.schema.learnt import CROSS_SEPARATOR, FIRST, MISSING, OOV, buckets_of, vocabulary_tables
 from funnel.schema.ordered import leader_of

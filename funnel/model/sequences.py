@@ -14,7 +14,7 @@ from funnel.model.layers import take
 from funnel.model.lists import Lists
 from funnel.model.recurrent import Gru
 from funnel.schema import pooling
-from funnel.schema.funnel_schema import FACTS
+from funnel.schema.data import FACTS
 from funnel.schema.layout import ONCE, SIZES
 from funnel.schema.ordered import Ordered
 

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from funnel.locations.url import redacted, refusal
 from funnel.schema._base import Column, Declared, Name, Shorthand, problem
 
+FACTS = "facts"  # the source of features that name none
+
 
 def _without_secrets(places: str | tuple[str, ...]) -> str | tuple[str, ...]:
     for place in (places,) if isinstance(places, str) else places:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Numeric, Sequence
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, Scale, dim_of, remainders_of, stored_rows, table_of
 from funnel.schema.ordered import is_ordered
 

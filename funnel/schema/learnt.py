@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from funnel.schema._base import Declared
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Numeric, Periodic, PiecewiseLinear, Rows
+from funnel.schema.features import Bag, Categorical, Cross, Numeric, Rows
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.topology import Topology
+from funnel.schema.transforms import Bucketize, Periodic, PiecewiseLinear
 
 MISSING, OOV, FIRST = 0, 1, 2  # rows of every table: no id, an id without a row of its own, and the first id (or bucket)
 DEFAULT_MIN_COUNT = 2

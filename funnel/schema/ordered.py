@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Sequence
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import dim_of
 from funnel.schema.pooling import Attention, Gru, Pooling
 from funnel.schema.sequences import in_order

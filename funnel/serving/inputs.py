@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from funnel.schema.features import Bag, Bucketize, Categorical, Fill, Input, Log1p, Numeric, PiecewiseLinear
+from funnel.schema.data import FACTS
+from funnel.schema.features import Bag, Categorical, Fill, Input, Numeric
 from funnel.schema.features import Sequence as Listed
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, buckets_of
+from funnel.schema.transforms import Bucketize, Log1p, PiecewiseLinear
 
 Role = Literal["id", "number", "ids", "weights"]
 DTYPES: dict[Role, str] = {"id": "string", "number": "float32", "ids": "string", "weights": "float32"}

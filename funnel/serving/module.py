@@ -10,7 +10,8 @@ from funnel.model._keras import tf
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.raw import RawEncoder
 from funnel.model.stored import Tables
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import vocabulary_tables
 from funnel.schema.scores import Functions
 from funnel.serving.checks import Values, checked

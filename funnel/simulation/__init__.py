@@ -24,7 +24,8 @@ from funnel.folders import whole_folder
 from funnel.locations.location import Location, location
 from funnel.locations.remote import Remote
 from funnel.locations.transfer import copying
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 from funnel.simulation.column import Ints
 from funnel.simulation.domains import absent_stages

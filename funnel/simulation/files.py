@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from funnel.data.readers import find_files
 from funnel.errors import DataError
-from funnel.schema.data import FeatureList, Held, Parquet, Source
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS, FeatureList, Held, Parquet, Source
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.simulation.column import Column, Columns, listed, text
 
 Layout = dict[tuple[str, str], tuple[Path, ...]]  # by table and split

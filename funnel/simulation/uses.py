@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from funnel.errors import DataError
-from funnel.schema.data import Csv, FeatureList, Time
+from funnel.schema.data import FACTS, Csv, FeatureList, Time
 from funnel.schema.features import Bag, Cross, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 
 EVENT, SNAPSHOT, WEIGHT, VALIDATION = "an event", "when labels were read", "the rows' weights", "what validation goes by"
 OURS = (EVENT, SNAPSHOT, WEIGHT)  # how uses begin that this is about

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from funnel.data.labels import in_space
 from funnel.data.wanted import features_of
-from funnel.schema.data import Time
-from funnel.schema.features import Bag, Bucketize, Categorical, Cross, Log1p, Numeric, PiecewiseLinear
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS, Time
+from funnel.schema.features import Bag, Categorical, Cross, Numeric
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.ordered import beside, leader_of
+from funnel.schema.transforms import Bucketize, Log1p, PiecewiseLinear
 from funnel.simulation.clock import clock_of, number_column
 from funnel.simulation.column import Column, Columns, Floats, Ints, listed, text
 from funnel.simulation.domains import domain_ids

@@ -17,8 +17,9 @@ from funnel.model.experts import Gate
 from funnel.model.funnel_model import FunnelModel
 from funnel.model.interactions import DotProducts, FactorizationMachine
 from funnel.model.number_embedding import NumberEmbedding
-from funnel.schema.features import Cross, Numeric, PiecewiseLinear
+from funnel.schema.features import Cross, Numeric
 from funnel.schema.learnt import FIRST, MISSING, OOV, dim_of, remainders_of, stored_rows, table_of, vocabulary_tables
+from funnel.schema.transforms import PiecewiseLinear
 
 BLOCK = 1 << 18  # rows that are copied at a time
 FRESH = -1

@@ -13,7 +13,8 @@ from funnel.data.star import Star
 from funnel.data.store import Shards
 from funnel.evaluation.predict import score_columns
 from funnel.run import Run
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.data import FACTS
+from funnel.schema.funnel_schema import FunnelSchema
 
 STEP = np.float32(1e-3)  # of a probability: far more than it is rounded by
 

@@ -12,8 +12,9 @@ import pytest
 from funnel.data.origin import Origin
 from funnel.data.raw_rows import RawRows, raw_rows, unencoded
 from funnel.errors import DataError
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 from tests import shop
 from tests.serving.exports import columns_of, frames

@@ -22,7 +22,7 @@ from funnel.data.star import Star
 from funnel.evaluation.predict import Predictor, columns, logit_columns
 from funnel.fitting import model_of
 from funnel.model.funnel_model import FunnelModel
-from funnel.schema.funnel_schema import FACTS
+from funnel.schema.data import FACTS
 from funnel.schema.reader import load_schema
 from tests import shop
 

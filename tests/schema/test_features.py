@@ -6,9 +6,10 @@ import pytest
 
 from funnel.errors import SchemaError
 from funnel.schema.data import Fraction, Held, Time
-from funnel.schema.features import Bucketize, Fill, Identity, Log1p, Standardize
+from funnel.schema.features import Fill
 from funnel.schema.json_schema import json_schema
 from funnel.schema.reader import load_schema
+from funnel.schema.transforms import Bucketize, Identity, Log1p, Standardize
 
 
 @pytest.fixture

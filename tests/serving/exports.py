@@ -13,8 +13,9 @@ from funnel.data.prepare import prepare
 from funnel.fitting import model_of
 from funnel.model._keras import tf
 from funnel.run import Run
+from funnel.schema.data import FACTS
 from funnel.schema.features import Bag, Numeric
-from funnel.schema.funnel_schema import FACTS, FunnelSchema
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 from tests import shop
 

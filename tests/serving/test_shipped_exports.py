@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from funnel.schema.funnel_schema import FACTS
+from funnel.schema.data import FACTS
 from funnel.schema.reader import load_schema
 from funnel.simulation import simulate
 from tests.serving.exports import answer, columns_of, ranked, repeated, run_of, serialised, signatures, taken
