@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, overload
 
@@ -114,7 +115,10 @@ def make_store(
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     except (DataError, RemoteError):
         # Of several processes that prepare one store at once, all but the first find it there at the end.
-        if not fits(manifest_of(path)):
+        meanwhile = None
+        with suppress(RemoteError):  # what went wrong first says more
+            meanwhile = manifest_of(path)
+        if not fits(meanwhile):
             raise
         return Store(path, schema, owner)
     return Store(path, schema, owner, Copies(path, manifest, made) if isinstance(path, Remote) else None)

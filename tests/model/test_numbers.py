@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from funnel.model._keras import tf
@@ -66,6 +66,8 @@ def test_how_far_a_number_has_come_by_hand() -> None:
     st.lists(st.floats(-200, 200, width=32), min_size=1, max_size=8),
 )
 def test_bins_are_those_of_the_paper_read_slowly(ends: list[float], values: list[float]) -> None:
+    # Numbers that float32 flushes to zero have a test of their own.
+    assume(all(high - low > 1e-30 for low, high in pairwise(ends)))
     found = piecewise_linear(Scale(boundaries=tuple(ends)), tf.constant(values, tf.float32)).numpy()
     edges = ends if len(ends) > 1 else [ends[0], ends[0] + 1.0]
     for x, row in zip(values, found, strict=True):
