@@ -6,6 +6,7 @@ Shapes: E entries of lookups, Q unique rows, D numbers per row.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 from funnel.model._keras import tf
 from funnel.model.network import Network
@@ -45,9 +46,11 @@ def penalty(declared: L2, network: Network, batch: Mapping[str, tf.Tensor], fact
 def _uses(width: Width, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """How often facts look up each unique row, an entry of a list as much as it counts in it: float32 [Q]."""
     unique = tf.shape(batch[width.unique_key])[0]
+    sources = {lookup.key.partition("/")[0] for lookup in [*chain(*width.lookups.values()), *width.ordered]}
     facts = {
         source: tf.ones([batch[SIZES][place]]) if source == FACTS else _counted(batch[f"index/{source}"], batch[SIZES][place])
         for place, source in enumerate(width.lookups)
+        if source in sources
     }
     uses_Q = tf.zeros([unique])
     if any(width.lookups.values()):

@@ -14,7 +14,7 @@ from funnel.model.network import TWIN
 from funnel.model.packing import packed
 from funnel.model.penalty import penalty
 from funnel.schema.training import L2
-from tests.model.stars import Batch, batch_of, meaning, tree_of, trees
+from tests.model.stars import Batch, batch_of, meaning, stored, tree_of, trees
 from tests.model.test_network import FEATURES, clean, joined, model_of, tensors
 
 FACTOR = 0.25
@@ -35,11 +35,11 @@ def cost(model: Any, batch: Batch, l2: L2, total: int | None = None) -> float:
 def slowly(tree: dict[str, Any], model: Any, batch: Batch) -> float:
     """Fact by fact, feature by feature."""
     rows = {
-        (table, row): values[begin + row]
+        (table, row): values[begin + place]
         for width in model.network.widths
         for values in [model.network.bottoms[0].embeddings.tables[str(width.dim)].numpy().astype(np.float64)]
-        for table, (begin, count) in width.tables.items()
-        for row in range(count)
+        for table, (begin, _) in width.tables.items()
+        for place, row in enumerate(stored(table, model.learnt.rows[table]))
     }
     lines, facts = meaning(tree, batch), len(batch["index/user"])
     total = 0.0
@@ -166,3 +166,29 @@ def test_tables_of_each_stage_and_second_towers_cost_too() -> None:
     dense = float(penalty(L2(dense=1), model.network, made, tf.constant(4), tf.constant(4)))
     towers = [*model.network.towers, *model.network.twins]
     assert dense == pytest.approx(sum(float(np.square(tower.logit.kernel.numpy()).sum()) for tower in towers), rel=1e-5)
+
+
+def test_entries_of_sequences_whose_order_counts_share_what_one_lookup_costs() -> None:
+    items = {"source": "facts", "kind": "categorical", "buckets": 6, "dim": 2}
+    seen = {"source": "user", "kind": "sequence", "buckets": 6, "dim": 2}
+    tree = tree_of(
+        [
+            {"name": "item", **items},
+            {"name": "seen", **seen, "pooling": {"kind": "attention", "query": "item"}},
+            {"name": "read", **seen, "dim": 3, "pooling": "gru"},  # alone in its width
+        ]
+    )
+    model = model_of(tree)
+    two, three = (model.network.bottoms[0].embeddings.tables[dim].numpy().astype(float) for dim in ("2", "3"))
+    item, seen_rows = two[:8], two[8:]
+    batch: Batch = {
+        "facts/item": np.array([3, 4, 4], np.int32),
+        "user/seen": np.array([2, 2, 5], np.int32),
+        "user/seen/offsets": np.array([0, 3, 3], np.int32),
+        "user/read": np.array([7], np.int32),
+        "user/read/offsets": np.array([0, 0, 1], np.int32),
+        "index/user": np.array([0, 0, 1], np.int32),
+        "index/item": np.zeros(3, np.int32),
+    }
+    looked_up = (item[[3, 4, 4]] ** 2).sum() + 2 * (seen_rows[[2, 2, 5]] ** 2).sum() / 3 + (three[7] ** 2).sum()
+    assert cost(model, batch, L2(embedding=FACTOR)) == pytest.approx(FACTOR * looked_up / 3, rel=1e-5)
