@@ -67,11 +67,11 @@ class Bottom(keras.layers.Layer):
         self.gate = None
         if domain is not None and domain.inputs:
             tables = sum(width.dim * len(lookups) for width in widths for lookups in width.lookups.values())
-            self.gate = DomainGate(domain.units, tables + sum(one.size for one in numbers) + sum(self.sequences.widths), seed)
-            self.gate.gates.squares = True
+            entering = tables + sum(one.size for one in numbers) + sum(self.sequences.widths)
+            self.gate = DomainGate(domain.units, entering, seed, inputs=True)
 
     def layers(self) -> Iterator[tuple[str, Any, bool]]:
-        """The layers with weights above the tables: name, layer, and whether the inputs enter."""
+        """The layers with weights above the tables: name, layer, and whether an axis of its kernel is the inputs."""
         yield from ((f"numeric_{name}", layer, False) for name, layer in self.numbers.items())
         yield from self.sequences.layers()
         if self.gate is not None:

@@ -38,18 +38,20 @@ class DomainGate(keras.layers.Layer):
         units: Of the hidden layer.
         gated: How many numbers are gated.
         seed: Of the first weights.
+        inputs: Whether these are all that enters the body, one by one.
     """
 
-    def __init__(self, units: int, gated: int, seed: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, gated: int, seed: int, *, inputs: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         draws = [keras.initializers.GlorotUniform(seed=seed * 1009 + 701 + place) for place in range(3)]
         # Apart, so that the kernel of the inputs has a row for each of them and no more, as all first layers have.
         self.hidden, self.domain = StarDense(units, draws[0]), StarDense(units, draws[1], use_bias=False)
-        self.gates = StarDense(gated, draws[2])
+        self.gates, self._inputs = StarDense(gated, draws[2]), inputs
+        self.gates.of_inputs = (1,)
 
     def layers(self) -> list[tuple[str, Any, bool]]:
-        """Its layers, by name; whether the inputs enter."""
-        return [("hidden", self.hidden, True), ("domain", self.domain, False), ("gates", self.gates, False)]
+        """Its layers, by name; whether an axis of its kernel is the inputs."""
+        return [("hidden", self.hidden, True), ("domain", self.domain, False), ("gates", self.gates, self._inputs)]
 
     def call(self, within: InDomain) -> tf.Tensor:
         """float32 [B, U], between 0 and 2."""

@@ -239,10 +239,11 @@ def _plain(model: FunnelModel) -> list[tuple[str, int]]:
 
 def _of_both(mine: NDArray[Any], theirs: NDArray[Any], axes: tuple[int, ...], inputs: tuple[Places, Places]) -> NDArray[Any]:
     """A variable with another's values for those inputs that both have."""
+    ends = mine.shape[axes[0]], theirs.shape[axes[0]]  # products that a body adds do not enter gates, which stand before it
     places = [
         (begin + np.arange(size), inputs[1][name][0] + np.arange(size))
         for name, (begin, size) in inputs[0].items()
-        if inputs[1].get(name, (0, 0))[1] == size
+        if inputs[1].get(name, (0, 0))[1] == size and begin < ends[0] and inputs[1][name][0] < ends[1]
     ]
     here, there = (np.concatenate([np.zeros(0, int), *(pair[side] for pair in places)]) for side in (0, 1))
     at, of = (

@@ -105,6 +105,21 @@ def test_a_new_input_that_is_silent_changes_nothing(body: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("body", ["shared_bottom", "dcn", "fm", "dot"])
+def test_gates_of_inputs_in_another_order_are_those_of_the_same_inputs(body: Any) -> None:
+    old, tree = drawn(FEATURES, 1, body, domain="hour")
+    new, _ = drawn(FEATURES[::-1], 2, body, domain="hour")
+    for seed, model in enumerate((old, new)):
+        gates = model.network.bottoms[0].gate.gates
+        for variable in gates.trainable_variables:  # so small that no gate is 2
+            variable.assign(np.random.default_rng(seed).normal(0, 0.1, variable.shape))
+    assert list(new.network.inputs) != list(old.network.inputs)
+    names = [name for name, _, _ in new.network.layers() if "gate_" in name]
+    assert {"body/gate_gates", "body/gate_hidden", "s0/gate_gates", "s0/gate_hidden"} <= set(names)
+    assert set(names) <= set(taken(new, old).kept)
+    np.testing.assert_allclose(logits_of(new, tree), logits_of(old, tree), rtol=1e-5, atol=1e-5)
+
+
 def test_products_of_other_numbers_start_anew() -> None:
     for body in ("fm", "dot"):
         old, _ = drawn(FEATURES, 1, body)
