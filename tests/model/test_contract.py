@@ -46,15 +46,19 @@ SEEDS = {"sequences": 12}  # of batches; here no sequence is empty in all rows
 CHOSEN = {"numbers": [FEATURES[1], FEATURES[3]], "all": FEATURES, "sequences": SEQUENCES}
 
 
-def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any, Any]:
-    """A model whose units are all alive, its declaration, and a batch."""
-    tree = tree_of(CHOSEN[features]) | {"stages": STAGES[stages]}
-    smooth = [
+def smooth(body: str) -> list[dict[str, Any]]:
+    """The parts of a body, with units that are all alive."""
+    return [
         {**part, "activation": "tanh"} if "units" in part else part
         for part in (BODIES[body] if isinstance(BODIES[body], list) else [BODIES[body]])
         for part in [part if isinstance(part, dict) else {"kind": part}]
     ]
-    built = model_of(tree, body=smooth, tower={"units": [4], "activation": "tanh"}, **model)
+
+
+def made(body: str, stages: str, features: str, **model: Any) -> tuple[Any, Any, Any]:
+    """A model whose units are all alive, its declaration, and a batch."""
+    tree = tree_of(CHOSEN[features]) | {"stages": STAGES[stages]}
+    built = model_of(tree, body=smooth(body), tower={"units": [4], "activation": "tanh"}, **model)
     return built, tree, clean(batch_of(tree, SEEDS.get(features, 3), 12, 4))
 
 
@@ -77,11 +81,25 @@ def test_star_batches_are_joined_rows_and_all_is_learnt_row_by_row(body: str, st
 @pytest.mark.parametrize(("body", "stages"), [*((body, "three") for body in BODIES), ("none", "tree"), ("none", "esm2")])
 def test_so_does_what_adapts_towers_and_inputs(body: str, stages: str, adapted: str) -> None:
     model, tree, batch = made(body, stages, "all", **ADAPTED[adapted])
+    all_is_listed(model)
+    # A domain of which all are known, so that each gate is learnt.
+    keeps_the_contract(model, tree, batch | {key: np.maximum(batch[key], FIRST) for key in ("facts/hour", "user/city")}, stages)
+
+
+def all_is_listed(model: Any) -> None:
     layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
     tables = {id(variable) for variable in model.network.tables}
     assert layers | tables == {id(variable) for variable in model.trainable_variables}
-    # A domain of which all are known, so that each gate is learnt.
-    keeps_the_contract(model, tree, batch | {key: np.maximum(batch[key], FIRST) for key in ("facts/hour", "user/city")}, stages)
+
+
+def all_is_learnt(model: Any, batch: Any) -> None:
+    with tf.GradientTape() as tape:
+        towers = model.network(model.star(tensors(batch)), training=True).towers
+        total = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tower + place)) for place, tower in enumerate(towers)])
+    variables = model.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
+        assert gradient is not None, variable.name
+        assert np.abs(np.asarray(tf.convert_to_tensor(gradient))).max() > 0, variable.name
 
 
 def keeps_the_contract(model: Any, tree: Any, batch: Any, stages: str) -> None:
@@ -90,13 +108,7 @@ def keeps_the_contract(model: Any, tree: Any, batch: Any, stages: str) -> None:
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, logits(model, joined(tree, batch)), rtol=1e-4, atol=1e-5)
 
-    with tf.GradientTape() as tape:
-        towers = model.network(model.star(tensors(batch)), training=True).towers
-        total = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tower + place)) for place, tower in enumerate(towers)])
-    variables = model.trainable_variables
-    for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
-        assert gradient is not None, variable.name
-        assert np.abs(np.asarray(tf.convert_to_tensor(gradient))).max() > 0, variable.name
+    all_is_learnt(model, batch)
 
     before = [table.numpy() for table in model.network.tables]
     labels = tf.constant(np.tile([[0.0], [1.0]], [6, len(STAGES[stages])]), tf.float32)
@@ -134,9 +146,7 @@ def test_towers_are_what_each_stage_says(activation: str, norm: str | None) -> N
 def test_layers_are_all_there_are_and_tables_may_be_each_stage_s_own(body: str) -> None:
     for shared, adapted in ((True, {}), (False, {}), (False, {"domain": "hour", "transfer": "aitm"})):
         model, tree, batch = made(body, "three", "all", share_embeddings=shared, **adapted)
-        layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
-        tables = {id(variable) for variable in model.network.tables}
-        assert layers | tables == {id(variable) for variable in model.trainable_variables}
+        all_is_listed(model)
         names = [name for name, _, _ in model.network.layers()]
         assert len(set(names)) == len(names)
         np.testing.assert_allclose(logits(model, batch), logits(model, joined(tree, batch)), rtol=1e-4, atol=1e-5)

@@ -20,7 +20,7 @@ from funnel.model.numbers import columns_of, piecewise_linear, scaled
 from funnel.schema.features import Numeric
 from funnel.schema.learnt import Scale
 from tests.model.stars import batch_of, tree_of
-from tests.model.test_contract import BODIES
+from tests.model.test_contract import BODIES, all_is_learnt, all_is_listed, smooth
 from tests.model.test_network import FEATURES, clean, joined, logits, model_of, perturbed, tensors
 
 ENDS = [-1.0, 0.0, 0.5, 3.0]
@@ -163,29 +163,16 @@ def test_a_number_acts_through_its_rows_of_the_kernel_and_no_others(one: dict[st
 @pytest.mark.parametrize("body", BODIES)
 def test_below_every_body_star_batches_are_joined_rows_and_all_is_learnt(body: str, features: list[dict[str, Any]]) -> None:
     tree = tree_of(features) | {"stages": [{"name": "click", "label": "c"}, {"name": "buy", "label": "b"}]}
-    parts = BODIES[body] if isinstance(BODIES[body], list) else [BODIES[body]]
-    smooth = [{"kind": part} if isinstance(part, str) else dict(part) for part in parts]
-    for part in smooth:
-        if "units" in part:
-            part["activation"] = "tanh"
     for shared in (True, False):
-        model = model_of(tree, body=smooth, tower={"units": [4], "activation": "tanh"}, share_embeddings=shared)
+        model = model_of(tree, body=smooth(body), tower={"units": [4], "activation": "tanh"}, share_embeddings=shared)
         for _, layer, _ in model.network.layers():
             if isinstance(layer, NumberEmbedding):
                 layer.bias.assign(tf.ones_like(layer.bias))  # or else all may be below zero, and learn nothing
         batch = clean(batch_of(tree, 3, 12, 4))
         batch |= {key: np.where(np.abs(a) > 5, 1, a) for key, a in batch.items() if a.dtype == np.float32}
         np.testing.assert_allclose(logits(model, batch), logits(model, joined(tree, batch)), rtol=1e-4, atol=1e-5)
-        with tf.GradientTape() as tape:
-            towers = model.network(model.star(tensors(batch)), training=True).towers
-            total = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tower + place)) for place, tower in enumerate(towers)])
-        variables = model.trainable_variables
-        for variable, gradient in zip(variables, tape.gradient(total, variables), strict=True):
-            assert gradient is not None, variable.name
-            assert np.abs(np.asarray(tf.convert_to_tensor(gradient))).max() > 0, variable.name
-        layers = {id(variable) for _, layer, _ in model.network.layers() for variable in layer.trainable_variables}
-        tables = {id(variable) for variable in model.network.tables}
-        assert layers | tables == {id(variable) for variable in variables}
+        all_is_learnt(model, batch)
+        all_is_listed(model)
 
 
 def test_an_embedded_number_takes_part_in_products_as_one_embedding() -> None:
