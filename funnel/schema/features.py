@@ -164,9 +164,9 @@ class Bag(Embedded):
 class Sequence(Bag):
     """Many ids a row, in an order, the oldest first: what a user looked at, and when. Nothing is padded."""
 
-    kind: Literal["sequence"]  # type: ignore[assignment]
+    kind: Literal["sequence"]  # type: ignore[assignment]  # a kind of its own, read as a bag is
     """Many ids a row, the oldest first."""
-    pooling: Pooling | None = None  # type: ignore[assignment]
+    pooling: Pooling | None = None  # type: ignore[assignment]  # in more ways than a bag
     """How the entries become one vector. An empty sequence gives zeros. Default: their mean."""
     times: Column | None = None
     """The column with a number for each entry: how long ago it was, in any unit, at least 0. Whether it was 1 or 2 matters as
