@@ -128,6 +128,7 @@ def test_the_doctor_does_not_take_absent_stages_for_unknown_labels() -> None:
     assert f"{lacking} of 900 train rows have buy = 1 where scenario is not app or feed" in said[0].message
 
 
+@pytest.mark.long
 def test_a_smaller_export_keeps_every_domain(run: Any, tmp_path: Path) -> None:
     where = run.export(tmp_path / "export", tables="float16", min_count=10_000)
     frames = rows(1, 120)

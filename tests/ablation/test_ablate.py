@@ -116,6 +116,7 @@ def test_the_plot_is_there_and_the_same_for_the_same_table(folder: Path, monkeyp
     assert (png.read_bytes(), svg.read_bytes()) == before
 
 
+@pytest.mark.long
 def test_more_seeds_and_more_objectives_add_to_what_is_there(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "more"
     shutil.copytree(folder / "whole", out)

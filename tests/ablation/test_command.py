@@ -101,7 +101,7 @@ def test_killed_in_the_middle_the_same_command_comes_to_the_same(folder: Path, t
     assert not leftovers(out)
 
 
-FIRST = ("as a fit ends, before it is kept", "before the table")  # the others: --long
+FIRST = ("as a fit ends, before it is kept",)  # the others: --long
 DOOMED = {
     "as a fit ends, before it is kept": """
 from funnel.ablation.folder import Folder
@@ -156,6 +156,7 @@ def test_killed_at_the_worst_moments(folder: Path, tmp_path: Path, doom: str) ->
         assert "going on from" in done.stdout
 
 
+@pytest.mark.long
 def test_ctrl_c_says_that_the_same_command_goes_on(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(command(folder, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

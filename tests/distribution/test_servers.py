@@ -16,7 +16,7 @@ from tests import shop
 from tests.distribution.clusters import Task, jobs_of, running
 from tests.training import fits
 
-EPOCHS = 12
+EPOCHS = 6
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(folder, "steps.yaml", epochs=1, batch_size=6, lanes=2, optimizer={"embedding": sgd, "dense": sgd}, checkpoint=None)
     # The metric of early stopping is gathered from both.
     written(
-        folder, "schema.yaml", epochs=20, lanes=2, checkpoint={"steps": 10}, early_stopping={"metric": "auc", "patience": 99}
+        folder, "schema.yaml", epochs=10, lanes=2, checkpoint={"steps": 10}, early_stopping={"metric": "auc", "patience": 99}
     )
     return folder
 

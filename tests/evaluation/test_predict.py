@@ -137,6 +137,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_two_halves_are_predicted_as_the_whole(runs: Path) -> None:
     run = funnel.load(runs / "runs" / "shop")
     facts, users = shop.frames(3, 333)["facts"], shop.frames(3, 333)["user"]

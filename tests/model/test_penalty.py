@@ -52,7 +52,7 @@ def slowly(tree: dict[str, Any], model: Any, batch: Batch) -> float:
     return FACTOR * total / facts
 
 
-@settings(max_examples=15)
+@settings(max_examples=4)
 @given(trees(), st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 4))
 def test_an_embedding_costs_as_often_as_facts_look_it_up(tree, seed: int, facts: int, rows: int) -> None:
     model, batch = model_of(tree), positive(batch_of(tree, seed, facts, rows))

@@ -219,6 +219,7 @@ def test_what_it_costs_is_measured_on_the_stored_tables(chain: Run, tmp_path: Pa
     assert page.count("| predicted / observed |") == 3
 
 
+@pytest.mark.long
 def test_without_rows_only_sizes_are_told(chain: Run, tmp_path: Path) -> None:
     for run in (
         chain,

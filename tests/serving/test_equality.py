@@ -69,7 +69,7 @@ TREES: dict[str, dict[str, Any]] = {
 }
 
 
-LONG = ("the inverse of sampling", "no shared embeddings", "twins", "two dimensions")
+LONG = ("the inverse of sampling", "no shared embeddings", "twins", "two dimensions", "quotients", "bins and waves", "chain")
 
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in TREES])
