@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,12 @@ def tree() -> dict[str, Any]:
     }
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, declared: dict[str, Any] | None = None, drawn: Callable[..., dict[str, pl.DataFrame]] = frames) -> Path:
     """The files, and schema.yaml beside them."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = frames()
+    made = drawn()
     made["facts"].write_parquet(folder / "train.parquet")
-    frames(1, 300)["facts"].write_parquet(folder / "test.parquet")
+    drawn(1, 300)["facts"].write_parquet(folder / "test.parquet")
     made["user"].write_parquet(folder / "users.parquet")
-    (folder / "schema.yaml").write_text(dump_schema(load_schema(tree())), encoding="utf-8")
+    (folder / "schema.yaml").write_text(dump_schema(load_schema(declared or tree())), encoding="utf-8")
     return folder

@@ -163,7 +163,7 @@ class Activation(keras.layers.Layer):
 
     def __init__(self, name_: str, norm: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        norms = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
+        norms = {"batch": Moments, "layer": keras.layers.LayerNormalization}
         self.norm = norms[norm]() if norm is not None else None
         own = {"prelu": PReLU, "dice": Dice}
         self.function = own[name_]() if name_ in own else keras.layers.Activation(name_)

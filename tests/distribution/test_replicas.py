@@ -20,7 +20,8 @@ from funnel.model._keras import tf
 (device,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration()] * 3)
 sys.path.insert(0, sys.argv[1])
-from tests import shop
+from tests import sequences_shop, shop
+shop = sequences_shop if sys.argv[5] == "sequences" else shop
 tree = shop.tree()
 tree["model"]["tower"]["activation"] = "prelu"
 sgd = {"kind": "sgd", "learning_rate": 0.1}
@@ -40,7 +41,9 @@ for mine, theirs in zip(one.history, other.history, strict=True):
     for name, loss in mine["losses"].items():
         np.testing.assert_allclose(theirs["losses"][name], loss, rtol=1e-4, err_msg=name)
 for mine, theirs in zip(one.model.network.variables, other.model.network.variables, strict=True):
-    np.testing.assert_allclose(theirs.numpy(), mine.numpy(), atol=2e-5, err_msg=mine.name)
+    # Attention has a Dice, and replicas have moments of their own rows.
+    atol = 2e-4 if "moving" in mine.name else 2e-5
+    np.testing.assert_allclose(theirs.numpy(), mine.numpy(), atol=atol, err_msg=mine.name)
 print("the same", sorted(one.history[0]["losses"]))
 """
 OWN = '{"body": {"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 6}}}'
@@ -49,21 +52,22 @@ SGD, ADAGRAD = '{"kind": "sgd", "learning_rate": 0.1}', '{"kind": "adagrad"}'
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("objective", "tables", "network"),
+    ("objective", "tables", "network", "features"),
     [
-        ('{"kind": "esmm", "weights": "uncertainty"}', ADAGRAD, OWN),
-        ('"division"', ADAGRAD, '{"domain": "city", "transfer": {"kind": "aitm", "calibrator": 3.0}}'),
-        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, "{}", marks=pytest.mark.long),
-        pytest.param('{"kind": "unbias"}', SGD, "{}", marks=pytest.mark.long),
-        pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, "{}", marks=pytest.mark.long),
-        pytest.param('{"kind": "ips"}', '{"kind": "adam"}', "{}", marks=pytest.mark.long),
-        pytest.param('{"kind": "parent_space"}', '{"kind": "rowwise_adagrad"}', "{}", marks=pytest.mark.long),
+        ('{"kind": "esmm", "weights": "uncertainty"}', ADAGRAD, OWN, "sequences"),
+        ('"division"', ADAGRAD, '{"domain": "city", "transfer": {"kind": "aitm", "calibrator": 3.0}}', "all"),
+        pytest.param('"esmm"', ADAGRAD, '{"share_embeddings": False}', "sequences", marks=pytest.mark.long),
+        pytest.param('{"kind": "dr", "self_normalize": True}', SGD, "{}", "all", marks=pytest.mark.long),
+        pytest.param('{"kind": "unbias"}', SGD, "{}", "all", marks=pytest.mark.long),
+        pytest.param('{"kind": "dcmt", "self_normalize": True}', ADAGRAD, "{}", "all", marks=pytest.mark.long),
+        pytest.param('{"kind": "ips"}', '{"kind": "adam"}', "{}", "all", marks=pytest.mark.long),
+        pytest.param('{"kind": "parent_space"}', '{"kind": "rowwise_adagrad"}', "{}", "all", marks=pytest.mark.long),
     ],
 )
-def test_three_replicas_learn_what_one_learns(objective: str, tables: str, network: str) -> None:
+def test_three_replicas_learn_what_one_learns(objective: str, tables: str, network: str, features: str) -> None:
     root = str(Path(shop.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", FITS, root, objective, tables, network],
+        [sys.executable, "-c", FITS, root, objective, tables, network, features],
         capture_output=True,
         text=True,
         check=False,

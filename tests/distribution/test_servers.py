@@ -12,7 +12,7 @@ import pytest
 import funnel
 from funnel.run import Run
 from funnel.schema.reader import dump_schema, load_schema
-from tests import shop
+from tests import sequences_shop, shop
 from tests.distribution.clusters import Task, jobs_of, running
 from tests.training import fits
 
@@ -95,6 +95,25 @@ def test_a_server_is_killed_and_the_fit_goes_on_with_four_or_without_any(tmp_pat
 
     run = funnel.fit(folder / "schema.yaml", folder, store=tmp_path / "store", out=tmp_path / "none", resume=True)
     assert_whole(run, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_sequences_and_layers_of_ones_own_are_learnt_from_servers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = sequences_shop.tree()
+    layer = {"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 6}}
+    tree["model"] |= {"body": [{"kind": "shared_bottom", "units": [8]}, layer]}
+    tree["train"] |= {"batch_size": 16, "epochs": 3}
+    folder = shop.write(tmp_path / "rows", tree, sequences_shop.frames)
+    monkeypatch.setenv("PYTHONPATH", str(Path(shop.__file__).parents[1]))
+    jobs, out = jobs_of(chief=1, worker=2, ps=2), tmp_path / "run"
+    with running(tmp_path, jobs, *command(folder, out)) as tasks:
+        assert tasks["chief 0"].ended() == 0, tasks["chief 0"].said
+    run = funnel.load(out)
+    assert_whole(run, funnel.fit(folder / "schema.yaml", folder))
+    assert run.export(tmp_path / "export").is_dir()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import funnel
 from funnel.model._keras import keras, tf
-from funnel.model.layers import Dropout, PReLU, Stack, StarDense, prelu, take
+from funnel.model.layers import Activation, Dropout, PReLU, Stack, StarDense, prelu, take
 from tests import shop
 
 B, N = 11, 4
@@ -199,3 +199,14 @@ def test_a_stack_without_layers_gives_what_it_was_given() -> None:
 def test_a_stack_names_its_layers_and_leaves_out_those_without_weights() -> None:
     assert [name for name, _ in Stack([3, 2], "prelu", 0.5, 0).layers()] == ["dense_0", "prelu_0", "dense_1", "prelu_1"]
     assert [name for name, _ in Stack([3, 2], "relu", 0.0, 0).layers()] == ["dense_0", "dense_1"]
+
+
+@pytest.mark.parametrize(("activation", "norm"), [("relu", "batch"), ("dice", None), ("dice", "batch")])
+def test_a_batch_without_rows_leaves_the_moving_moments_as_they_are(activation: str, norm: str | None) -> None:
+    layer, rows = Activation(activation, norm), np.random.default_rng(0).normal(size=[B, 3]).astype(np.float32)
+    layer(tf.constant(rows), training=True)
+    before = layer.get_weights()
+    assert any(np.abs(one).max() > 0 for one in before)
+    assert layer(tf.zeros([0, 3]), training=True).shape == (0, 3)
+    for mine, was in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, was)

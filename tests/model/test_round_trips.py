@@ -14,7 +14,7 @@ from funnel.data.prepare import prepare
 from funnel.fitting import model_of
 from funnel.run import Run
 from funnel.schema.reader import load_schema
-from tests import shop
+from tests import sequences_shop, shop
 from tests.model.test_contract import BODIES
 from tests.serving.exports import ESM2, answer, columns_of, frames, signatures
 
@@ -30,8 +30,9 @@ BAGS = {"compressed": {"kind": "bag", "column": "seen", "buckets": 20, "compress
 FEATURES: dict[str, Any] = {
     "numbers": [feature for feature in shop.tree()["features"] if feature["name"] in ("age", "price")],
     "bags": [*shop.tree()["features"], *BAGS.values()],
+    "sequences": sequences_shop.tree()["features"],
 }
-QUICK = {("custom between others", "three", "bags"), ("progressive experts", "tree", "numbers")}
+QUICK = {("custom between others", "three", "bags"), ("progressive experts", "tree", "sequences")}
 
 
 def cases() -> Iterator[Any]:
@@ -42,6 +43,10 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(body, stages, features, marks=marks, id=f"{body}, {stages}, {features}")
 
 
+def rows_of(seed: int, rows: int) -> dict[str, Any]:
+    return frames(seed, rows) | {"user": sequences_shop.frames(seed, rows)["user"]}
+
+
 def run_of(body: Any, stages: Any, features: Any) -> Run:
     """A run that was not fitted: what its layers learn is drawn."""
     tree = shop.tree() | {"stages": stages, "features": features, "inconsistent_labels": "drop"}
@@ -49,7 +54,7 @@ def run_of(body: Any, stages: Any, features: Any) -> Run:
         del tree["tables"]
     tree["model"] = {"embedding_dim": 4, "body": body, "tower": {"units": [5], "activation": "dice", "norm": "batch"}}
     schema = load_schema(tree)
-    data = frames(0, 400)
+    data = rows_of(0, 400)
     store = prepare(schema, {source: data[source] for source in schema.sources})
     model = model_of(schema, store)
     model.create_variables()
@@ -65,7 +70,7 @@ def run_of(body: Any, stages: Any, features: Any) -> Run:
 @pytest.mark.parametrize(("body", "stages", "features"), list(cases()))
 def test_saved_loaded_and_served_it_says_the_same(body: str, stages: str, features: str, tmp_path: Path) -> None:
     run = run_of(EVERY[body], STAGES[stages], FEATURES[features])
-    data = frames(3, 40)
+    data = rows_of(3, 40)
     expected = run.predict({source: data[source] for source in run.schema.sources})
     assert all(np.isfinite(column).all() and column.std() > 1e-4 for column in expected.values())
     run.save(tmp_path / "run")

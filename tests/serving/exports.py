@@ -80,9 +80,9 @@ def columns_of(schema: FunnelSchema, data: Mapping[str, pl.DataFrame]) -> Rows:
         if isinstance(feature, Numeric):
             found[feature.name] = [np.nan if value is None else value for value in column]
         elif isinstance(feature, Bag):
-            found[feature.name] = padded([[str(one) for one in ids or []] for ids in column], "")
-            if feature.weighted:
-                found[f"{feature.name}_weights"] = padded([list(one or []) for one in frame[feature.weights].to_list()], 0.0)
+            found[feature.name] = padded([["" if one is None else str(one) for one in ids or []] for ids in column], "")
+            if feature.numbered:
+                found[feature.numbers_input] = padded([list(one or []) for one in frame[feature.numbers].to_list()], 0.0)
         else:
             found[feature.name] = ["" if value is None else str(value) for value in column]
     return found
