@@ -11,6 +11,8 @@ from funnel.model._keras import tf, tfrs
 from tests import shop
 from tests.test_run import raw_columns
 
+ROOT = Path(__file__).parents[1]
+
 
 def declared(stages: int, given: dict[int, str] | None = None) -> dict[str, object]:
     names = [f"s{k}" for k in range(stages)]
@@ -159,12 +161,24 @@ def test_every_verb_is_a_python_call() -> None:
 
 
 @pytest.mark.slow
-def test_kuairand_meets_its_bars(kuairand: Path) -> None:
-    run = funnel.fit(Path(__file__).parents[1] / "schemas" / "kuairand.yaml", kuairand)
+@pytest.mark.parametrize(
+    ("name", "bars"),  # click, long_view, long_view given click
+    [
+        # Gradient boosting on the same columns reaches .705, .705, .625.
+        pytest.param("kuairand", (0.712, 0.711, 0.612), marks=pytest.mark.long),
+        ("kuairand_histories", (0.722, 0.722, 0.630)),
+    ],
+)
+def test_kuairand_meets_its_bars(kuairand: Path, tmp_path: Path, name: str, bars: tuple[float, float, float]) -> None:
+    data = kuairand
+    if name.endswith("histories"):
+        data, job = tmp_path / "data", ROOT / "examples" / "kuairand" / "histories.py"
+        subprocess.run([sys.executable, job, kuairand, data], check=True)
+    run = funnel.fit(ROOT / "schemas" / f"{name}.yaml", data)
     assert len(run.history) <= 5
     test = run.metrics["test"]
-    assert test["cumulative"]["click"]["auc"] >= 0.710
-    assert test["cumulative"]["long_view"]["auc"] >= 0.708
-    assert test["conditional"]["long_view"]["auc"] >= 0.612
+    heads = test["cumulative"]["click"], test["cumulative"]["long_view"], test["conditional"]["long_view"]
+    for scores, bar in zip(heads, bars, strict=True):
+        assert scores["auc"] >= bar
     for scores in (*test["cumulative"].values(), *test["conditional"].values()):
         assert 0.90 <= scores["predicted_over_observed"] <= 1.10

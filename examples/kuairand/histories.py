@@ -21,7 +21,6 @@ KEYS = {
     "tag": ["tag"],
     "user_tab": ["user_id", "tab"],
     "user_tag": ["user_id", "tag"],
-    "user_author": ["user_id", "author_id"],
     "video_tab": ["video_id", "tab"],
 }
 # So many exposures, or clicks, of the share of all are added to a key's own: what is rare is believed little.

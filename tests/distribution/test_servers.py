@@ -99,9 +99,7 @@ def test_a_server_is_killed_and_the_fit_goes_on_with_four_or_without_any(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_sequences_and_layers_of_ones_own_are_learnt_from_servers_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sequences_and_layers_of_ones_own_are_learnt_from_servers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = sequences_shop.tree()
     layer = {"kind": "custom", "layer": "tests.model.own_layers:Plain", "config": {"units": 6}}
     tree["model"] |= {"body": [{"kind": "shared_bottom", "units": [8]}, layer]}

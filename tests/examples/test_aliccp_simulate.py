@@ -1,7 +1,6 @@
 """The simulator of Ali-CCP against a slow and obvious reading of what it wrote."""
 
 import gzip
-import importlib.util
 import math
 import re
 import shlex
@@ -17,6 +16,8 @@ from types import ModuleType
 import numpy as np
 import polars as pl
 import pytest
+
+from tests.examples.scripts import loaded
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "aliccp" / "simulate.py"
@@ -95,19 +96,9 @@ def run(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("aliccp_simulate", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # data classes look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def simulate() -> Iterator[ModuleType]:
-    yield load()
+    yield loaded(SCRIPT)
     del sys.modules["aliccp_simulate"]
 
 

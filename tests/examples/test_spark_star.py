@@ -6,7 +6,6 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from funnel.data.prepare import prepare
 from funnel.schema.reader import load_schema
 from funnel.simulation import simulate
 from tests.examples import warehouse
+from tests.examples.scripts import loaded
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = load_schema(ROOT / "schemas" / "ecommerce.yaml")
@@ -65,13 +65,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def star(spark: Any) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("spark_star", ROOT / "examples" / "spark" / "star.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return loaded(ROOT / "examples" / "spark" / "star.py")
 
 
 @pytest.fixture(scope="module")
