@@ -31,7 +31,9 @@ def _reason(table: Table, column: Column, ones: Mapping[str, NDArray[np.bool_]])
     step = sounds_like_a_step(column.name) and not is_of_the_past(column.name)
     for label, reached in ones.items():
         share, rate = float(reached[rows].mean()), float(reached.mean())
-        what = f"{'other than 0' if column.numeric else 'there'} {'only' if share == 1 else f'in {share:.1%}'} where {label} is 1"
+        what = (
+            f"{'other than 0' if column.numeric else 'there'} {'only' if share == 1 else f'in {share:.1%}'} where {label} is 1"
+        )
         if share >= NESTED and beyond_chance(int(rows.sum()), rate):
             return f"{what}: written afterwards"
         if step and share >= max(MOSTLY, LIFT * rate):

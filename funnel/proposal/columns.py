@@ -37,7 +37,7 @@ class Counts:
         return pl.concat(self._parts).group_by("hash").agg(pl.col("count").sum())
 
     def result(self) -> tuple[int, int, int]:
-        """How many different values there are, how many of them come once, and the rows of those that come less than 5 times."""
+        """How many different values there are, how many of them come once, and the rows of those that come rarely."""
         if not self._parts:
             return 0, 0, 0
         counts = self._all()["count"]
@@ -155,17 +155,15 @@ def kind_of(dtype: Any) -> str:
     """What a column of a type can hold."""
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text"
-    if dtype == pl.Boolean:
-        return "yes_no"
     if dtype.is_integer():
         return "whole"
     if dtype.is_float() or dtype.is_decimal():
         return "real"
-    if dtype.is_temporal():
-        return "time"
+    if dtype == pl.Boolean or dtype.is_temporal():
+        return "yes_no" if dtype == pl.Boolean else "time"
     if dtype.base_type() in (pl.List, pl.Array) and kind_of(dtype.inner) in ("text", "whole", "real"):
         return "list"
-    return "null" if dtype == pl.Null else "other"
+    return "other"
 
 
 def bare(series: pl.Series) -> pl.Series:
@@ -181,7 +179,11 @@ def as_text(values: pl.Series) -> pl.Series:
     """One text for each value, equal for equal values."""
     kind = kind_of(values.dtype)
     if kind == "list":
-        inner = values.cast(pl.List(pl.String)) if values.dtype.base_type() == pl.List else values.arr.to_list().cast(pl.List(pl.String))
+        inner = (
+            values.cast(pl.List(pl.String))
+            if values.dtype.base_type() == pl.List
+            else values.arr.to_list().cast(pl.List(pl.String))
+        )
         return inner.list.join("\x1f", ignore_nulls=True)
     if kind == "yes_no":
         values = values.cast(pl.Int8)

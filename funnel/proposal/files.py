@@ -60,11 +60,15 @@ def files_in(given: Sequence[str | Path | Location]) -> list[DataFile]:
             inside = dict.fromkeys(_within(place))
             if not inside:
                 there = sorted(path.name for path in place.iterdir())
-                raise DataError(f"{place}: got no file with rows (have: {listed(there)}), expected {ENDINGS}. Name another folder.")
+                raise DataError(
+                    f"{place}: got no file with rows (have: {listed(there)}), expected {ENDINGS}. Name another folder."
+                )
             found |= inside
         elif place.is_file():
             if _format(place) is None:
-                raise DataError(f"{place}: got the ending {place.suffix!r}, expected {ENDINGS}. Convert the file, or rename it.")
+                raise DataError(
+                    f"{place}: got the ending {place.suffix!r}, expected {ENDINGS}. Convert the file, or rename it."
+                )
             found[place] = None
         else:
             near = sorted(str(path) for path in place.parent.iterdir()) if place.parent.is_dir() else []
@@ -105,7 +109,9 @@ def _read(path: Location) -> DataFile:
             else:
                 separator, names = _header(copy, str(path))
         except UnicodeDecodeError as error:
-            message = f"{path}: is not UTF-8 text: {error.reason} at byte {error.start:,}. Convert it: `iconv -f latin1 -t utf-8`."
+            message = (
+                f"{path}: is not UTF-8 text: {error.reason} at byte {error.start:,}. Convert it: `iconv -f latin1 -t utf-8`."
+            )
             raise DataError(message) from None
         except (ArrowException, OSError, EOFError, csv.Error) as error:
             raise DataError(unreadable(path, kind, error, 0)) from None
@@ -127,7 +133,10 @@ def _header(path: Path, where: str) -> tuple[str, list[str]]:
     # The last line may be cut off, within a letter.
     text = (read[: read.rfind(b"\n") + 1] if len(read) >= HEAD else read).decode("utf-8").lstrip("\r\n")
     if LIST_MARK in text:
-        message = f"{where}: got lists of entries (as raw Ali-CCP has them), expected columns. Declare `format: feature_list` by hand."
+        message = (
+            f"{where}: got lists of entries (as raw Ali-CCP has them), expected columns. Write a schema by hand, with "
+            "`format: feature_list`."
+        )
         raise DataError(message)
     separator = max(SEPARATORS, key=lambda one: _columns(text, one, path))
     names = next(csv.reader(io.StringIO(text), delimiter=separator))

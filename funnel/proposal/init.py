@@ -15,10 +15,11 @@ from funnel.proposal.asking import Ask, silent
 from funnel.proposal.files import files_in
 from funnel.proposal.proposal import Proposal, propose, root_of
 from funnel.proposal.star import star_of
-from funnel.proposal.tables import tables_of
-from funnel.proposal.trial import tried
+from funnel.proposal.tables import Table, tables_of
+from funnel.proposal.trial import parsed, tried
 from funnel.proposal.words import plain_name
 from funnel.proposal.yaml import as_yaml
+from funnel.schema.funnel_schema import FunnelSchema
 
 Given = str | Path | Location
 
@@ -28,14 +29,19 @@ class Proposed:
     """What was proposed.
 
     Attributes:
-        text: The schema, as YAML.
+        text: The schema, as YAML; also `str()` of this.
+        schema: The same, read.
         proposal: The same, and why.
         checkup: What `funnel check` says of it, on the same rows.
     """
 
     text: str
+    schema: FunnelSchema
     proposal: Proposal
     checkup: Checkup
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def init(
@@ -72,7 +78,10 @@ def init(
     if target is not None:
         _require_free(target, force=force)
     files = files_in([data] if isinstance(data, str | Path) or not isinstance(data, Sequence) else data)
-    star = star_of(tables_of(files, watch), stages, ask)
+    tables = tables_of(files, watch)
+    for table in tables:
+        watch(_said(table))
+    star = star_of(tables, stages, ask)
     used = [path for table in (star.facts, *(one.table for one in star.dimensions)) for path in _paths(table)]
     proposal = propose(star, plain_name(name or _stem(star.facts.name, used)), root_of(used))
     proposal, checkup = tried(proposal, watch)
@@ -81,12 +90,17 @@ def init(
         with whole_file(target, SchemaError, "Nothing was left behind.") as part:
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(text, encoding="utf-8")
-    return Proposed(text, proposal, checkup)
+    return Proposed(text, parsed(text), proposal, checkup)
 
 
-def _paths(table: object) -> list[Location]:
-    splits = table.splits  # type: ignore[attr-defined]
-    return [*splits.train, *splits.validation, *splits.test]
+def _paths(table: Table) -> list[Location]:
+    return [*table.splits.train, *table.splits.validation, *table.splits.test]
+
+
+def _said(table: Table) -> str:
+    others = [path.name for path in (*table.splits.validation, *table.splits.test)]
+    held = f"; not looked at: {', '.join(others)}" if others else ""
+    return f"{', '.join(path.name for path in table.splits.train)}: {table.rows:,} rows of {len(table.columns)} columns{held}"
 
 
 def _stem(name: str, used: Sequence[Location]) -> str:
@@ -98,4 +112,6 @@ def _require_free(target: Location, *, force: bool) -> None:
     if target.is_dir():
         raise SchemaError(f"{target}: is a folder, expected a file to write. Give `--out {target}/schema.yaml`.")
     if target.exists() and not force:
-        raise SchemaError(f"{target}: is there already, expected a new file. Name another (`--out`), or replace it (`--force`).")
+        raise SchemaError(
+            f"{target}: is there already, expected a new file. Name another (`--out`), or replace it (`--force`)."
+        )

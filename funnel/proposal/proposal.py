@@ -122,9 +122,8 @@ def _by_source(star: Star) -> dict[str, list[Feature | LeftOut]]:
     facts = star.facts
     without = dict.fromkeys(star.labels, "")
     for joined in star.dimensions:
-        without |= {
-            name: f"the same as that of {joined.name}" for name in copies(facts, joined.table, joined.key, joined.fact_key)
-        }
+        repeated = copies(facts, joined.table, joined.key, joined.fact_key)
+        without |= dict.fromkeys(repeated, f"the same as that of {joined.name}")
         without[joined.fact_key] = ""
     without = known_after(facts, star.labels) | without
     found = {FACTS: features_of(facts, _times(facts) | without, facts=True)}
@@ -191,5 +190,3 @@ def root_of(paths: Sequence[Location]) -> Location:
     common = os.path.commonpath([os.path.abspath(text) for text in texts])  # noqa: PTH100  # a Path would follow links
     shared = os.path.commonpath(texts) if len({os.path.isabs(text) for text in texts}) == 1 else common  # noqa: PTH117
     return type(folders[0])(shared or ".")  # type: ignore[arg-type]
-
-

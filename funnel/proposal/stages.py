@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from funnel.errors import DataError, have, listed
@@ -99,7 +98,9 @@ def require_labels(table: Table, names: Sequence[str], where: str) -> tuple[str,
         if list(names).count(name) > 1:
             raise DataError(f"{where}: got {name!r} twice, expected each stage once. Remove one.")
     if not names:
-        raise DataError(f"{where}: got no stages, expected columns of 0 and 1 (have: {listed(l.name for l in labels_in(table))}).")
+        raise DataError(
+            f"{where}: got no stages, expected columns of 0 and 1 (have: {listed(label.name for label in labels_in(table))})."
+        )
     return tuple(names)
 
 

@@ -103,8 +103,8 @@ def _stages_question(found: Guess, table: Table) -> Question:
 def _refuse(tables: Sequence[Table]) -> None:
     names = [name for table in tables for name in table.columns]
     raise DataError(
-        f"{tables[0].files[0].path}: got no column of 0 and 1 (have: {listed(names)}), expected one for each stage. Write 1 where "
-        "the step was taken and 0 where it was not."
+        f"{tables[0].files[0].path}: got no column of 0 and 1 (have: {listed(names)}), expected one for each stage. Write 1 "
+        "where the step was taken and 0 where it was not."
     )
 
 
@@ -126,17 +126,14 @@ def _joined(facts: Table, labels: Sequence[str], table: Table, taken: list[str],
     options.sort(key=lambda option: _likeness(option[0], option[1], table.name), reverse=True)
     best = options[0]
     sure = best[0] == best[1] or _likeness(best[0], best[1], table.name) > 0
-    if not sure and facts.columns[best[1]].distinct * 2 < table.rows:
-        # Small whole numbers are found in any table that counts its rows.
-        best_text = ""
-    else:
-        best_text = f"{best[1]}={best[0]}"
+    # Small whole numbers are found in any table that counts its rows.
+    likely = sure or facts.columns[best[1]].distinct * 2 >= table.rows
     among = [f"{other}={key}" for key, other, _ in options]
     question = Question(
-        f"key of {table.name}",
-        f"{table.name} ({table.rows:,} rows): which column of {facts.name} is which of its keys? Empty: none ({', '.join(among[:6])}).",
-        best_text,
-        "",
+        about=f"key of {table.name}",
+        text=f"{table.name} ({table.rows:,} rows): which column of {facts.name} is its key? (have: {listed(among, 6)}, or none)",
+        proposed=among[0] if likely else "none",
+        without="",
         sure=sure,
     )
     chosen = answered(ask, question, lambda text: _option(text, among))
@@ -148,9 +145,11 @@ def _joined(facts: Table, labels: Sequence[str], table: Table, taken: list[str],
 
 def _option(text: str, among: list[str]) -> str:
     text = text.strip()
-    if text and "=" not in text:
+    if text in ("", "none"):
+        return ""
+    if "=" not in text:
         text = next((one for one in among if one.partition("=")[0] == text), text)
-    if text and text not in among:
+    if text not in among:
         raise DataError(f"key: {text!r} joins nothing {have(text, among)} Name one, or none.")
     return text
 

@@ -22,9 +22,9 @@ def is_moment(table: Table, column: Column) -> bool:
         return bool(len(values)) and bool(values.str.contains(f"{ISO}|{OTHER}").all())
     if not column.whole or not suggests(column.name, MOMENTS):
         return False
-    return any(low <= column.low and column.high <= high for low, high in (_epoch(1), _epoch(1000), _epoch(10**6))) or _is_dates(
-        table.sample[column.name], column
-    )
+    return any(
+        low <= column.low and column.high <= high for low, high in (_epoch(1), _epoch(1000), _epoch(10**6))
+    ) or _is_dates(table.sample[column.name], column)
 
 
 def clock(table: Table, moments: list[str]) -> str | None:
@@ -39,7 +39,7 @@ def _epoch(unit: int) -> tuple[int, int]:
 
 def _is_dates(values: pl.Series, column: Column) -> bool:
     """Whole numbers such as 20240131."""
-    if not (19_000_101 <= column.low and column.high <= 21_001_231):
+    if column.low < 19_000_101 or column.high > 21_001_231:
         return False
     numbers = numbers_of(values).drop_nulls().cast(pl.Int64)
     month, day = numbers // 100 % 100, numbers % 100

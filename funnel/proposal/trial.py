@@ -14,6 +14,7 @@ from funnel.doctor.finding import Finding
 from funnel.errors import DataError
 from funnel.proposal.proposal import Proposal
 from funnel.proposal.yaml import as_yaml
+from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.reader import load_schema
 
 ROUNDS = 4
@@ -31,7 +32,7 @@ def tried(proposal: Proposal, watch: Watch) -> tuple[Proposal, Checkup]:
     for _ in range(ROUNDS):
         if not proposal.features:
             raise DataError(_nothing(proposal))
-        found = check(_parsed(as_yaml(proposal)), str(proposal.root), watch=watch)
+        found = check(parsed(as_yaml(proposal)), str(proposal.root), watch=watch)
         changed = _mended(proposal, found)
         if changed is None:
             return proposal, found
@@ -39,7 +40,8 @@ def tried(proposal: Proposal, watch: Watch) -> tuple[Proposal, Checkup]:
     raise DataError(f"{proposal.root}: {_first(found)}")
 
 
-def _parsed(text: str) -> object:
+def parsed(text: str) -> FunnelSchema:
+    """A schema's text, read as its file will be."""
     with tempfile.TemporaryDirectory(prefix="funnel-") as folder:
         path = Path(folder, "schema.yaml")
         path.write_text(text, encoding="utf-8")

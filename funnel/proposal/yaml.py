@@ -32,8 +32,8 @@ def _head(proposal: Proposal) -> list[str]:
     return [
         MODELINE,
         "#",
-        f"# Proposed by `funnel init` from {facts.rows:,} training rows{_shown(joined)}. Read it through: it knows the values, not what",
-        "# they mean. Above all, everything here must be known before the first step.",
+        f"# Proposed by `funnel init` from {facts.rows:,} training rows{_shown(joined)}.",
+        "# Read it through: it knows the values, not what they mean. Above all, every feature must be known before the first step.",
         "#",
         "#   funnel check THIS_FILE && funnel fit THIS_FILE",
         "#   funnel schema > funnel.schema.json     # beside this file, so that an editor completes and explains its keys",
@@ -74,7 +74,9 @@ def _data(proposal: Proposal) -> list[str]:
     else:
         lines += [f"  # {_why_held(proposal)}", f"  validation: {_flow(_validation(proposal))}"]
     if proposal.skip is not None:
-        lines.append(f"  bad_rows: {_flow({'kind': 'skip', 'max_share': proposal.skip})}  # some cannot be used; see `funnel check`")
+        lines.append(
+            f"  bad_rows: {_flow({'kind': 'skip', 'max_share': proposal.skip})}  # some cannot be used; see `funnel check`"
+        )
     for path, reason in proposal.star.left_out:
         lines.append(f"  # left out: {_shown(path)}: {_shown(reason)}.")
     return lines
