@@ -108,6 +108,8 @@ def _alone(table: Table, column: Column, *, facts: bool) -> Feature | LeftOut:
     """One value a row."""
     if _is_beyond(table, column):
         return LeftOut(column.name, "whole numbers beyond 64 bits, which are refused as ids: write them in hexadecimal")
+    if column.unique and column.whole and column.high - column.low == column.rows - 1:
+        return LeftOut(column.name, "a number of its own in each row, without gaps: the number of the row")
     if _is_number(table, column) or column.kind == "real":
         return _numeric(table, column)
     if column.kind == "text" and (reason := _unreadable(table, column)):

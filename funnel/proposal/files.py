@@ -36,8 +36,8 @@ class DataFile:
         path: Where it is.
         format: `csv` or `parquet`.
         separator: Of text: what stands between two columns.
-        columns: Their names, in order; those without one are left out.
-        unnamed: How many columns have no name.
+        columns: Their names, in order; those without one, and those that Arrow cannot name (a null letter), are left out.
+        unnamed: How many these are.
     """
 
     path: Location
@@ -118,7 +118,7 @@ def _read(path: Location) -> DataFile:
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
     if twice:
         raise DataError(f"{path}: got the columns {listed(twice)} more than once, expected each once. Rename them in the file.")
-    named = tuple(name for name in names if name)
+    named = tuple(name for name in names if name and "\0" not in name)
     if not named:
         raise DataError(f"{path}: got no named column, expected a header. Name the columns in the first line.")
     return DataFile(path, kind, separator, named, len(names) - len(named))

@@ -131,7 +131,7 @@ def _joined(facts: Table, labels: Sequence[str], table: Table, taken: list[str],
     among = [f"{other}={key}" for key, other, _ in options]
     question = Question(
         about=f"key of {table.name}",
-        text=f"{table.name} ({table.rows:,} rows): which column of {facts.name} is its key? (have: {listed(among, 6)}, or none)",
+        text=f"{table.name} ({table.rows:,} rows): which column of {facts.name} is its key? (have: {listed(among, 6)}, 'none')",
         proposed=among[0] if likely else "none",
         without="",
         sure=sure,
