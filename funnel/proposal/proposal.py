@@ -142,7 +142,7 @@ def _by_source(star: Star) -> dict[str, list[Feature | LeftOut]]:
 
 def _times(table: Table) -> dict[str, str]:
     """Columns of moments: no day to come was ever seen."""
-    reason = "a time: no later one was seen yet. What it means for a row (hour, weekday, age) may be a column of its own"
+    reason = "a time, and later ones are still to come: make a column of what it says of a row (hour, weekday, age)"
     return {column.name: reason for column in table.columns.values() if column.known and is_moment(table, column)}
 
 
