@@ -12,6 +12,7 @@ from funnel.terminal import Screen
 
 if TYPE_CHECKING:
     from funnel.proposal.asking import Ask, Question
+    from funnel.proposal.features import Feature
     from funnel.proposal.init import Proposed
 
 
@@ -59,9 +60,13 @@ def _rows(found: Proposed) -> Any:
         before = "" if source == FACTS else f"{source}: "
         for one in proposal.features:
             if one.source == source:
-                transform = one.feature.keys.get("transform", "")
-                yield f"{before}{one.feature.column}", f"{one.feature.kind} {transform}".strip(), one.feature.about
+                yield f"{before}{one.feature.column}", _kind(one.feature), one.feature.about
         for left in proposal.left_out[source]:
             yield f"{before}{left.column}", "left out", left.reason
     for path, reason in proposal.star.left_out:
         yield path, "left out", reason
+
+
+def _kind(feature: Feature) -> str:
+    weighted = "weighted " if "weights" in feature.keys else ""
+    return f"{weighted}{feature.kind} {feature.keys.get('transform', '')}".strip()

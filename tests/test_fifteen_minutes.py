@@ -33,7 +33,8 @@ def run(text: str, funnel: Callable[..., Answer]) -> str:
 
 
 def lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip() and "───" not in line]
+    """Those of a table, whatever its width: each column's words."""
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip() and "───" not in line]
 
 
 @pytest.mark.slow
@@ -70,4 +71,4 @@ def test_the_page_runs_on_the_real_campaign(
     monkeypatch.chdir(tmp_path)
     said = run(REAL, funnel)
     assert re.search(r"spend +left out", said)
-    assert "pass: " in said
+    assert (tmp_path / "runs" / "campaign" / "report.html").is_file()

@@ -10,6 +10,8 @@ from funnel.proposal.words import MOMENTS, suggests
 
 ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?$"
 OTHER = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}(?: .*)?$"
+HELD = 0.1
+MOST_HELD = 0.5
 SECONDS = (500_000_000, 4_100_000_000)  # 1985 to 2099, since 1970
 
 
@@ -28,7 +30,7 @@ def is_moment(table: Table, column: Column) -> bool:
 
 
 def clock(table: Table, moments: list[str]) -> str | None:
-    """The finest column of times that every row has and that sorts: what validation may go by."""
+    """The finest column of times that every row has and that sorts: what validation may go by. None where most rows are of one time."""
     able = [table.columns[name] for name in moments if _sorts(table, table.columns[name])]
     return max(able, key=lambda column: column.distinct, default=None).name if able else None  # type: ignore[union-attr]
 
@@ -49,6 +51,13 @@ def _is_dates(values: pl.Series, column: Column) -> bool:
 def _sorts(table: Table, column: Column) -> bool:
     if column.missing or column.distinct < 2:
         return False
-    if column.kind != "text" or column.whole:
-        return True
-    return bool(table.sample[column.name].str.contains(ISO).all())
+    values = table.sample[column.name]
+    if column.kind == "text" and not column.whole:
+        return bool(values.str.contains(ISO).all()) and _parts(values)
+    return _parts(values if column.kind == "time" else numbers_of(values))
+
+
+def _parts(values: pl.Series) -> bool:
+    """Whether about the latest tenth can be told from the rest."""
+    cut = values.sort()[int((1 - HELD) * len(values))]
+    return 0 < float((values >= cut).mean() or 0) <= MOST_HELD

@@ -20,6 +20,7 @@ from funnel.schema.reader import load_schema
 ROUNDS = 4
 SOME = 0.01  # of the rows may be left out, where they cannot be used
 UNUSED = ("it is the same in all", "every training row lacks it")  # warnings for which a feature is left out, too
+BY_ROW = {"kind": "fraction", "fraction": 0.1, "by": "row"}
 SKIPPED = re.compile(r"([\d,]+) of ([\d,]+) \w+ rows cannot be used")
 
 
@@ -61,9 +62,12 @@ def _mended(proposal: Proposal, found: Checkup) -> Proposal | None:
     if not errors:
         return None
     for finding in errors:
+        by_time = proposal.validation is not None and proposal.validation["kind"] == "time"
+        # The latest rows may be all of them that reach a stage.
+        if by_time and finding.about.startswith("stage "):
+            return replace(proposal, validation=BY_ROW)
         if finding.message.startswith("data.validation") and proposal.validation is not None:
-            instead = {"kind": "fraction", "fraction": 0.1, "by": "row"} if proposal.validation["kind"] == "time" else None
-            return replace(proposal, validation=instead)
+            return replace(proposal, validation=BY_ROW if by_time else None)
         if (shares := SKIPPED.match(finding.message)) and proposal.skip is None:
             rows, of = (int(text.replace(",", "")) for text in shares.groups())
             if rows <= SOME * of:

@@ -16,7 +16,7 @@ from funnel.proposal.tables import Table
 from funnel.schema.data import FACTS
 
 MODELINE = "# yaml-language-server: $schema=./funnel.schema.json"
-PLAIN = re.compile(r"[./]*[A-Za-z_][A-Za-z0-9_]*(?:[./*-][A-Za-z0-9_.*/-]*)?")
+PLAIN = re.compile(r"(?:\.{0,2}/)*[A-Za-z_][A-Za-z0-9_]*(?:[./*-][A-Za-z0-9_.*/-]*)?")
 WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # of YAML 1.1 and 1.2
 
 
