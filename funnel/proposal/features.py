@@ -106,19 +106,35 @@ def _bag(name: str, lists: Lists, weights: str | None) -> Feature | LeftOut:
 
 def _alone(table: Table, column: Column, *, facts: bool) -> Feature | LeftOut:
     """One value a row."""
-    if _is_beyond(table, column):
-        return LeftOut(column.name, "whole numbers beyond 64 bits, which are refused as ids: write them in hexadecimal")
-    if column.unique and column.whole and column.high - column.low == column.rows - 1:
-        return LeftOut(column.name, "a number of its own in each row, without gaps: the number of the row")
+    if (reason := _no_value(table, column)) is not None:
+        return LeftOut(column.name, reason)
     if _is_number(table, column) or column.kind == "real":
         return _numeric(table, column)
-    if column.kind == "text" and (reason := _unreadable(table, column)):
+    if (reason := _no_id(table, column, facts=facts)) is not None:
         return LeftOut(column.name, reason)
-    if column.unique and (facts or not column.numeric):
-        return LeftOut(column.name, "a value of its own in each row: nothing that is learnt of one helps with another")
-    if facts and column.once > MOSTLY * column.rows:
-        return LeftOut(column.name, f"{column.distinct:,} ids, {column.once:,} of which come once: too few rows of each")
     return Feature(column.name, "categorical", _table(column), _ids(column))
+
+
+def _no_value(table: Table, column: Column) -> str | None:
+    """Why a column is neither number nor id."""
+    if _is_beyond(table, column):
+        return "whole numbers beyond 64 bits, which are refused as ids: write them in hexadecimal"
+    if column.unique and column.whole and column.high - column.low == column.rows - 1:
+        return "a number of its own in each row, without gaps: the number of the row"
+    if column.kind == "real" and (column.numbers < column.known or max(column.high, -column.low) > LARGEST):
+        return "some values are not finite, or beyond float32"
+    return None
+
+
+def _no_id(table: Table, column: Column, *, facts: bool) -> str | None:
+    """Why a column that is no number does not tell rows apart usefully."""
+    if column.kind == "text" and (reason := _unreadable(table, column)):
+        return reason
+    if column.unique and (facts or not column.numeric):
+        return "a value of its own in each row: nothing that is learnt of one helps with another"
+    if facts and column.once > MOSTLY * column.rows:
+        return f"{column.distinct:,} ids, {column.once:,} of which come once: too few rows of each"
+    return None
 
 
 def _is_beyond(table: Table, column: Column) -> bool:
@@ -143,9 +159,7 @@ def _is_number(table: Table, column: Column) -> bool:
     return said == "amount" or column.distinct > max(CATEGORIES, column.known // PER_ID)
 
 
-def _numeric(table: Table, column: Column) -> Feature | LeftOut:
-    if column.numbers < column.known or max(column.high, -column.low) > LARGEST:
-        return LeftOut(column.name, "some values are not finite")
+def _numeric(table: Table, column: Column) -> Feature:
     numbers = numbers_of(table.sample[column.name]).drop_nulls().to_numpy()
     heavy = column.low >= 0 and _skewness(numbers) > HEAVY
     about = f"{column.low:,.6g} to {column.high:,.6g}{_missing(column)}"

@@ -30,9 +30,9 @@ def is_moment(table: Table, column: Column) -> bool:
 
 
 def clock(table: Table, moments: list[str]) -> str | None:
-    """The finest column of times that every row has and that sorts: what validation may go by. None where most rows are of one time."""
-    able = [table.columns[name] for name in moments if _sorts(table, table.columns[name])]
-    return max(able, key=lambda column: column.distinct, default=None).name if able else None  # type: ignore[union-attr]
+    """The finest column of times that every row has and that sorts: what validation may go by."""
+    able = [name for name in moments if _sorts(table, table.columns[name])]
+    return max(able, key=lambda name: table.columns[name].distinct, default=None)
 
 
 def _epoch(unit: int) -> tuple[int, int]:

@@ -33,7 +33,7 @@ def _head(proposal: Proposal) -> list[str]:
         MODELINE,
         "#",
         f"# Proposed by `funnel init` from {facts.rows:,} training rows{_shown(joined)}.",
-        "# Read it through: it knows the values, not what they mean. Above all, a feature must be known before the first stage.",
+        "# Read it through: it knows the values, not what they mean. Features must be known before the first stage.",
         "#",
         "#   funnel check THIS_FILE && funnel fit THIS_FILE",
         "#   funnel schema > funnel.schema.json     # beside this file, so that an editor completes and explains its keys",

@@ -59,7 +59,11 @@ def test_numbers(values: list[float | None]) -> None:
     assert found.wholes == sum(value == math.floor(value) for value in finite)
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 5))
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    st.integers(1, 5),
+)
 def test_columns_of_equal_values_in_equal_order_have_one_digest(one: list[int], other: list[int], piece: int) -> None:
     whole = column([pl.Series("c", one)])
     pieces = column([pl.Series("c", one[k : k + piece]) for k in range(0, len(one), piece)])

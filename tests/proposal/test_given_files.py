@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from rows import log, refusal, written
+from small_logs import log, refusal, written
 
 import funnel
 from funnel.proposal.files import files_in
@@ -18,7 +18,9 @@ TEXT = "city,visit,signup\n" + "".join(f"c{n % 5},{int(n % 3 == 0)},{int(n % 6 =
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
 def test_what_stands_between_columns_is_found_out(separator: str, tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
-    path.write_text(f'\ufeff"a, b"{separator}c;d|e\tf\n'.replace("c;d|e\tf", "plain") + f"1{separator}2\n" * 3, encoding="utf-8")
+    path.write_text(
+        f'\ufeff"a, b"{separator}c;d|e\tf\n'.replace("c;d|e\tf", "plain") + f"1{separator}2\n" * 3, encoding="utf-8"
+    )
     (found,) = files_in([path])
     assert (found.format, found.separator, found.columns) == ("csv", separator, ("a, b", "plain"))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from rows import features, left_out, log, written
+from small_logs import features, left_out, log, written
 
 import funnel
 from funnel.doctor.leaks import LEAK
@@ -146,7 +146,10 @@ def test_of_one_moment_none_is_later(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_only_the_latest_rows_reach_is_not_held_out_by_time(tmp_path: Path) -> None:
-    late = {"signup": ((pl.int_range(ROWS) > 0.95 * ROWS) & (pl.int_range(ROWS) % 5 == 0)).cast(int), "visit": pl.lit(1) - pl.int_range(ROWS) % 5 // 4}
+    late = {
+        "signup": ((pl.int_range(ROWS) > 0.95 * ROWS) & (pl.int_range(ROWS) % 5 == 0)).cast(int),
+        "visit": pl.lit(1) - pl.int_range(ROWS) % 5 // 4,
+    }
     found = proposed(tmp_path, shown_at=pl.int_range(ROWS) + 1_700_000_000, **late)
     assert found.proposal.validation == {"kind": "fraction", "fraction": 0.1, "by": "row"}
     assert found.checkup.ok

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from rows import left_out, log, refusal, table, written
+from small_logs import left_out, log, refusal, table, written
 
 import funnel
 from funnel.proposal.asking import Question
@@ -27,7 +27,9 @@ def test_nested_columns_are_a_chain_from_the_commonest_to_the_rarest(tmp_path: P
 
 def test_names_say_nothing_where_values_do_not_nest(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    frame = pl.DataFrame({"clicked": rng.integers(0, 2, 1000), "bought": rng.integers(0, 2, 1000), "a": rng.integers(0, 9, 1000)})
+    frame = pl.DataFrame(
+        {"clicked": rng.integers(0, 2, 1000), "bought": rng.integers(0, 2, 1000), "a": rng.integers(0, 9, 1000)}
+    )
     assert len(guess(table(frame, tmp_path / "log.parquet")).columns) == 1
 
 
@@ -72,7 +74,10 @@ def test_labels_may_be_unknown_where_both_kinds_are_known(tmp_path: Path) -> Non
         (["city"], "'city' has values such as 'c3', expected 0 and 1"),
         (["visit", "visit"], "got 'visit' twice"),
         (["visit", "pages"], "'pages' has values from 0 to 7, expected 0 and 1"),
-        (["visit", "left"], "'left' is 1 in all 1,257 rows with a value and 2,743 are missing, expected 0 and 1. If missing means 0"),
+        (
+            ["visit", "left"],
+            "'left' is 1 in all 1,257 rows with a value and 2,743 are missing, expected 0 and 1. If missing means 0",
+        ),
         (["visit", "never"], "'never' is 0 in all 4,000 rows with a value, expected 0 and 1"),
         (["none"], "'none' has no values at all"),
         ([], "got no stages, expected columns of 0 and 1 (have: 'visit', 'signup')"),
@@ -99,8 +104,13 @@ def test_without_any_column_of_0_and_1_there_is_no_funnel(tmp_path: Path) -> Non
 
 
 def test_rows_with_a_later_stage_alone_are_counted_and_dropped(tmp_path: Path) -> None:
-    frame = log().with_row_index().with_columns(
-        signup=pl.when(pl.col("index") < 40).then(1).otherwise("signup"), visit=pl.when(pl.col("index") < 40).then(0).otherwise("visit")
+    frame = (
+        log()
+        .with_row_index()
+        .with_columns(
+            signup=pl.when(pl.col("index") < 40).then(1).otherwise("signup"),
+            visit=pl.when(pl.col("index") < 40).then(0).otherwise("visit"),
+        )
     )
     frame = frame.drop("index")
     assert contradictions(table(frame, tmp_path / "log.csv"), ["visit", "signup"]) == [("signup", "visit", 0.01)]

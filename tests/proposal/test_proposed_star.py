@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from rows import features, left_out, log, written
+from small_logs import features, left_out, log, written
 
 import funnel
 from funnel.proposal.asking import Question
@@ -98,4 +98,7 @@ def test_a_few_rows_without_a_dimension_row_are_skipped(tmp_path: Path) -> None:
 def test_a_table_that_lacks_many_keys_is_left_out(tmp_path: Path) -> None:
     written(log(ROWS, user_id=pl.Series(USER)), tmp_path / "log.csv")
     written(users()[: USERS // 2], tmp_path / "users.csv")
-    assert "finds its rows by a key (have: 'user_id', 'age')" in funnel.init(tmp_path).text or "by a key" in funnel.init(tmp_path).text
+    assert (
+        "finds its rows by a key (have: 'user_id', 'age')" in funnel.init(tmp_path).text
+        or "by a key" in funnel.init(tmp_path).text
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rows import log, written
 from ruamel.yaml import YAML
+from small_logs import log, written
 
 import funnel
 from funnel.proposal.yaml import MODELINE, scalar
@@ -35,8 +35,25 @@ def test_texts_stay_what_they_are(text: str) -> None:
 
 
 def test_columns_of_any_name_are_declared(tmp_path: Path) -> None:
-    names = ["user: id", "größe #1", "on", "101_14", "a'b\"c", "{x}", "Last, first", "价格", "tab\there", "class", "line\nbreak", "-", "index"]
-    columns = {name: (pl.int_range(2000) * (7 + place) + place * pl.int_range(2000) ** 2) % (5 + place) for place, name in enumerate(names)}
+    names = [
+        "user: id",
+        "größe #1",
+        "on",
+        "101_14",
+        "a'b\"c",
+        "{x}",
+        "Last, first",
+        "价格",
+        "tab\there",
+        "class",
+        "line\nbreak",
+        "-",
+        "index",
+    ]
+    columns = {
+        name: (pl.int_range(2000) * (7 + place) + place * pl.int_range(2000) ** 2) % (5 + place)
+        for place, name in enumerate(names)
+    }
     path = written(log(2000).with_columns(**columns), tmp_path / "a log [1].parquet")
     found = funnel.init(path, out=tmp_path / "s.yaml")
     schema = funnel.load_schema(tmp_path / "s.yaml")
@@ -53,7 +70,12 @@ def test_schemas_begin_with_what_editors_look_for(tmp_path: Path) -> None:
 
 
 def test_texts_of_cells_and_names_do_not_break_out_of_comments(tmp_path: Path) -> None:
-    frame = log().with_columns(pl.lit("x").alias("bad\nname: [1"), amount=pl.when(pl.int_range(4000) % 20 == 0).then(pl.lit("n/a\nfeatures: []")).otherwise((pl.int_range(4000) / 7).cast(pl.String)))
+    frame = log().with_columns(
+        pl.lit("x").alias("bad\nname: [1"),
+        amount=pl.when(pl.int_range(4000) % 20 == 0)
+        .then(pl.lit("n/a\nfeatures: []"))
+        .otherwise((pl.int_range(4000) / 7).cast(pl.String)),
+    )
     found = funnel.init(written(frame, tmp_path / "log.parquet"))
     assert "# - bad\\U0000000aname: [1: the same in every row" in found.text
     assert funnel.check(found.schema).ok

@@ -10,9 +10,9 @@ import polars as pl
 
 import funnel
 from funnel.proposal.features import Feature
+from funnel.proposal.files import files_in
 from funnel.proposal.init import Proposed
 from funnel.proposal.tables import Table, tables_of
-from funnel.proposal.files import files_in
 
 
 def log(rows: int = 4000, seed: int = 0, **columns: Any) -> pl.DataFrame:
