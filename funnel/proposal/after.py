@@ -29,7 +29,7 @@ def _reason(table: Table, column: Column, ones: Mapping[str, NDArray[np.bool_]])
     if rows.all() or not rows.any():
         return None
     step = sounds_like_a_step(column.name) and not is_of_the_past(column.name)
-    for label, reached in reversed(ones.items()):
+    for label, reached in reversed([*ones.items()]):
         share, rate = float(reached[rows].mean()), float(reached.mean())
         what = (
             f"{'other than 0' if column.numeric else 'there'} {'only' if share == 1 else f'in {share:.1%}'} where {label} is 1"

@@ -198,3 +198,8 @@ def numbers_of(values: pl.Series) -> pl.Series:
         values = values.str.strip_chars()
     numbers = values.cast(pl.Float64, strict=False)
     return numbers.set(~numbers.is_finite().fill_null(value=True), None)
+
+
+def share(rows: pl.Series) -> float:
+    """Of how many rows something is true: bool [n], null counts as no."""
+    return int(rows.sum()) / max(1, len(rows))

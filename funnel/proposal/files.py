@@ -80,7 +80,8 @@ def files_in(given: Sequence[str | Path | Location]) -> list[DataFile]:
 
 def _within(folder: Location) -> Iterator[Location]:
     """The files below a folder. What others leave behind is none: hidden files, `_SUCCESS`, the truth of simulated rows."""
-    for path in sorted(folder.iterdir(), key=str):
+    there: list[Location] = [*folder.iterdir()]
+    for path in sorted(there, key=str):
         if path.name.startswith((".", "_")) or path.name == "truth":
             continue
         if path.is_dir():

@@ -10,8 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from funnel.proposal.columns import Column, as_text, numbers_of
+from funnel.proposal.splits import words
 from funnel.proposal.tables import Table
-from funnel.proposal.words import WEIGHTS, suggests, words
+from funnel.proposal.words import WEIGHTS, suggests
 
 SEPARATORS = "|;,"
 BRACKETS = r"[\[\](){}<>]"  # `[10,100)` is a range
@@ -97,7 +98,7 @@ def _separator(values: pl.Series) -> str | None:
         # Pairs such as `48.1,11.6` are as long in every row; sentences have spaces after their commas.
         if lists.list.len().n_unique() < 2 or entries.str.contains(r"^\s|\s\S+\s").any():
             continue
-        if int(entries.str.len_chars().max() or 0) > LONGEST:  # type: ignore[call-overload]
+        if (entries.str.len_chars() > LONGEST).any():
             continue
         if entries.n_unique() < values.n_unique() or 2 * entries.n_unique() <= len(entries):
             return separator

@@ -189,4 +189,4 @@ def root_of(paths: Sequence[Location]) -> Location:
         return min(folders, key=lambda one: len(str(one)))
     common = os.path.commonpath([os.path.abspath(text) for text in texts])  # noqa: PTH100  # a Path would follow links
     shared = os.path.commonpath(texts) if len({os.path.isabs(text) for text in texts}) == 1 else common  # noqa: PTH117
-    return type(folders[0])(shared or ".")  # type: ignore[arg-type]
+    return type(folders[0])(shared or ".")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funnel.errors import DataError, have, listed
-from funnel.proposal.columns import Column, numbers_of
+from funnel.proposal.columns import Column, numbers_of, share
 from funnel.proposal.tables import Table
 from funnel.proposal.words import depth
 
@@ -128,5 +128,5 @@ def contradictions(table: Table, labels: Sequence[str]) -> list[tuple[str, str, 
     ):
         alone = ((after == 1) & (before == 0)).fill_null(value=False)
         if alone.any():
-            found.append((name, name_before, float(alone.mean() or 0)))
+            found.append((name, name_before, share(alone)))
     return found

@@ -9,9 +9,11 @@ import polars as pl
 
 from funnel.errors import DataError, have, listed
 from funnel.proposal.asking import Ask, Question, answered
+from funnel.proposal.columns import share
+from funnel.proposal.splits import words
 from funnel.proposal.stages import Guess, guess, labels_in, require_labels
 from funnel.proposal.tables import Table
-from funnel.proposal.words import plain_name, words
+from funnel.proposal.words import plain_name
 
 JOINS = 0.999  # of the facts, at least so many find their row
 
@@ -60,7 +62,7 @@ def star_of(tables: Sequence[Table], stages: Sequence[str] | None, ask: Ask) -> 
     """
     facts, labels = _facts(tables, stages, ask)
     dimensions: list[Joined] = []
-    left_out = []
+    left_out: list[tuple[str, str]] = []
     for table in tables:
         if table is facts:
             continue
@@ -115,10 +117,10 @@ def _joined(facts: Table, labels: Sequence[str], table: Table, taken: list[str],
     if not table.keys:
         return "no column has a value of its own in each row, so that there is no key"
     options = [
-        (key.name, other, share)
+        (key.name, other, found)
         for key in table.keys
         for other in facts.columns
-        if other not in labels and (share := _share(facts, other, table, key.name)) >= JOINS
+        if other not in labels and (found := _share(facts, other, table, key.name)) >= JOINS
     ]
     if not options:
         keys = listed(key.name for key in table.keys)
@@ -139,8 +141,8 @@ def _joined(facts: Table, labels: Sequence[str], table: Table, taken: list[str],
     chosen = answered(ask, question, lambda text: _option(text, among))
     if not chosen:
         return f"no column of {facts.name} is surely its key (have: {listed(among)})"
-    key, other, share = options[among.index(chosen)]
-    return Joined(_name(table, other, taken), table, key, other, 1 - share)
+    key, other, found = options[among.index(chosen)]
+    return Joined(_name(table, other, taken), table, key, other, 1 - found)
 
 
 def _option(text: str, among: list[str]) -> str:
@@ -162,7 +164,7 @@ def _share(facts: Table, column: str, table: Table, key: str) -> float:
     # A few are enough to see that most columns are no key.
     few = values.unique().head(200)
     keys = table.sample[key].cast(pl.String) if table.rows == table.sample.height else table.values(key)
-    return 0.0 if few.is_in(keys.implode()).mean() < 0.9 else float(values.is_in(keys.implode()).mean() or 0)
+    return 0.0 if share(few.is_in(keys.implode())) < 0.9 else share(values.is_in(keys.implode()))
 
 
 def _likeness(key: str, other: str, table: str) -> int:

@@ -57,7 +57,7 @@ class Table:
     def values(self, column: str, paths: Sequence[Location] | None = None) -> pl.Series:
         """The different values of a column, as text; null among them where some are missing."""
         found = [
-            load().frame[column].pipe(bare).cast(pl.String).unique()
+            bare(load().frame[column]).cast(pl.String).unique()
             for load in read_files(self.source, paths or self.splits.train, [(column, "id")], RefuseBadRows(kind="error"))
         ]
         return pl.concat(found).unique()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from funnel.proposal.columns import Column, numbers_of
+from funnel.proposal.columns import Column, numbers_of, share
 from funnel.proposal.tables import Table
 from funnel.proposal.words import MOMENTS, suggests
 
@@ -60,4 +60,4 @@ def _sorts(table: Table, column: Column) -> bool:
 def _parts(values: pl.Series) -> bool:
     """Whether about the latest tenth can be told from the rest."""
     cut = values.sort()[int((1 - HELD) * len(values))]
-    return 0 < float((values >= cut).mean() or 0) <= MOST_HELD
+    return 0 < share(values >= cut) <= MOST_HELD

@@ -10,85 +10,17 @@ from keyword import iskeyword
 from funnel.proposal.splits import words
 
 # English only: names in other languages are judged by their values alone.
-IDS = {
-    "id",
-    "ids",
-    "uid",
-    "key",
-    "code",
-    "zip",
-    "zipcode",
-    "postcode",
-    "type",
-    "kind",
-    "category",
-    "cat",
-    "class",
-    "group",
-    "brand",
-}
+IDS = {"id", "ids", "uid", "key", "code", "zip", "zipcode", "postcode", "type", "kind", "category", "cat", "class"}
+IDS |= {"group", "brand"}
 IDS |= {"channel", "segment", "tag", "tags", "tab", "region", "city", "country", "device", "hour", "weekday", "slot", "cluster"}
-IDS |= {
-    "item",
-    "product",
-    "video",
-    "author",
-    "ad",
-    "campaign",
-    "creative",
-    "merchant",
-    "shop",
-    "seller",
-    "job",
-    "article",
-    "music",
-}
-AMOUNTS = {
-    "age",
-    "amount",
-    "amounts",
-    "count",
-    "counts",
-    "cnt",
-    "num",
-    "number",
-    "price",
-    "cost",
-    "spend",
-    "income",
-    "days",
-    "score",
-}
-AMOUNTS |= {
-    "rate",
-    "ratio",
-    "share",
-    "duration",
-    "length",
-    "size",
-    "width",
-    "height",
-    "sum",
-    "total",
-    "avg",
-    "mean",
-    "orders",
-    "rank",
-}
-AMOUNTS |= {
-    "weight",
-    "weights",
-    "quantity",
-    "qty",
-    "balance",
-    "salary",
-    "years",
-    "months",
-    "position",
-    "ms",
-    "seconds",
-    "distance",
-}
+IDS |= {"item", "product", "video", "author", "ad", "campaign", "creative", "merchant", "shop", "seller", "job", "article"}
+IDS |= {"music"}
+AMOUNTS = {"age", "amount", "amounts", "count", "counts", "cnt", "num", "number", "price", "cost", "spend", "income"}
+AMOUNTS |= {"days", "score"}
+AMOUNTS |= {"rate", "ratio", "share", "duration", "length", "size", "width", "height", "sum", "total", "avg", "mean"}
+AMOUNTS |= {"orders", "rank"}
+AMOUNTS |= {"weight", "weights", "quantity", "qty", "balance", "salary", "years", "months", "position", "ms", "seconds"}
+AMOUNTS |= {"distance"}
 WEIGHTS = {"weight", "weights", "count", "counts", "score", "scores", "amount", "amounts", "values", "freq", "times", "cnt"}
 PEOPLE = ("user", "customer", "member", "visitor", "person", "client", "account", "candidate", "patient", "student", "session")
 MOMENTS = {"time", "timestamp", "ts", "date", "datetime", "dt", "day", "at", "moment", "created", "when"}
@@ -152,22 +84,8 @@ STAGES = (
     },
 )
 # What people do after they saw something, beside the stages.
-STEPS = {
-    "like",
-    "follow",
-    "comment",
-    "forward",
-    "share",
-    "enter",
-    "stay",
-    "play",
-    "dwell",
-    "finish",
-    "read",
-    "reply",
-    "hate",
-    "report",
-}
+STEPS = {"like", "follow", "comment", "forward", "share", "enter", "stay", "play", "dwell", "finish", "read", "reply"}
+STEPS |= {"hate", "report"}
 STEPS |= {"collect", "save", "scroll", "bounce", "return", "returned", "refund", "refunded", "rejected", "unsubscribe", "watch"}
 STEPS |= {word for some in STAGES for word in some}
 PAST = {"before", "last", "previous", "past", "ever", "prior", "recent", "history", "ago", "old", "earlier"}
