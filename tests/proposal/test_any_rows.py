@@ -65,7 +65,7 @@ def outcome(frame: pl.DataFrame, folder: Path, ending: str) -> funnel.FunnelErro
     return None
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(frames(), st.sampled_from(["parquet", "csv"]))
 def test_a_small_table_becomes_a_schema_that_passes_or_one_message(frame: pl.DataFrame, ending: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -113,3 +113,14 @@ def test_files_of_several_folders_have_one_root(tmp_path: Path, monkeypatch: pyt
     assert found.schema.data.root == "."
     assert found.schema.data.facts.train == "train/rows [[]1].csv"
     assert found.checkup.ok
+
+
+def test_validation_rows_of_their_own_are_held_out(tmp_path: Path) -> None:
+    for seed, name in enumerate(("train", "valid", "test")):
+        written(log(2000, seed), tmp_path / f"log-{name}.csv")
+    found = funnel.init(tmp_path)
+    assert (found.schema.name, found.schema.data.facts.train) == ("log", "log-train.csv")
+    assert found.proposal.validation is not None
+    assert found.schema.data.validation is not None
+    assert found.schema.data.validation.model_dump() == {"kind": "file", "files": "log-valid.csv"}
+    assert found.checkup.ok
