@@ -20,6 +20,7 @@ _WHERE = {
     "export": "funnel.api",
     "fit": "funnel.api",
     "importance": "funnel.api",
+    "init": "funnel.proposal.init",
     "load": "funnel.api",
     "predict": "funnel.api",
     "prepare": "funnel.data.prepare",

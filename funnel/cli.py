@@ -15,6 +15,7 @@ import typer
 
 from funnel.errors import FunnelError
 from funnel.locations.location import Location, location
+from funnel.proposal_screen import asker, show_proposal
 from funnel.report_screen import show_importance, show_report
 from funnel.terminal import Screen, show_checkup, show_cost, show_part, show_store
 from funnel.verification_screen import show_verification
@@ -71,6 +72,38 @@ def main() -> None:
         # Whoever read our answer has left: also when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+@app.command()
+def init(
+    data: Annotated[
+        list[str] | None, typer.Option("--data", metavar="FILES", help="Files or folders with the rows: csv, tsv, parquet.")
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILES]...", help="More of them.", show_default=False)] = None,
+    stages: Annotated[
+        str | None, typer.Option("--stages", metavar="A,B,...", help="The columns of 0 and 1 that are the stages, in order.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What the funnel is called [the files' name].")
+    ] = None,
+    out: Annotated[str, typer.Option("--out", metavar="SCHEMA", help="The YAML file to write.")] = "schema.yaml",
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where it is there.")] = False,
+) -> None:
+    """Propose a schema for files with rows, and check it on them; asks on a terminal what is not sure."""
+    given = [*(data or ()), *(more or ())]
+    if not given:
+        raise typer.BadParameter("got no files, expected some with rows", param_hint="--data")
+    from funnel.proposal.asking import silent
+    from funnel.proposal.init import init as init_
+
+    screen = Screen(quiet=False)
+    ask = silent if yes or not (sys.stdin.isatty() and sys.stdout.isatty()) else asker(screen)
+    named = None if stages is None else [stage.strip() for stage in stages.split(",") if stage.strip()]
+    with screen:
+        found = init_(given, named, name=name, out=out, force=force, ask=ask, watch=screen.watch)
+    show_proposal(found)
+    print(f"{out}: {_headline(out, found.schema).partition(': ')[2]}; read it through, then: funnel fit {shlex.quote(out)}")
 
 
 @app.command()
