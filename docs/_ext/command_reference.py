@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,12 @@ def page() -> str:
     found = [HEAD]
     for name, command in commands().items():
         context = typer.Context(command, info_name=f"funnel {name}")
-        usage = " ".join(command.collect_usage_pieces(context))
+        usage = " ".join(command.collect_usage_pieces(context)).translate({ord("{"): None, ord("}"): None})
         found += [f"## funnel {name}", "", (command.help or "").strip(), "", "```text", f"funnel {name} {usage}", "```", ""]
         for parameter in command.get_params(context):
             record = parameter.get_help_record(context)
             if record is not None and parameter.name != "help":
-                found += [f"`{record[0]}`", f": {_plain(record[1])}", ""]
+                found += [f"`{re.sub(' <[a-z ]+>$', '', record[0])}`", f": {_plain(record[1])}", ""]
     return "\n".join(found)
 
 
