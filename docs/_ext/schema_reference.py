@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 from funnel.schema.funnel_schema import FunnelSchema
 
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+# What a part takes from what it is like, and refuses.
+REFUSED = {("Sequence", "weighted"), ("Sequence", "weights")}
 HEAD = """# Reference of all keys
 
 Drawn from the models that check a schema. Each part has its keys, with type, default, meaning, and a line that shows the key in use; all these
@@ -28,8 +30,10 @@ class _AsDeclared(GenerateJsonSchema):
 
 
 def models() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each part, by its name; the whole one comes first."""
+    """The JSON Schema of each part, by its name, without the keys that it refuses; the whole one comes first."""
     schema = FunnelSchema.model_json_schema(schema_generator=_AsDeclared)
+    for part, key in REFUSED:
+        del schema["$defs"][part]["properties"][key]
     return {"FunnelSchema": schema} | dict(sorted(schema["$defs"].items()))
 
 
