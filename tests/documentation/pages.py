@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 DRAWN = ("reference.md", "commands.md")  # by Sphinx, from the code; their makers are tested
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in DRAWN)]
 FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^(?P<fence>```|:::)(?P<language>\{?[\w-]*\}?)[^\n]*\n(?P<text>.*?)^(?P=fence)$", re.DOTALL | re.MULTILINE
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^(?P<fence>```|:::)(?P<language>\{?[\w-]*\}?)[^\n]*\n(?P<text>.*?)^(?P=fence)$",
+    re.DOTALL | re.MULTILINE,
 )
 
 

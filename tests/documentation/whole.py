@@ -32,6 +32,7 @@ WHOLE: Tree = {
             "kind": "sequence",
             "source": "user",
             "table": "items",
+            "separator": "|",
             "pooling": {"kind": "attention", "query": "item_id"},
         },
     ],
@@ -62,9 +63,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "OtherTower": ("model", "towers", "buy"),
     **dict.fromkeys(("Aitm", "StopGradient", "NoTransfer"), ("model", "transfer")),
     "Domain": ("model", "domain"),
-    **dict.fromkeys(
-        ("Esmm", "ParentSpace", "Aman", "Oversampling", "Unbias", "Division", "Ips", "Dr", "Dcmt"), ("objective",)
-    ),
+    **dict.fromkeys(("Esmm", "ParentSpace", "Aman", "Oversampling", "Unbias", "Division", "Ips", "Dr", "Dcmt"), ("objective",)),
     "Train": ("train",),
     "L2": ("train", "l2"),
     "EarlyStopping": ("train", "early_stopping"),
@@ -90,8 +89,8 @@ NEEDS: dict[tuple[str, str], Tree] = {
 DEFAULTS: dict[str, Tree] = {
     "Stage": {"label": "bought_again"},
     "Maturity": {"snapshot_at": "2024-06-01T00:00:00Z"},
-    **dict.fromkeys(("ParquetDimension", "CsvDimension", "FeatureListDimension"), {"files": "visitors.csv"}),
-    **dict.fromkeys(("Parquet", "Csv", "FeatureList"), {"train": "train*"}),
+    **{part: {"files": "visitors.csv"} for part in ("ParquetDimension", "CsvDimension", "FeatureListDimension")},
+    **{part: {"train": "train*"} for part in ("Parquet", "Csv", "FeatureList")},
 }
 
 
