@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the pages of Python calls import what they describe
 
-import funnel
+import funnel  # noqa: E402  # of this checkout, not of what is installed
 
 project, author, release = "funnel", "the funnel developers", funnel.__version__
 copyright = "2026, the funnel developers"  # noqa: A001  # Sphinx's name
@@ -29,6 +29,7 @@ myst_dmath_double_inline = True
 exclude_patterns = ["_build", "_ext", "pictures", "selection_tables.md"]  # the tables are a part of another page
 default_role = "literal"  # docstrings write code as Markdown does
 autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80

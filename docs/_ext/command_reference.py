@@ -21,7 +21,7 @@ Drawn from the command line itself; `funnel COMMAND --help` says the same. Where
 | code | means |
 |---|---|
 | 0 | Done. Of `check` and `verify`: and nothing is wrong. |
-| 1 | Something that was given is wrong: one message on stderr says where, what, and what to do. Of `check` and `verify` also: the rows have errors, the export differs. |
+| 1 | Something given is wrong: one message on stderr says where, what, and what to do. Of `check` and `verify`: errors found. |
 | 2 | The call is wrong: no such command or option, or a value of the wrong type. |
 | 130 | Stopped, by Ctrl-C or SIGTERM. `fit` has then written its checkpoint, and says how to go on. |
 

@@ -1,4 +1,4 @@
-"""The reference of schema keys, drawn from the models that check a schema: type, default, meaning, and an example of each key."""
+"""The reference of schema keys, drawn from the models that check a schema: type, default, meaning, and an example."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 REFUSED = {("Sequence", "weighted"), ("Sequence", "weights")}
 HEAD = """# Reference of all keys
 
-Drawn from the models that check a schema. Each part has its keys, with type, default, meaning, and a line that shows the key in use; all these
-lines are loaded by a test. A part that is chosen by `kind` (or by `format`) may be written as its name alone: `objective: ips`.
+Drawn from the models that check a schema. Each part has its keys, with type, default, meaning, and a line that shows the
+key in use; all these lines are loaded by a test. A part that is chosen by `kind` may be written as its name alone,
+`objective: ips`, where it needs nothing else.
 """
 
 
@@ -89,20 +90,31 @@ def _type(field: dict[str, Any]) -> str:
     if "$ref" in field:
         name = _referred(field)
         return f"[{name}](#{name.lower()})"
-    for key in ("anyOf", "oneOf"):
-        if key in field:
-            return " or ".join(dict.fromkeys(_type(part) for part in field[key] if "not" not in part))
-    if "enum" in field or "const" in field:
-        return " or ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    if parts := _parts(field):
+        return " or ".join(dict.fromkeys(map(_type, parts)))
+    if choices := field.get("enum", [field["const"]] if "const" in field else []):
+        return " or ".join(f"`{value}`" for value in choices)
     if field.get("type") == "array":
         return f"list of {_type(field['items'])}"
     if "patternProperties" in field:
-        return "mapping from names to " + " or ".join(_type(part) for part in field["patternProperties"].values())
-    if field.get("type") == "object":
-        inner = field.get("additionalProperties")
-        return "mapping" if not isinstance(inner, dict) or not inner else f"mapping to {_type(inner)}"
+        return "mapping from name to " + " or ".join(_type(part) for part in field["patternProperties"].values())
+    return _plain_type(field)
+
+
+def _parts(field: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a key may be one of, without the short ways to write a kind, which the head of the page tells of."""
+    parts = field.get("anyOf", field.get("oneOf", []))
+    short = any("not" in part for part in parts)
+    return [part for part in parts if not (short and ("not" in part or "enum" in part))]
+
+
+def _plain_type(field: dict[str, Any]) -> str:
+    inner = field.get("additionalProperties")
+    if isinstance(inner, dict) and inner:
+        return f"mapping to {_type(inner)}"
+    kind = {"object": "mapping", "string": "text"}.get(field.get("type", ""), field.get("type", "anything"))
     bounds = [f"{sign} {field[key]}" for key, sign in BOUNDS.items() if key in field]
-    return " ".join([field.get("type", "anything"), ", ".join(bounds)]).strip()
+    return " ".join([kind, ", ".join(bounds)]).strip()
 
 
 def _referred(field: dict[str, Any]) -> str:

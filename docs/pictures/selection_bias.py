@@ -1,4 +1,4 @@
-"""Draws docs/pictures/selection_bias.svg: impressions and clicked ones, by how likely a click of each is to be followed by a purchase.
+"""Draw selection_bias.svg: impressions and clicked ones, by how likely a click of each is to be followed by a purchase.
 
     python docs/pictures/selection_bias.py
 
@@ -25,7 +25,7 @@ SCHEMA = {
 }
 ROWS, SEED, SELECTION = 100_000, 0, 4.0
 EDGES = np.linspace(0.0, 0.16, 17)
-WIDTH, LEFT, TOP, HEIGHT, STEP = 640, 60, 30, 180, 34
+WIDTH, LEFT, TOP, HEIGHT, STEP = 500, 15, 40, 190, 29
 
 
 class Selected(NamedTuple):
@@ -60,26 +60,27 @@ def svg(found: Selected) -> str:
     top = max(found.impressions.max(), found.clicked.max())
     floor = TOP + HEIGHT
     bars = [
-        f'<rect x="{LEFT + STEP * place + 15 * which}" y="{floor - HEIGHT * share / top:.1f}" width="14" '
+        f'<rect x="{LEFT + STEP * place + 13 * which}" y="{floor - HEIGHT * share / top:.1f}" width="12" '
         f'height="{HEIGHT * share / top:.1f}" fill="{fill}"/>'
         for which, (shares, fill) in enumerate(((found.impressions, GREY), (found.clicked, BLUE)))
         for place, share in enumerate(shares)
     ]
     ticks = [
-        f'<text x="{LEFT + STEP * place}" y="{floor + 18}" text-anchor="middle">{EDGES[place]:.2f}</text>'
+        f'<text x="{LEFT + STEP * place}" y="{floor + 20}" text-anchor="{_anchor(place)}">{EDGES[place]:.2f}</text>'
         for place in range(0, len(EDGES), 4)
     ]
     means = [
-        f'<line x1="{_x(mean):.1f}" x2="{_x(mean):.1f}" y1="{TOP - 8}" y2="{floor}" stroke="{ink}" stroke-width="2" '
+        f'<line x1="{_x(mean):.1f}" x2="{_x(mean):.1f}" y1="{height - 14}" y2="{floor}" stroke="{ink}" stroke-width="2" '
         f'stroke-dasharray="5 4"/><text x="{_x(mean) + 6:.1f}" y="{height}">{text} {mean:.3f}</text>'
         for mean, ink, height, text in (
-            (found.mean_impressions, GREY, TOP + 2, "mean of all impressions"),
-            (found.mean_clicked, BLUE, TOP + 24, "mean of the clicked"),
+            (found.mean_impressions, GREY, TOP - 12, "mean of all impressions"),
+            (found.mean_clicked, BLUE, TOP + 14, "mean of the clicked"),
         )
     ]
     legend = [
-        f'<rect x="{LEFT + 400}" y="{y - 10}" width="12" height="12" fill="{fill}"/><text x="{LEFT + 418}" y="{y}">{text}</text>'
-        for y, fill, text in ((TOP + 70, GREY, "all impressions"), (TOP + 92, BLUE, "clicked ones"))
+        f'<rect x="{LEFT + 300}" y="{y - 11}" width="12" height="12" fill="{fill}"/>'
+        f'<text x="{LEFT + 318}" y="{y}">{text}</text>'
+        for y, fill, text in ((TOP + 60, GREY, "all impressions"), (TOP + 84, BLUE, "clicked ones"))
     ]
     title = (
         f"Share of rows by their true P(buy | click). The mean over all impressions is {found.mean_impressions:.3f}, over the "
@@ -87,14 +88,14 @@ def svg(found: Selected) -> str:
     )
     return "\n".join(
         [
-            f'<svg viewBox="0 0 {WIDTH} {floor + 44}" role="img" aria-labelledby="selection-title" '
-            'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="13" fill="currentColor">',
+            f'<svg viewBox="0 0 {WIDTH} {floor + 56}" role="img" aria-labelledby="selection-title" '
+            'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="16" fill="currentColor">',
             f'<title id="selection-title">{title}</title>',
             *bars,
             *means,
-            f'<line x1="{LEFT}" x2="{WIDTH - 30}" y1="{floor}" y2="{floor}" stroke="currentColor"/>',
+            f'<line x1="{LEFT}" x2="{LEFT + STEP * (len(EDGES) - 1)}" y1="{floor}" y2="{floor}" stroke="currentColor"/>',
             *ticks,
-            f'<text x="{WIDTH / 2:.0f}" y="{floor + 38}" text-anchor="middle">true P(buy | click) of a row</text>',
+            f'<text x="{WIDTH / 2:.0f}" y="{floor + 46}" text-anchor="middle">true P(buy | click) of a row</text>',
             *legend,
             "</svg>",
             "",
@@ -107,6 +108,10 @@ BLUE, GREY = "var(--funnel-blue, #2563eb)", "var(--funnel-grey, #9ca3af)"
 
 def _x(value: float) -> float:
     return LEFT + STEP * value / (EDGES[1] - EDGES[0])
+
+
+def _anchor(place: int) -> str:
+    return "start" if place == 0 else "end" if place == len(EDGES) - 1 else "middle"
 
 
 if __name__ == "__main__":

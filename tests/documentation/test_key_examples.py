@@ -22,33 +22,39 @@ MODELS = schema_reference.models()
 def with_key(part: str, key: str) -> dict[str, Any]:
     """A schema, one part of which has its required keys and this one."""
     properties = MODELS[part]["properties"]
-    needed = [name for name in MODELS[part].get("required", ()) if part != "FunnelSchema"]
-    own = {name: schema_reference.example(properties[name]) for name in needed}
+    own = {name: schema_reference.example(properties[name]) for name in MODELS[part].get("required", ())}
     if not (part in FILES and key in ("files", "train", "test")):
         own |= DEFAULTS.get(part, {})
+    if part == "Stage" and key != "name":
+        own["name"] = "again"
     own |= {key: schema_reference.example(properties[key])} | NEEDS.get((part, key), {})
+    tree = around(part, key)
+    if part == "FunnelSchema":
+        return tree | {key: own[key]}
+    own = {name: value for name, value in own.items() if value is not None}
+    return put(tree, PLACES[part], tree["data"] | own if part == "Data" else own)
+
+
+def around(part: str, key: str) -> dict[str, Any]:
+    """What else the schema has to have for that."""
     tree = whole()
-    if part == "Stage":
-        own["name"] = "again" if key != "name" else own["name"]
-        tree["stages"] = [stage for stage in tree["stages"] if stage["name"] != own["name"]]
-        if key == "any_of":
+    match part, key:
+        case "FunnelSchema", "data" | "features" | "tables":
+            tree["tables"], tree["features"] = {}, [{"name": name, "kind": "categorical"} for name in ("item_id", "item_shop")]
+            if key == "tables":
+                tree["features"][1]["table"] = "shops"
+        case "Stage", "name":
+            tree["stages"].pop()
+        case "Stage", "any_of":
             tree["stages"] += [{"name": "buy_direct", "label": "paid_there", "given": "click"}]
             tree["stages"] += [{"name": "buy_other", "label": "paid_here", "given": "click", "unless": "buy_direct"}]
-        if key == "domains":
+        case "Stage", "domains":
             put(tree, ("model", "domain"), "scenario")
-    if part == "Aitm" and key == "calibrator":
-        tree["objective"] = "division"
-    if part == "Data":
-        own = tree["data"] | own
-    if part == "QuotientRemainder":
-        tree["features"][0]["buckets"] = 100_000_000
-    if part == "Maturity" and key == "snapshot":
-        del own["snapshot_at"]
-    if part == "FunnelSchema" and key in ("data", "features", "tables"):
-        tree["tables"], tree["features"] = {}, [{"name": name, "kind": "categorical"} for name in ("item_id", "item_shop")]
-        if key == "tables":
-            tree["features"][1]["table"] = "shops"
-    return put(tree, PLACES[part], {name: value for name, value in own.items() if value is not None})
+        case "Aitm", "calibrator":
+            tree["objective"] = "division"
+        case "QuotientRemainder", _:
+            tree["features"][0]["buckets"] = 100_000_000
+    return tree
 
 
 def test_every_part_has_its_place() -> None:
