@@ -33,6 +33,7 @@ autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
+smartquotes_action = "q"  # dashes begin options
 html_theme = "furo"
 html_title = f"funnel {release}"
 html_math_renderer = "mathml"
