@@ -9,6 +9,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 DRAWN = ("reference.md", "commands.md")  # by Sphinx, from the code; their makers are tested
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in DRAWN)]
+# Pages whose YAML and Python is run by tests of their own, as one story with files in between.
+OWN_TESTS = {"README.md": "tests/test_readme.py", "fifteen_minutes.md": "tests/test_fifteen_minutes.py"}
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^(?P<fence>```|:::)(?P<language>\{?[\w-]*\}?)[^\n]*\n(?P<text>.*?)^(?P=fence)$",
     re.DOTALL | re.MULTILINE,

@@ -11,18 +11,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from funnel.schema.reader import dump_schema, load_schema
-from tests.documentation.pages import PAGES, ROOT, Block, blocks
+from tests.documentation.pages import OWN_TESTS, PAGES, ROOT, Block, blocks
 from tests.documentation.whole import merged, whole
 
 WHOLE_KEYS = {"name", "stages", "data", "features"}
 
 
 def placed(found: list[Block]) -> list[Any]:
-    return [pytest.param(block, id=block.place) for block in found]
+    return [pytest.param(block, id=block.place) for block in found if block.page.name not in OWN_TESTS]
 
 
 def with_language(language: str) -> list[Path]:
-    return [page for page in PAGES if page != ROOT / "README.md" and blocks(language, page)]  # `test_readme` runs those
+    return [page for page in PAGES if page.name not in OWN_TESTS and blocks(language, page)]
 
 
 @pytest.mark.parametrize("block", placed(blocks("yaml")))
@@ -79,6 +79,11 @@ def test_what_a_page_says_is_answered_is_answered(page: Path, runner: doctest.Do
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), found[0].line)
     assert len(test.examples) >= len(found)
     assert runner.run(test).failed == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name in OWN_TESTS], ids=lambda page: page.name)
+def test_a_page_with_tests_of_its_own_has_them(page: Path) -> None:
+    assert page.name in (ROOT / OWN_TESTS[page.name]).read_text(encoding="utf-8")
 
 
 def test_every_block_has_a_language_that_is_looked_after() -> None:

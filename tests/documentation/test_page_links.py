@@ -60,5 +60,5 @@ def test_every_page_is_in_a_list_of_pages() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^([a-z_]+)$", index, re.MULTILINE))
     for page in (ROOT / "docs").glob("*.md"):
-        if page.name not in ("index.md", "selection_tables.md"):
+        if page.name != "index.md" and not page.name.endswith("_tables.md"):  # which other pages hold
             assert page.stem in listed, page.name
