@@ -105,6 +105,7 @@ def test_help_and_usage_need_no_tensorflow() -> None:
     assert subprocess.run([sys.executable, "-c", NOTHING], check=False, timeout=120).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_quick_start_runs(checkout: Path, funnel: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
     done = []
