@@ -39,11 +39,11 @@ Separator = Annotated[Character, AfterValidator(_between_columns)]
 class Files(Declared):
     """Which files hold the rows. Patterns are relative to `data.root`, or URLs; `.gz` and `.zst` are unpacked while reading."""
 
-    files: Globs | None = None
+    files: Globs | None = Field(default=None, examples=["users.parquet"])
     """A file or pattern (or a list of them) that serves training and test alike: usual for dimensions."""
-    train: Globs | None = None
+    train: Globs | None = Field(default=None, examples=["train*.parquet"])
     """The files of the training rows."""
-    test: Globs | None = None
+    test: Globs | None = Field(default=None, examples=[["test_1.parquet", "test_2.parquet"]])
     """The files of the test rows."""
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class Csv(Files):
     """Delimited text with a header, or with `columns`."""
     separator: Separator = ","
     """What stands between two columns."""
-    columns: tuple[Column, ...] | None = None
+    columns: tuple[Column, ...] | None = Field(default=None, examples=[["user_id", "item_id", "clicked", "bought"]])
     """The names of the columns, where the files have no header."""
 
 
@@ -84,11 +84,11 @@ class FeatureList(Files):
 
     format: Literal["feature_list"]
     """Delimited text, one column of which is a list of (field, id, value) entries."""
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = Field(examples=[["user_id", "clicked", "bought", "count", "entries"]])
     """The names of the columns, in order."""
-    list: Column
+    list: Column = Field(examples=["entries"])
     """Which of the columns is the list."""
-    count: Column | None = None
+    count: Column | None = Field(default=None, examples=["count"])
     """Which of the columns says how many entries the list has; checked for each row."""
     separator: Separator = ","
     """What stands between two columns."""
@@ -111,11 +111,11 @@ class FeatureList(Files):
 class Keyed(Declared):
     """How the facts find their row of a dimension."""
 
-    name: Name
+    name: Name = Field(examples=["visitor"])
     """What the dimension is called; a feature's `source`."""
-    key: Column
+    key: Column = Field(examples=["user_id"])
     """The column that holds the key, in the dimension and in the facts."""
-    fact_key: Column | None = None
+    fact_key: Column | None = Field(default=None, examples=["visitor_id"])
     """The key's column in the facts, where it is called otherwise there."""
 
     @property
@@ -150,7 +150,7 @@ class Fraction(Declared):
     """The share held out."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Which groups are held out is a pure function of this and their keys."""
-    by: Name | None = None
+    by: Name | None = Field(default=None, examples=["user"])
     """The dimension whose rows are the groups, or `row` for a split of single rows. Default: the first dimension, or `row`
     without dimensions. Rows that share a dimension row are alike: splitting them flatters."""
 
@@ -160,7 +160,7 @@ class Time(Declared):
 
     kind: Literal["time"]
     """The latest rows, by a column."""
-    column: Column
+    column: Column = Field(examples=["shown_at"])
     """A column of the facts that grows with time: a number, a date, or a text that sorts as one (ISO 8601)."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The share held out; rows of one moment stay together."""
@@ -171,7 +171,7 @@ class Held(Declared):
 
     kind: Literal["file"]
     """Files of their own, in the format of the facts."""
-    files: Globs
+    files: Globs = Field(examples=["valid*.parquet"])
     """A file or pattern, relative to `data.root`. Dimensions are those of the training rows."""
 
 
@@ -203,15 +203,17 @@ class Data(Declared):
     root: Place = "."
     """The folder that the patterns start from, or its URL, such as `s3://bucket/logs`; `--data DIR` replaces it. A relative one
     is looked for from where you are, then beside the schema file and in the folders above it."""
-    facts: Facts
+    facts: Facts = Field(examples=[{"format": "parquet", "train": "train*.parquet"}])
     """One row for each impression (for each row of the space), with the labels."""
-    dimensions: tuple[Dimension, ...] = ()
+    dimensions: tuple[Dimension, ...] = Field(
+        default=(), examples=[[{"name": "user", "key": "user_id", "format": "parquet", "files": "users.parquet"}]]
+    )
     """Tables that many facts share: users, items, sessions."""
-    weight: Column | None = None
+    weight: Column | None = Field(default=None, examples=["times_seen"])
     """The column of the fact table with each row's weight in what is minimised, 0 or more. Evaluation counts each row once."""
-    validation: Validation | None = Fraction(kind="fraction")
+    validation: Validation | None = Field(default=Fraction(kind="fraction"), examples=[{"kind": "time", "column": "shown_at"}])
     """What is held out of the training rows, to stop in time and to choose by. `null` trains on all of them."""
-    bad_rows: BadRows = RefuseBadRows(kind="error")
+    bad_rows: BadRows = Field(default=RefuseBadRows(kind="error"), examples=[{"kind": "skip", "max_share": 0.0001}])
     """What becomes of rows that cannot be used: a malformed entry, a number that is none, a missing column, a key without its
     dimension row, a second row for a key, an id beyond int64."""
     shard_rows: Annotated[int, Field(ge=1)] = 1 << 18

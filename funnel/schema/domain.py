@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -21,7 +21,7 @@ class Domain(Declared):
     through it. Rows of a domain without a row of its own, and rows without one, have gates of exactly 1.
     """
 
-    feature: Name
+    feature: Name = Field(examples=["scenario"])
     """The categorical feature that says which domain a row is of."""
     units: Positive = 32
     """Width of the hidden layer of each gate."""

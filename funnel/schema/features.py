@@ -16,7 +16,7 @@ class QuotientRemainder(Declared):
 
     kind: Literal["quotient_remainder"]
     """The n-th id is the sum of row n % `remainders` of one part and of row n // `remainders` of another."""
-    remainders: Annotated[int, Field(ge=2)]
+    remainders: Annotated[int, Field(ge=2)] = Field(examples=[1_000_000])
     """Rows of the first part. The second has one for each so many ids: fewest in all at the root of the number of ids."""
 
 
@@ -26,15 +26,15 @@ Compress = Annotated[QuotientRemainder, Shorthand("quotient_remainder")]
 class Rows(Declared):
     """How ids find their row of an embedding table: by a vocabulary learnt from training rows, or by hashing."""
 
-    dim: Positive | None = None
+    dim: Positive | None = Field(default=None, examples=[18])
     """Numbers per row. Default: `model.embedding_dim`."""
-    min_count: Positive | None = None
+    min_count: Positive | None = Field(default=None, examples=[5])
     """Ids seen fewer times in the training rows share the out-of-vocabulary (OOV) row. Default: 2."""
-    max_rows: Positive | None = None
+    max_rows: Positive | None = Field(default=None, examples=[1_000_000])
     """At most so many ids, the most frequent ones, get a row of their own."""
-    buckets: Positive | None = None
+    buckets: Positive | None = Field(default=None, examples=[100_000_000])
     """Hash ids into so many rows instead of learning a vocabulary: no pass over the data, and ids may collide."""
-    compress: Compress | None = None
+    compress: Compress | None = Field(default=None, examples=[{"remainders": 1_000_000}])
     """How a huge table is stored as a smaller one. Rows for missing and unknown ids stay their own."""
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ class Table(Rows):
 class Fill(Declared):
     """Put one value wherever there is none."""
 
-    fill: str | int | float
+    fill: str | int | float = Field(examples=[0])
     """The value."""
 
 
@@ -76,11 +76,11 @@ Id = Annotated[str | int, BeforeValidator(_no_fraction)]
 class Feature(Declared):
     """What all features have."""
 
-    name: Name
+    name: Name = Field(examples=["brand"])
     """What the feature is called in batches, in reports, and as an input of the exported model."""
-    source: Name | None = None
+    source: Name | None = Field(default=None, examples=["user"])
     """The dimension that has the column. Default: the facts."""
-    column: Column | None = None
+    column: Column | None = Field(default=None, examples=["brand_id"])
     """The column, or the field of a feature list. Default: the feature's name."""
 
     @property
@@ -92,7 +92,7 @@ class Feature(Declared):
 class Embedded(Feature, Rows):
     """A feature that looks rows up in an embedding table: its own, or a shared one."""
 
-    table: Name | None = None
+    table: Name | None = Field(default=None, examples=["shops"])
     """A shared table, declared under `tables`. Default: a table of its own, described here."""
 
     @model_validator(mode="after")
@@ -117,7 +117,7 @@ class Categorical(Embedded):
     missing: Literal["own", "oov", "error"] | Fill = "own"
     """Where there is no id: `own` gives missing a row of its own, `oov` the out-of-vocabulary row, `error` refuses,
     `{fill: ID}` puts an id."""
-    serving_default: Id | None = None
+    serving_default: Id | None = Field(default=None, examples=["unknown"])
     """The id that the exported model takes where a request has none: for what a log knows, and a request cannot, such as the
     position. Reading, training and evaluating do not know it."""
 
@@ -129,11 +129,11 @@ class Bag(Embedded):
     """Many ids a row."""
     weighted: bool = False
     """Whether each id has a weight. Feature lists carry their own; elsewhere name the `weights` column."""
-    weights: Column | None = None
+    weights: Column | None = Field(default=None, examples=["brand_counts"])
     """The column with the weights, as long as the ids of its row."""
     pooling: Literal["sum", "mean", "sqrtn"] = "mean"
     """sum of w v; mean: that over sum of w; sqrtn: over the root of the sum of w squared. An empty bag gives zeros."""
-    separator: Annotated[str, Field(min_length=1)] | None = None
+    separator: Annotated[str, Field(min_length=1)] | None = Field(default=None, examples=["|"])
     """What stands between two ids (and two weights) where the column is one text, as in CSV."""
     missing: Literal["empty", "error"] = "empty"
     """Where there is no list at all: the same as an empty one, or refused."""
@@ -166,22 +166,22 @@ class Sequence(Bag):
 
     kind: Literal["sequence"]  # type: ignore[assignment]  # a kind of its own, read as a bag is
     """Many ids a row, the oldest first."""
-    pooling: Pooling | None = None  # type: ignore[assignment]  # in more ways than a bag
+    pooling: Pooling | None = Field(default=None, examples=[{"kind": "attention", "query": "item_id"}])  # type: ignore[assignment]  # in more ways than a bag
     """How the entries become one vector. An empty sequence gives zeros. Default: their mean."""
-    times: Column | None = None
+    times: Column | None = Field(default=None, examples=["days_ago"])
     """The column with a number for each entry: how long ago it was, in any unit, at least 0. Whether it was 1 or 2 matters as
     much as whether 100 or 200: each doubling has a vector. Attention and GRU add it to the entry's embedding; mean and sum
     multiply that by 1 + it, number by number, so that what is old may count less. In a feature list, whose entries carry a
     number each, the field itself."""
-    positions: Positive | None = None
+    positions: Positive | None = Field(default=None, examples=[50])
     """So many places, counted from the newest entry, have a vector each, which is used as those of times are; the last one is
     for all that are older, too."""
-    last: Positive | None = None
+    last: Positive | None = Field(default=None, examples=[200])
     """Only so many of the newest entries are read. Default: all."""
-    beside: Name | None = None
+    beside: Name | None = Field(default=None, examples=["viewed"])
     """Another sequence, of which this one says more, entry by entry: the shop of each item. Both lists are as long as each
     other in every row, and an entry without an id there is none here. They are pooled together, as that one says."""
-    query: Name | None = None
+    query: Name | None = Field(default=None, examples=["item_shop"])
     """With `beside` one that pools by attention: the categorical feature that these entries are compared with. Default: these
     have no say in the weights."""
 
@@ -227,12 +227,12 @@ class Numeric(Feature):
 
     kind: Literal["numeric"]
     """A number."""
-    transform: Transform = Standardize(kind="standardize")
+    transform: Transform = Field(default=Standardize(kind="standardize"), examples=["log1p"])
     """What is done to the number before the network sees it."""
     missing: Literal["mean", "error"] | Fill = "mean"
     """Where there is no number: the training rows' mean and an indicator input (bucketized: a row of its own; piecewise linear:
     no bin at all and the indicator), refused, or `{fill: NUMBER}`."""
-    serving_default: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] | None = None
+    serving_default: Annotated[float, Field(ge=-LARGEST, le=LARGEST)] | None = Field(default=None, examples=[1.0])
     """The number that the exported model takes where a request has none: for what a log knows, and a request cannot, such as
     the position. Reading, training and evaluating do not know it."""
 
@@ -242,13 +242,13 @@ class Cross(Declared):
 
     kind: Literal["cross"]
     """A hashed combination of categorical features."""
-    name: Name
+    name: Name = Field(examples=["hour_of_item"])
     """What the feature is called."""
-    of: Annotated[tuple[Name, ...], Field(min_length=2)]
+    of: Annotated[tuple[Name, ...], Field(min_length=2)] = Field(examples=[["hour", "item_id"]])
     """The categorical features, from any source."""
-    buckets: Positive
+    buckets: Positive = Field(examples=[100000])
     """Rows of its table; combinations are hashed into them."""
-    dim: Positive | None = None
+    dim: Positive | None = Field(default=None, examples=[8])
     """Numbers per row. Default: `model.embedding_dim`."""
 
 

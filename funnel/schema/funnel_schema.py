@@ -35,37 +35,43 @@ from funnel.schema.transfer import stopped_stages
 class FunnelSchema(Declared):
     """A funnel: the steps people take, the columns that describe each impression, and how to learn from them."""
 
-    name: Name
+    name: Name = Field(examples=["shop"])
     """What the funnel is called; run folders start with it."""
     space: Name = "impression"
     """What one row is, and what all probabilities are about."""
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = Field(
+        examples=[[{"name": "click", "label": "clicked"}, {"name": "buy", "label": "bought"}]]
+    )
     """The behaviours, earlier ones first."""
     inconsistent_labels: InconsistentLabels = "error"
     """Rows with a later stage but not the earlier one: `error` refuses them, `drop` leaves them out, `and` takes the later
     label away, `promote` adds the earlier one. Each is counted in the report."""
-    sampling: Sampling | None = None
+    sampling: Sampling | None = Field(default=None, examples=[{"impression": 0.025, "click": 1, "buy": 1}])
     """Which rows were thrown away before they came here: `{impression: 0.025, click: 1, buy: 1}`. Probabilities, and their
     scores, then are those of all rows."""
-    data: Data
+    data: Data = Field(
+        examples=[{"root": "data/shop", "facts": {"format": "parquet", "train": "train*.parquet", "test": "test*.parquet"}}]
+    )
     """Where the rows are."""
-    tables: dict[Name, Table] = Field(default={})
+    tables: dict[Name, Table] = Field(default={}, examples=[{"shops": {"dim": 18}}])
     """Embedding tables that several features share."""
-    features: Annotated[tuple[AnyFeature, ...], Field(min_length=1)]
+    features: Annotated[tuple[AnyFeature, ...], Field(min_length=1)] = Field(
+        examples=[[{"name": "item_id", "kind": "categorical"}, {"name": "price", "kind": "numeric", "transform": "log1p"}]]
+    )
     """The columns that describe each row."""
-    model: Model = Model()
+    model: Model = Field(default=Model(), examples=[{"embedding_dim": 24, "body": "dcn", "tower": {"units": [200, 80]}}])
     """The network."""
-    objective: Objective = Esmm(kind="esmm")
+    objective: Objective = Field(default=Esmm(kind="esmm"), examples=["ips"])
     """What is minimised."""
-    train: Train = Train()
+    train: Train = Field(default=Train(), examples=[{"epochs": 3, "batch_size": 4096}])
     """The fit."""
-    evaluate: Evaluate = Evaluate()
+    evaluate: Evaluate = Field(default=Evaluate(), examples=[{"group_by": "user_id", "slices": ["scenario"]}])
     """The report."""
-    scores: dict[Name, str] = Field(default={})
+    scores: dict[Name, str] = Field(default={}, examples=[{"gmv": "buy * price"}])
     """What a service ranks by, computed from probabilities and numeric features (raw, in their unit): `{gmv: "buy * price"}`.
     Numbers, + - * / **, parentheses, log, exp, sqrt, min and max may stand in it. A score is NaN where a number that it needs
     is missing and has no default."""
-    serving: Serving = Serving()
+    serving: Serving = Field(default=Serving(), examples=[{"once": ["user", "hour"]}])
     """The exported model."""
 
     @field_validator("tables", mode="before")

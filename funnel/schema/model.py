@@ -22,7 +22,7 @@ class SharedBottom(Declared):
 
     kind: Literal["shared_bottom"]
     """Shared embeddings, then shared layers where `units` names some."""
-    units: tuple[Positive, ...] = ()
+    units: tuple[Positive, ...] = Field(default=(), examples=[[128]])
     """Widths of shared layers between the embeddings and the towers. None, as in the paper."""
     activation: Activation = "relu"
     """What follows each shared layer."""
@@ -37,7 +37,7 @@ class Dcn(Declared):
     """Cross layers: `x * (W x_l + b) + x_l`, with x all inputs."""
     layers: Positive = 2
     """How many: inputs are crossed up to this degree and one more."""
-    rank: Positive | None = None
+    rank: Positive | None = Field(default=None, examples=[64])
     """W as a product of two matrices, of so many columns and rows; a quarter of the inputs' width often serves. None: whole."""
 
 
@@ -97,10 +97,10 @@ class Custom(Declared):
 
     kind: Literal["custom"]
     """Anywhere in a body but after `mmoe` and `ple`."""
-    layer: str
+    layer: str = Field(examples=["layers.py:GatedUnits"])
     """Where it is: `my_package.layers:MyBody`, or a file, `layers.py:MyBody`; a class, or a function that returns a layer.
     Looked for in the schema's folder and the current one, too."""
-    config: dict[str, Plain] = Field(default={})
+    config: dict[str, Plain] = Field(default={}, examples=[{"units": 32}])
     """Its arguments, by name. One that is called `seed` gets the fit's, unless it is given here."""
 
     _folders: tuple[Path, ...] = PrivateAttr(default=())
@@ -135,20 +135,20 @@ class Tower(Declared):
     """What follows each layer."""
     dropout: Dropout = 0.0
     """Share of each layer's outputs dropped while training."""
-    norm: Norm | None = None
+    norm: Norm | None = Field(default=None, examples=["batch"])
     """What each layer's outputs are brought to one scale by before the activation: over the batch, or over the layer."""
 
 
 class OtherTower(Declared):
     """What is other in a stage's tower than in `tower`."""
 
-    units: tuple[Positive, ...] | None = None
+    units: tuple[Positive, ...] | None = Field(default=None, examples=[[32]])
     """Widths of the layers. By default as in `tower`, as are the others."""
-    activation: Activation | None = None
+    activation: Activation | None = Field(default=None, examples=["prelu"])
     """What follows each layer."""
-    dropout: Dropout | None = None
+    dropout: Dropout | None = Field(default=None, examples=[0.5])
     """Share of each layer's outputs dropped while training."""
-    norm: Norm | Literal["none"] | None = None
+    norm: Norm | Literal["none"] | None = Field(default=None, examples=["none"])
     """What each layer's outputs are brought to one scale by."""
 
 
@@ -161,15 +161,15 @@ class Model(Declared):
     """Standard deviation of the embeddings' first values; rows for missing and unknown ids start at zero."""
     share_embeddings: bool = True
     """Whether all stages look up the same tables, below the same body; else each has its own (ESMM-NS in Ma et al., 2018)."""
-    body: Body = SharedBottom(kind="shared_bottom")
+    body: Body = Field(default=SharedBottom(kind="shared_bottom"), examples=[["dot", "dcn", {"kind": "mmoe", "experts": 4}]])
     """The part that all stages share: one, or a list, each of which gets what the one before it gives."""
-    tower: Tower = Tower()
+    tower: Tower = Field(default=Tower(), examples=[{"units": [200, 80], "activation": "prelu"}])
     """Each stage's own part."""
-    towers: dict[str, OtherTower] = Field(default={})
+    towers: dict[str, OtherTower] = Field(default={}, examples=[{"buy": {"units": [32]}}])
     """By stage: what is other in its tower."""
-    transfer: Transfer = NoTransfer(kind="none")
+    transfer: Transfer = Field(default=NoTransfer(kind="none"), examples=["aitm"])
     """What goes from a stage's tower to that of the stage given it, and whether what is learnt goes back."""
-    domain: NamedDomain | None = None
+    domain: NamedDomain | None = Field(default=None, examples=["scenario"])
     """What says which domain a row is of, such as a feed or a search page, and how the network adapts to it. Metrics then are
     by domain, too."""
 

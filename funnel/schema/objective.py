@@ -33,7 +33,7 @@ class _Objective(Declared):
     cumulative: ClassVar[bool] = False
     """Whether there is a loss of each cumulative label over all rows: it also teaches the towers above a stage."""
 
-    weights: Weights = Field(default={})
+    weights: Weights = Field(default={}, examples=[{"click": 1, "buy": 2}])
     """A factor on a stage's loss (default: 1 each), or `uncertainty`: each is learnt as the inverse of the loss's own scale
     (Kendall et al., 2018)."""
 
@@ -94,7 +94,7 @@ class Unbias(_Objective):
 
     kind: Literal["unbias"]
     """Rejection sampling by the propensity."""
-    clip: Clip | None = None
+    clip: Clip | None = Field(default=None, examples=[0.02])
     """The propensity up to which every row is accepted; others are with the chance `clip / propensity`, and weighted by it.
     Default: a tenth of the mean, the share of the training rows that are the parent's."""
 
@@ -115,7 +115,7 @@ class _Counterfactual(_Objective):
     propensities = True
     cumulative = True
 
-    clip: Clip | None = None
+    clip: Clip | None = Field(default=None, examples=[0.02])
     """The least propensity that a row is divided by. Default: a tenth of the mean, the share of the training rows that are the
     parent's."""
     self_normalize: bool = True

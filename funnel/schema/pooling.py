@@ -33,7 +33,7 @@ class Attention(Declared):
 
     kind: Literal["attention"]
     """The sum of the entries, each times what a network makes of it and of the query."""
-    query: Name
+    query: Name = Field(examples=["item_id"])
     """The categorical feature, of any source, that entries are compared with; its embeddings are as wide as theirs."""
     units: Annotated[tuple[Positive, ...], Field(min_length=1)] = (36,)
     """Widths of the network's layers, before the last one, which gives the weight."""
@@ -48,7 +48,7 @@ class Gru(Declared):
 
     kind: Literal["gru"]
     """What a gated recurrent unit remembers at the end. It reads one entry after another: long sequences take long."""
-    units: Positive | None = None
+    units: Positive | None = Field(default=None, examples=[32])
     """How many numbers it remembers. Default: as many as an entry has."""
 
 

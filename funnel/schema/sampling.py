@@ -19,7 +19,7 @@ class Sampling(Declared):
     `{impression: 0.025, click: 1}` is short for `{rates: {impression: 0.025, click: 1}}`.
     """
 
-    rates: dict[Name, KeepRate]
+    rates: dict[Name, KeepRate] = Field(examples=[{"impression": 0.025}])
     """By space and stage: the share that was kept of the rows that got so far and no further. Default: 1 each. A row that got
     as far on several branches is kept at the greatest of their rates."""
     correction: Literal["inverse", "weights"] = "inverse"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from pydantic import Field
+
 from funnel.errors import have
 from funnel.schema._base import Declared, Name, problem
 
@@ -11,7 +13,7 @@ from funnel.schema._base import Declared, Name, problem
 class Serving(Declared):
     """The exported model."""
 
-    once: tuple[Name, ...] | None = None
+    once: tuple[Name, ...] | None = Field(default=None, examples=[["user", "hour"]])
     """Features that a request of `rank` gives once, for all candidates: those of the user, and of the moment. A dimension's
     name stands for all of its features. Default: the dimension that has the feature `evaluate.group_by`, or is found by it;
     that feature alone where there is none; without `group_by`, the first dimension. An empty list: no signature `rank`."""

@@ -36,14 +36,14 @@ Period = Annotated[
 class Maturity(Declared):
     """When a label is final: a row that the log caught too young may yet reach the stage."""
 
-    period: Period
+    period: Period = Field(examples=["7d"])
     """How long after the event: `90s`, `30m`, `12h`, `7d` for columns of times, or a number in the unit of columns of
     numbers."""
-    event: Column
+    event: Column = Field(examples=["shown_at"])
     """The column of the fact table that says when the period began: a time, or a number."""
-    snapshot: Column | None = None
+    snapshot: Column | None = Field(default=None, examples=["read_at"])
     """The column that says when the row's label was read, of the same type."""
-    snapshot_at: float | datetime | None = None
+    snapshot_at: float | datetime | None = Field(default=None, examples=["2024-06-01T00:00:00Z"])
     """The same, where all labels were read at one time."""
     positives: Literal["known", "unknown"] = "known"
     """What a young row that has reached the stage already is. `known` keeps every positive; but with young negatives unknown,
@@ -71,25 +71,29 @@ class Maturity(Declared):
 class Stage(Declared):
     """One behaviour: what its label is called, and after which other behaviour it can happen."""
 
-    name: Name
+    name: Name = Field(examples=["buy"])
     """What the stage is called in predictions, metrics and plots: `buy`, and `buy_given_click` for the conditional."""
-    label: Column | None = None
+    label: Column | None = Field(default=None, examples=["bought"])
     """The column of the fact table that says whether it happened: 0 or 1, or nothing where that is not known. Stages that
     exclude each other may read one column: a row that has it counts for the one that the row can have reached. Required, but
     for a join."""
-    given: Name | None = None
+    given: Name | None = Field(default=None, examples=["click"])
     """The stage that must happen first, or the name of the space. Default: the stage declared just before."""
-    unless: Name | None = None
+    unless: Name | None = Field(default=None, examples=["cart"])
     """A stage with the same parent that must not have happened: the conditional is P(stage | given, not that one)."""
-    any_of: Annotated[tuple[Name, ...], Field(min_length=2)] | None = None
+    any_of: Annotated[tuple[Name, ...], Field(min_length=2)] | None = Field(
+        default=None, examples=[["buy_direct", "buy_other"]]
+    )
     """Branches that exclude each other: the stage happens where one of them does, and their probabilities add up. It has no
     label and no tower of its own."""
-    domains: Annotated[tuple[Id, ...], Field(min_length=1)] | None = None
+    domains: Annotated[tuple[Id, ...], Field(min_length=1)] | None = Field(default=None, examples=[["feed", "search"]])
     """The domains that have this stage: ids of the feature `model.domain`. In rows of others its label is not looked at, and
     its prediction is NaN; so it is for stages given it. Default: all that have the stage before it."""
-    matures_after: Maturity | None = None
+    matures_after: Maturity | None = Field(
+        default=None, examples=[{"period": "7d", "event": "shown_at", "snapshot_at": "2024-06-01T00:00:00Z"}]
+    )
     """After what time the label is final. Default: it always is."""
-    prior: Annotated[float, Field(gt=0, lt=1)] | None = None
+    prior: Annotated[float, Field(gt=0, lt=1)] | None = Field(default=None, examples=[0.02])
     """The expected conditional rate, P(stage | given): where the tower's bias starts. Default: the training rows' rate,
     or .05 when a model is built without data."""
 

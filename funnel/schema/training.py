@@ -62,11 +62,11 @@ class KerasOptimizer(Declared):
 
     kind: Literal["keras"]
     """One of `tf.keras.optimizers`."""
-    name: str
+    name: str = Field(examples=["AdamW"])
     """Its class: AdamW, Lion, Nadam, RMSprop ..."""
     learning_rate: Rate = 0.001
     """Step size."""
-    options: dict[str, bool | int | float] = Field(default={})
+    options: dict[str, bool | int | float] = Field(default={}, examples=[{"weight_decay": 0.004}])
     """What else it takes: {weight_decay: 0.004}."""
 
 
@@ -77,10 +77,12 @@ DenseOptimizer = Annotated[Adam | Adagrad | Sgd | KerasOptimizer, Field(discrimi
 class Optimizer(Declared):
     """One optimiser for the embedding tables, one for all else."""
 
-    embedding: TableOptimizer = Adagrad(kind="adagrad")
+    embedding: TableOptimizer = Field(
+        default=Adagrad(kind="adagrad"), examples=[{"kind": "rowwise_adagrad", "learning_rate": 0.02}]
+    )
     """For embedding tables. All leave unused rows alone (Adam is the lazy one): a step costs the same however large the
     vocabulary."""
-    dense: DenseOptimizer = Adam(kind="adam")
+    dense: DenseOptimizer = Field(default=Adam(kind="adam"), examples=[{"kind": "adam", "learning_rate": 0.0005}])
     """For body and towers."""
 
 
@@ -97,7 +99,7 @@ class L2(Declared):
 class EarlyStopping(Declared):
     """Stop when the validation rows stop improving; the best epoch's weights are kept."""
 
-    stages: tuple[Name, ...] | None = None
+    stages: tuple[Name, ...] | None = Field(default=None, examples=[["click"]])
     """The stages whose mean metric decides. Default: all."""
     metric: Literal["log_loss", "auc"] = "log_loss"
     """What is compared, for cumulative probabilities over all validation rows."""
@@ -136,7 +138,7 @@ class Checkpoints(Declared):
 
     minutes: Annotated[float, Field(gt=0)] | None = 10.0
     """Written so many minutes after the last one; `null` does not look at the clock."""
-    steps: Positive | None = None
+    steps: Positive | None = Field(default=None, examples=[5000])
     """Written each so many steps, too. One is also written after each epoch, and where a fit is interrupted."""
     keep: Positive = 2
     """The newest ones that are kept, beside the best epoch's weights."""
@@ -154,22 +156,22 @@ class Train(Declared):
     """Passes over the training rows, at most."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of the order of the rows, and of the first weights."""
-    shuffle: Shuffle = ByWindow(kind="window")
+    shuffle: Shuffle = Field(default=ByWindow(kind="window"), examples=[{"kind": "window", "rows": 131072}])
     """The order of an epoch: a pure function of seed and epoch."""
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Field(default=Optimizer(), examples=[{"embedding": "rowwise_adagrad"}])
     """The optimisers."""
-    l2: L2 = L2()
+    l2: L2 = Field(default=L2(), examples=[{"embedding": 0.0001}])
     """What large weights cost."""
-    early_stopping: EarlyStopping | None = EarlyStopping()
+    early_stopping: EarlyStopping | None = Field(default=EarlyStopping(), examples=[{"metric": "auc", "patience": 2}])
     """When to stop. Needs validation rows; `null` runs all epochs and keeps the last."""
-    checkpoint: Checkpoints | None = Checkpoints()
+    checkpoint: Checkpoints | None = Field(default=Checkpoints(), examples=[{"minutes": 30}])
     """When the state of the fit is written, to go on from; `null` never writes it."""
     strategy: Strategy = "auto"
     """Where it is fitted. `auto`: on the cluster that the environment's `TF_CONFIG` describes, else on all GPUs of the machine,
     or its CPU. `one_device`: a GPU or the CPU. `mirrored`: all GPUs, in step. `multi_worker`: the workers of `TF_CONFIG`, in
     step, each with all weights. `parameter_server`: its workers, each at its own pace, with tables that its servers share
     out."""
-    lanes: Positive | None = None
+    lanes: Positive | None = Field(default=None, examples=[4])
     """Into how many parts the rows of an epoch are dealt, each step taking as many of each. Default: one for each replica that
     learns in step. A fit with as many lanes learns the same on one machine as on several."""
     profile: bool = False
@@ -179,9 +181,9 @@ class Train(Declared):
 class Evaluate(Declared):
     """The report."""
 
-    group_by: Name | None = None
+    group_by: Name | None = Field(default=None, examples=["user_id"])
     """A categorical feature (say the user id): adds the mean AUC within its groups, weighted by their rows."""
-    slices: tuple[Name, ...] = ()
+    slices: tuple[Name, ...] = Field(default=(), examples=[["scenario", "hour"]])
     """Categorical or numeric features (say the scenario) by whose values the rows are parted: the report judges each part."""
     batch_size: Positive = 16_384
     """Impressions predicted at a time; changes nothing but memory and speed."""

@@ -30,12 +30,12 @@ class Aitm(Declared):
 
     kind: Literal["aitm"]
     """A vector along each edge, and attention."""
-    units: Positive | None = None
+    units: Positive | None = Field(default=None, examples=[32])
     """Width of what is attended to. Default: that of the tower's last layer."""
     calibrator: Annotated[float, Field(ge=0)] = 0.0
     """Factor on the mean of max(P(stage) - P(parent), 0), so that no stage is likelier than its parent. For `division` alone:
     elsewhere P(stage) is a product, which never is."""
-    stop_gradient: Several | Literal["all"] | None = None
+    stop_gradient: Several | Literal["all"] | None = Field(default=None, examples=[["buy"]])
     """The stages of which what is learnt does not reach the towers before theirs; `all` of them, or none."""
 
 
@@ -44,7 +44,7 @@ class StopGradient(Declared):
 
     kind: Literal["stop_gradient"]
     """Probabilities stay as they are; gradients end."""
-    stages: Several | None = None
+    stages: Several | None = Field(default=None, examples=[["buy"]])
     """The stages whose gradients end at their own tower, and the body. Default: all."""
 
 

@@ -15,9 +15,9 @@ class Standardize(Declared):
 
     kind: Literal["standardize"]
     """(x - mean) / std."""
-    mean: float | None = None
+    mean: float | None = Field(default=None, examples=[12.5])
     """Declared mean. Default: learnt."""
-    std: Annotated[float, Field(gt=0)] | None = None
+    std: Annotated[float, Field(gt=0)] | None = Field(default=None, examples=[4.0])
     """Declared standard deviation. Default: learnt."""
 
 
@@ -26,9 +26,9 @@ class Log1p(Declared):
 
     kind: Literal["log1p"]
     """sign(x) log(1 + |x|), then standardised."""
-    mean: float | None = None
+    mean: float | None = Field(default=None, examples=[2.5])
     """Declared mean of the logarithm. Default: learnt."""
-    std: Annotated[float, Field(gt=0)] | None = None
+    std: Annotated[float, Field(gt=0)] | None = Field(default=None, examples=[0.8])
     """Declared standard deviation of the logarithm. Default: learnt."""
 
 
@@ -52,9 +52,9 @@ class Bucketize(Declared):
     """Buckets between quantiles or declared boundaries, each with an embedding."""
     buckets: Annotated[int, Field(ge=2, le=10_000)] = 32
     """How many buckets, with as many training rows each as ties allow."""
-    boundaries: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    boundaries: Annotated[tuple[float, ...], Field(min_length=1)] | None = Field(default=None, examples=[[0, 1, 5, 20, 100]])
     """Declared boundaries, ascending: a bucket holds `boundary <= x < next`. Default: quantiles of the training rows."""
-    dim: Positive | None = None
+    dim: Positive | None = Field(default=None, examples=[8])
     """Numbers per bucket. Default: `model.embedding_dim`."""
 
     @model_validator(mode="after")
@@ -77,10 +77,10 @@ class PiecewiseLinear(Declared):
     """How far the number has come through each bin."""
     bins: Annotated[int, Field(ge=1, le=10_000)] = 48
     """How many, with as many training rows each as ties allow."""
-    boundaries: Annotated[tuple[Finite, ...], Field(min_length=2)] | None = None
+    boundaries: Annotated[tuple[Finite, ...], Field(min_length=2)] | None = Field(default=None, examples=[[0, 1, 5, 20, 100]])
     """Declared ends of the bins, ascending: one more than there are bins. Default: quantiles of the training rows, from the
     least to the greatest."""
-    dim: Positive | None = None
+    dim: Positive | None = Field(default=None, examples=[8])
     """Numbers that these become by a linear map of the feature's own: an embedding. Default: they enter as they are, one a
     bin."""
 
@@ -103,11 +103,11 @@ class Periodic(Declared):
     sigma: Annotated[float, Field(gt=0)] = 0.1
     """Standard deviation of c's first values. What matters most: too large is far worse than too small. Among the paper's data
     sets the best one is below .05 for a third, below .2 for a half, below 1 for four of five."""
-    dim: Positive | None = None
+    dim: Positive | None = Field(default=None, examples=[8])
     """Numbers that come out: an embedding. Default: `model.embedding_dim`."""
-    mean: float | None = None
+    mean: float | None = Field(default=None, examples=[12.5])
     """Declared mean. Default: learnt."""
-    std: Annotated[float, Field(gt=0)] | None = None
+    std: Annotated[float, Field(gt=0)] | None = Field(default=None, examples=[4.0])
     """Declared standard deviation. Default: learnt."""
 
 
