@@ -78,7 +78,12 @@ def by_arm(folder: Path) -> str:
         for kind, stages in (("cumulative", ("visit", "conversion")), ("conditional", ("conversion",))):
             for stage in stages:
                 one = part[kind][stage]
-                line = [f"{name}: {one['name']}", f"{one['rows']:,}", f"{one['positives']:,}", f"{one['positives'] / one['rows']:.2%}"]
+                line = [
+                    f"{name}: {one['name']}",
+                    f"{one['rows']:,}",
+                    f"{one['positives']:,}",
+                    f"{one['positives'] / one['rows']:.2%}",
+                ]
                 for figure, places in (("auc", 3), ("predicted_over_observed", 2)):
                     ends = one["intervals"].get(figure)
                     line += [f"{one[figure]:.{places}f}", "" if ends is None else "-".join(f"{end:.{places}f}" for end in ends)]
@@ -102,7 +107,9 @@ def main(folder: Path, out: Path, names: list[str]) -> None:
     if found:
         head = ["probability", "test rows", "positives", "AUC", "AUC of the truth", "predicted / true"]
         rows = [line for path in found for line in lines(json.loads((folder / f"{path.stem}.json").read_text()), path.stem)]
-        text += f"\n{TRAIN:,} training rows and {TEST:,} test rows, simulated; where both stand in one file, a share of the former.\n\n"
+        text += (
+            f"\n{TRAIN:,} training and {TEST:,} test rows, simulated; where both stand in one file, a share of the former.\n\n"
+        )
         text += table(head, rows)
     text += by_arm(folder)
     (out / "gallery_tables.md").write_text(text, encoding="utf-8")

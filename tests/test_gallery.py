@@ -52,7 +52,13 @@ def header(path: Path) -> dict[str, str]:
 
 def small(schema: FunnelSchema) -> list[str]:
     """Little to compute, and of each stage enough to judge: half of those who can reach it do."""
-    narrow = ["train.epochs=1", "train.batch_size=512", "model.embedding_dim=4", "model.tower.units=[8]", "train.checkpoint=null"]
+    narrow = [
+        "train.epochs=1",
+        "train.batch_size=512",
+        "model.embedding_dim=4",
+        "model.tower.units=[8]",
+        "train.checkpoint=null",
+    ]
     narrow += [f"tables.{name}.dim=4" for name in schema.tables]
     if schema.name == "multi_domain":
         narrow.append("model.body.units=[8]")

@@ -207,8 +207,8 @@ def prepare(
             raise DataError("prepare: got a shard with `merge` or without `out`, expected the folder around the parts alone.")
         if declared.data.test is not None and tested_group_of(declared) is None:
             raise DataError(
-                "--shard: got `data.test` by rows, whose places in all files no machine knows alone, expected `by` a dimension, or "
-                "files of test rows. Declare `data.test.by`, or prepare on one machine."
+                "--shard: got `data.test` by rows, whose places in all files no machine knows alone, expected `by` a "
+                "dimension, or files of test rows. Declare `data.test.by`, or prepare on one machine."
             )
         return make_part(declared, splits, location(out), portion, verify=verify, watch=watch)
     if out is not None:

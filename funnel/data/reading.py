@@ -109,8 +109,8 @@ def require_facts(reading: Reading, origin: Origin, split: Split) -> None:
     """Refuse a split none of whose facts can be used."""
     if not reading.facts.rows and reading.apart:
         raise DataError(
-            f"data.test: none of {reading.rows:,} rows are {split} rows, expected some on each side. Change the fraction, or what "
-            "it goes by."
+            f"data.test: none of {reading.rows:,} rows are {split} rows, expected some on each side. Change the fraction, or "
+            "what it goes by."
         )
     if not reading.facts.rows:
         raise DataError(f"{origin} ({split} rows): no row can be used, expected some. Correct the data.")

@@ -127,12 +127,11 @@ class Reader:
 
     def _facts(self) -> None:
         reading = self.reading
-        for place, found in self._pieces(FACTS, self.portion):
-            position = reading.rows + found.ordinals
-            reading.rows += found.read
-            found.columns[POSITION] = position
-            keys = {name: found.columns.pop(key_role(name)) for name in reading.dimensions}
-            found, keys = self._of_split(found, keys)
+        for place, read_ in self._pieces(FACTS, self.portion):
+            read_.columns[POSITION] = reading.rows + read_.ordinals
+            reading.rows += read_.read
+            of_all = {name: read_.columns.pop(key_role(name)) for name in reading.dimensions}
+            found, keys = self._of_split(read_, of_all)
             columns, kept = self._joined(place, found, keys)
             moments = found.moments
             if kept is not None:
@@ -156,9 +155,7 @@ class Reader:
         self.reading.apart += found.rows - len(own)
         moments = found.moments.gather(own) if found.moments is not None else None
         columns, places = take(found.columns, own), found.places[own]
-        part = replace(
-            found, rows=len(own), places=places, ordinals=found.ordinals[own], columns=columns, moments=moments
-        )
+        part = replace(found, rows=len(own), places=places, ordinals=found.ordinals[own], columns=columns, moments=moments)
         return part, {name: codes[own] for name, codes in keys.items()}
 
     def _see(self, keys: Mapping[str, Codes], position: NDArray[np.int64], moments: pl.Series | None) -> None:

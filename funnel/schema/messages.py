@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from inspect import get_annotations
 from typing import Any
 
 from pydantic import BaseModel
@@ -116,7 +117,7 @@ def _known_keys(tree: Any, path: Path_) -> list[str]:
 
 def _own_first(model: type[BaseModel]) -> list[str]:
     """What a model knows, begun with what others do not: only the first few are shown."""
-    own = model.__dict__.get("__annotations__", {})
+    own = get_annotations(model)
     return sorted(model.model_fields, key=lambda name: name not in own)
 
 

@@ -35,7 +35,10 @@ def tree(test: Any = "fraction", **data: Any) -> dict[str, Any]:
             "test": test,
             **data,
         },
-        "features": [{"name": "n", "kind": "categorical", "min_count": 1}, {"name": "g", "kind": "categorical", "source": "user"}],
+        "features": [
+            {"name": "n", "kind": "categorical", "min_count": 1},
+            {"name": "g", "kind": "categorical", "source": "user"},
+        ],
         "model": {"embedding_dim": 2, "tower": {"units": [4]}},
         "train": {"epochs": 1, "batch_size": 512},
     }
@@ -167,7 +170,9 @@ def test_parts_know_the_keys_of_groups_but_not_the_places_of_rows(folder: Path, 
     for number in (1, 2):
         prepare(tree(), folder, tmp_path / "parts", shard=f"{number}/2")
     merged = prepare(tree(), folder, tmp_path / "merged", merge=[tmp_path / "parts"])
-    sums = [[shard["sha256"] for split in one.manifest["splits"].values() for shard in split["shards"]] for one in (whole, merged)]
+    sums = [
+        [shard["sha256"] for split in one.manifest["splits"].values() for shard in split["shards"]] for one in (whole, merged)
+    ]
     assert sums[0] == sums[1]
     with pytest.raises(DataError, match=r"--shard: got `data.test` by rows, .* Declare `data.test.by`, or prepare on one"):
         prepare(tree({"by": "row"}), folder, tmp_path / "rows", shard="1/2")
