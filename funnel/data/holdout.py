@@ -1,4 +1,4 @@
-"""Which training rows are held out for validation: a pure function of the declaration and the rows."""
+"""Which rows are held out, for validation or for the test: a pure function of the declaration and the rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from funnel.data.codes import Codes, uniform
 from funnel.errors import DataError
-from funnel.schema.data import Fraction, Time, Validation
+from funnel.schema.data import Fraction, ShareTested, Time, Validation
 from funnel.schema.funnel_schema import FunnelSchema
 
 
@@ -21,6 +21,27 @@ def group_of(schema: FunnelSchema) -> str | None:
     if not isinstance(validation, Fraction) or validation.by == "row":
         return None
     return validation.by or (schema.data.dimensions[0].name if schema.data.dimensions else None)
+
+
+APART = 1 << 32  # beyond all seeds of validation: who is tested must say nothing of who is validated on
+
+
+def tested_group_of(schema: FunnelSchema) -> str | None:
+    """The dimension whose rows are all tested on, or none of them; None for single rows."""
+    test = schema.data.test
+    if test is None or test.by == "row":
+        return None
+    return test.by or (schema.data.dimensions[0].name if schema.data.dimensions else None)
+
+
+def is_test(test: ShareTested, numbers: Codes) -> NDArray[np.bool_]:
+    """Whether facts are test rows: bool [n].
+
+    Args:
+        test: The declaration.
+        numbers: What says to which group each belongs: the key of its dimension row, or its own position: int64 [n].
+    """
+    return np.asarray(uniform(numbers, APART + test.seed) < test.fraction)
 
 
 @dataclass

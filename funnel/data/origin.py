@@ -94,7 +94,8 @@ def splits_of(schema: FunnelSchema, origin: Origin) -> dict[Split, Origin]:
         return found
     for split in ("validation", "test"):
         if (split == "validation" and patterns_of(schema, FACTS, split) != patterns_of(schema, FACTS, "train")) or (
-            split == "test" and schema.data.facts.files is None and schema.data.facts.test is not None
+            split == "test"
+            and (schema.data.test is not None or (schema.data.facts.files is None and schema.data.facts.test is not None))
         ):
             found[split] = origin
     return found
@@ -164,6 +165,8 @@ def read_part(schema: FunnelSchema) -> dict[str, Any]:
     """What of a schema says how rows are read and encoded."""
     tree = schema.model_dump(mode="json", include={"stages", "inconsistent_labels", "data", "tables", "features"})
     tree["data"].pop("root")
+    if schema.data.test is None:
+        tree["data"].pop("test")  # stores that were made before there was such a thing are as good as ever
     # Rates of what is learnt, and counts, depend on it; that test rows were sampled matters to their scores alone.
     tree["sampling"] = schema.sampling.model_dump(mode="json", exclude={"test"}) if schema.sampling is not None else None
     tree["group_by"] = schema.evaluate.group_by
@@ -190,6 +193,8 @@ def _sample(path: Path, size: int) -> str:
 def patterns_of(schema: FunnelSchema, source: str, split: Split) -> tuple[str, ...]:
     """The patterns of the files that hold a split's rows of a source."""
     validation = schema.data.validation
+    if schema.data.test is not None and split == "test":
+        split = "train"
     if split == "validation" and source == FACTS and isinstance(validation, Held):
         return (validation.files,) if isinstance(validation.files, str) else tuple(validation.files)
     return schema.files_of(source).patterns("test" if split == "test" else "train")

@@ -51,6 +51,7 @@ def write_split(reader: PartReader) -> dict[str, Any]:
     return {
         "rows": reading.rows,
         "facts": reading.facts.rows,
+        "apart": reading.apart,
         "violations": reading.violations,
         "elsewhere": reading.elsewhere,
         "young": reading.young,
@@ -161,6 +162,7 @@ def _dimension(name: str, parts: Sequence[tuple[Path, Said]], folder: Path) -> D
 def _add(reading: Reading, said: Said) -> None:
     """What was counted of a portion."""
     reading.rows += said["rows"]
+    reading.apart += said.get("apart", 0)
     for counts, more in ((reading.violations, said["violations"]), (reading.elsewhere, said.get("elsewhere", {}))):
         for stage, count in more.items():
             counts[stage] = counts.get(stage, 0) + count

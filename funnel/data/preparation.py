@@ -188,6 +188,7 @@ class Preparation:
         self.last_position = max(0, reading.rows - 1)
         self.about[split] = {
             "read": reading.rows,
+            "apart": reading.apart,
             "inconsistent_labels": {"policy": self.schema.inconsistent_labels, "rows": reading.violations},
             "elsewhere": reading.elsewhere,
             "young": {stage: {"rows": rows, "positives": positives} for stage, (rows, positives) in reading.young.items()},

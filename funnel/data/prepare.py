@@ -11,6 +11,7 @@ from typing import Any, overload
 from funnel.data.arrays import checksum
 from funnel.data.codes import SEEDS, CollisionError
 from funnel.data.copies import Copies
+from funnel.data.holdout import tested_group_of
 from funnel.data.known import Known
 from funnel.data.origin import FORMAT, Origin, Split, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
 from funnel.data.part import Part, make_part
@@ -204,6 +205,11 @@ def prepare(
     if portion is not None:
         if merge or out is None:
             raise DataError("prepare: got a shard with `merge` or without `out`, expected the folder around the parts alone.")
+        if declared.data.test is not None and tested_group_of(declared) is None:
+            raise DataError(
+                "--shard: got `data.test` by rows, whose places in all files no machine knows alone, expected `by` a "
+                "dimension, or files of test rows. Declare `data.test.by`, or prepare on one machine."
+            )
         return make_part(declared, splits, location(out), portion, verify=verify, watch=watch)
     if out is not None:
         return make_store(declared, splits, location(out), base=base, parts=parts, verify=verify, watch=watch)

@@ -37,6 +37,7 @@ class Reading:
         dimensions: By name.
         texts: By table or key: ids that are not their own codes.
         rows: Facts in the files, with those left out.
+        apart: Facts in the files that are of another split (`data.test`).
         violations: By stage: facts that had it without its parent.
         elsewhere: By stage that domains lack: facts of these that had it.
         young: By stage that matures: facts of its conditional whose label was read too early, and those of them that had it.
@@ -49,6 +50,7 @@ class Reading:
     dimensions: dict[str, DimensionSpill]
     texts: dict[str, Keyed]
     rows: int = 0
+    apart: int = 0
     violations: dict[str, int] = field(default_factory=dict)
     elsewhere: dict[str, int] = field(default_factory=dict)
     young: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -105,6 +107,11 @@ def no_rows(what: str) -> DataError:
 
 def require_facts(reading: Reading, origin: Origin, split: Split) -> None:
     """Refuse a split none of whose facts can be used."""
+    if not reading.facts.rows and reading.apart:
+        raise DataError(
+            f"data.test: none of {reading.rows:,} rows are {split} rows, expected some on each side. Change the fraction, or "
+            "what it goes by."
+        )
     if not reading.facts.rows:
         raise DataError(f"{origin} ({split} rows): no row can be used, expected some. Correct the data.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from funnel.data.codes import Codes, mixed
 from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
-from funnel.data.holdout import HoldOut, group_of
+from funnel.data.holdout import HoldOut, group_of, is_test, tested_group_of
 from funnel.data.keyed import Keyed, parts_of, require_injective, texts
 from funnel.data.labels import ABSENT, Consistent, in_space, make_consistent
 from funnel.data.normalise import Normalised, normalise
@@ -127,11 +127,11 @@ class Reader:
 
     def _facts(self) -> None:
         reading = self.reading
-        for place, found in self._pieces(FACTS, self.portion):
-            position = reading.rows + found.ordinals
-            reading.rows += found.read
-            found.columns[POSITION] = position
-            keys = {name: found.columns.pop(key_role(name)) for name in reading.dimensions}
+        for place, read_ in self._pieces(FACTS, self.portion):
+            read_.columns[POSITION] = reading.rows + read_.ordinals
+            reading.rows += read_.read
+            of_all = {name: read_.columns.pop(key_role(name)) for name in reading.dimensions}
+            found, keys = self._of_split(read_, of_all)
             columns, kept = self._joined(place, found, keys)
             moments = found.moments
             if kept is not None:
@@ -143,6 +143,20 @@ class Reader:
             columns["fact bucket"] = (mixed(first) >> BUCKET_SHIFT).astype(np.uint16)
             reading.facts.add(len(position), columns)
         self._finish()
+
+    def _of_split(self, found: Normalised, keys: dict[str, Codes]) -> tuple[Normalised, dict[str, Codes]]:
+        """The rows of the split, where training and test rows stand in the same files."""
+        test = self.schema.data.test
+        if test is None or self.split == "validation" or self.origin.root is None:
+            return found, keys
+        group = tested_group_of(self.schema)
+        tested = is_test(test, keys[group] if group else found.columns[POSITION])
+        own = np.flatnonzero(tested if self.split == "test" else ~tested)
+        self.reading.apart += found.rows - len(own)
+        moments = found.moments.gather(own) if found.moments is not None else None
+        columns, places = take(found.columns, own), found.places[own]
+        part = replace(found, rows=len(own), places=places, ordinals=found.ordinals[own], columns=columns, moments=moments)
+        return part, {name: codes[own] for name, codes in keys.items()}
 
     def _see(self, keys: Mapping[str, Codes], position: NDArray[np.int64], moments: pl.Series | None) -> None:
         group = group_of(self.schema)

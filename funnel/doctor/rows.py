@@ -56,12 +56,17 @@ def _skipped(schema: FunnelSchema, split: str, source: str, skipped: dict[str, A
         yield Finding(level, f"source {source}", message)
 
 
+def _rows(found: dict[str, Any]) -> int:
+    """How many were read of the split: in its files there may be those of another one."""
+    return int(found["read"]) - int(found.get("apart", 0))
+
+
 def _elsewhere(schema: FunnelSchema, split: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Labels of stages that a row's domain is said to lack."""
     for stage, domains in zip(schema.stages, schema.domains, strict=True):
         if domains is not None and (rows := found.get("elsewhere", {}).get(stage.name)):
             message = (
-                f"{rows:,} of {found['read']:,} {split} rows have {stage.label} = 1 where {schema.domain_feature} is not "
+                f"{rows:,} of {_rows(found):,} {split} rows have {stage.label} = 1 where {schema.domain_feature} is not "
                 f"{' or '.join(sorted(domains))}, expected none: the stage is not there, and these labels are not looked at. "
                 "Name all its domains, or mend the labels."
             )
@@ -83,14 +88,14 @@ def _contradictions(schema: FunnelSchema, split: str, found: dict[str, Any]) -> 
         if rows := counted.get(stage.name):
             before = schema.stages[place.parent]
             message = (
-                f"{rows:,} of {found['read']:,} {split} rows have {stage.label} = 1 with {before.label or before.name} = 0, "
+                f"{rows:,} of {_rows(found):,} {split} rows have {stage.label} = 1 with {before.label or before.name} = 0, "
                 f"expected {stage.name} only after {before.name}. {then}"
             )
             yield Finding(level, about, message)
         for other in (schema.stages[place] for place in place.excluded):
             if rows := counted.get(f"{stage.name} unless {other.name}"):
                 message = (
-                    f"{rows:,} of {found['read']:,} {split} rows have both {stage.label} = 1 and {other.label or other.name} = "
+                    f"{rows:,} of {_rows(found):,} {split} rows have both {stage.label} = 1 and {other.label or other.name} = "
                     f"1, expected {stage.name} only without {other.name}. {then}"
                 )
                 yield Finding(level, about, message)

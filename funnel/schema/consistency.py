@@ -181,6 +181,19 @@ def _check_domain(schema: FunnelSchema) -> None:
     require_everywhere(schema.stages, schema.topology)
 
 
+def _check_test(schema: FunnelSchema) -> None:
+    test, facts = schema.data.test, schema.data.facts
+    if test is None:
+        return
+    if facts.test is not None:
+        message = f"got a share of the rows beside files of test rows ({facts.test!r}), expected one of the two. Remove one."
+        raise problem(("data", "test"), message)
+    if test.by not in (None, "row"):
+        require_known(
+            ("data", "test", "by"), test.by or "", ["row", *(d.name for d in schema.data.dimensions)], "a dimension or `row`"
+        )
+
+
 def _check_training(schema: FunnelSchema) -> None:
     stopping = schema.train.early_stopping
     for position, name in enumerate((stopping.stages if stopping else None) or ()):
@@ -199,6 +212,7 @@ def _check_training(schema: FunnelSchema) -> None:
     if isinstance(validation, Fraction) and validation.by not in (None, "row"):
         groups = ["row", *(d.name for d in schema.data.dimensions)]
         require_known(("data", "validation", "by"), validation.by or "", groups, "a dimension or `row`")
+    _check_test(schema)
     if (group := schema.evaluate.group_by) is not None:
         plain = [feature.name for feature in schema.features if isinstance(feature, Categorical)]
         require_known(("evaluate", "group_by"), group, plain, "a categorical feature")

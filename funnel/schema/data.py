@@ -178,6 +178,20 @@ class Held(Declared):
 Validation = Annotated[Fraction | Time | Held, Field(discriminator="kind"), Shorthand("fraction")]
 
 
+class ShareTested(Declared):
+    """Test rows where no files hold them apart: a share of the facts that `files`, or `train`, name."""
+
+    kind: Literal["fraction"]
+    """A share of the groups, or of the rows."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The share that is tested on, and neither learnt from nor chosen by."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Which groups these are is a pure function of this and their keys; which rows, of this and their places in the files."""
+    by: Name | None = Field(default=None, examples=["user"])
+    """The dimension whose rows are the groups, or `row` for single rows. Default: the first dimension, or `row` without
+    dimensions."""
+
+
 class RefuseBadRows(Declared):
     """The first row that cannot be used ends the work."""
 
@@ -213,6 +227,9 @@ class Data(Declared):
     """The column of the fact table with each row's weight in what is minimised, 0 or more. Evaluation counts each row once."""
     validation: Validation | None = Field(default=Fraction(kind="fraction"), examples=[{"kind": "time", "column": "shown_at"}])
     """What is held out of the training rows, to stop in time and to choose by. `null` trains on all of them."""
+    test: Annotated[ShareTested, Shorthand("fraction")] | None = Field(default=None, examples=[{"fraction": 0.2, "by": "row"}])
+    """What is held out of the facts' files for the test; `null` where `facts.test` names files, or there is no test. Frames are
+    not parted: whoever calls with one says what it is."""
     bad_rows: BadRows = Field(default=RefuseBadRows(kind="error"), examples=[{"kind": "skip", "max_share": 0.0001}])
     """What becomes of rows that cannot be used: a malformed entry, a number that is none, a missing column, a key without its
     dimension row, a second row for a key, an id beyond int64."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from inspect import get_annotations
 from typing import Any
 
 from pydantic import BaseModel
@@ -111,7 +112,13 @@ def _known_keys(tree: Any, path: Path_) -> list[str]:
         node = _child(node, part)
         model = _model_at(model, part, node)
     # Of every kind that it may be, where it names none.
-    return list(dict.fromkeys(key for one in _models_in(model) for key in one.model_fields))
+    return list(dict.fromkeys(key for one in _models_in(model) for key in _own_first(one)))
+
+
+def _own_first(model: type[BaseModel]) -> list[str]:
+    """What a model knows, begun with what others do not: only the first few are shown."""
+    own = get_annotations(model)
+    return sorted(model.model_fields, key=lambda name: name not in own)
 
 
 def _child(node: Any, part: str | int) -> Any:

@@ -51,6 +51,7 @@ class Simulated:
         drawn: The same, before sampling threw some away.
         positives: Rows with a label, by split and stage.
         unknown: Rows of which it is not known whether they reached a stage, by split and stage.
+        shared: Whether training and test rows stand in the same files (`data.test`): counts of either are then of both.
     """
 
     out: Location
@@ -59,18 +60,21 @@ class Simulated:
     drawn: dict[str, int]
     positives: dict[str, dict[str, int]]
     unknown: dict[str, dict[str, int]]
+    shared: bool = False
 
     def lines(self) -> list[str]:
         """One line for each split, for people."""
-        return [self._line(split) for split in self.impressions]
+        if self.shared:
+            return [self._line("train", "train and test")]
+        return [self._line(split, split) for split in self.impressions]
 
-    def _line(self, split: str) -> str:
+    def _line(self, split: str, called: str) -> str:
         rows, drawn = self.impressions[split], self.drawn[split]
         stages = [
             f"{count:,} {stage}" + (f" ({lost:,} unknown)" if (lost := self.unknown[split][stage]) else "")
             for stage, count in self.positives[split].items()
         ]
-        return f"{split}: {rows:,} rows{f' of {drawn:,} drawn' if rows < drawn else ''}; {', '.join(stages)}"
+        return f"{called}: {rows:,} rows{f' of {drawn:,} drawn' if rows < drawn else ''}; {', '.join(stages)}"
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,7 @@ def _write_all(wish: _Wish, folder: Path, out: Location) -> Simulated:
         drawn={split: len(positions) for split, positions in drawn.items()},
         positives={split: rows_by_stage(schema, known, 1) for split, known in labels.items()},
         unknown={split: rows_by_stage(schema, known, UNKNOWN) for split, known in labels.items()},
+        shared=schema.data.test is not None,
     )
 
 

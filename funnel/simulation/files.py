@@ -13,12 +13,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from funnel.data.origin import Split, patterns_of
 from funnel.data.readers import find_files
 from funnel.errors import DataError
 from funnel.schema.data import FACTS, FeatureList, Held, Parquet, Source
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.simulation.column import Column, Columns, listed, text
 
+SPLITS: tuple[Split, ...] = ("train", "test")
 Layout = dict[tuple[str, str], tuple[Path, ...]]  # by table and split
 
 
@@ -35,9 +37,9 @@ def layout(schema: FunnelSchema, folder: Path) -> Layout:
     """Make an empty file for every pattern, and find which ones each table's split will read."""
     patterns: dict[tuple[str, str], tuple[str, ...]] = {}
     for home, (source, *_) in sources(schema).items():
-        files = schema.files_of(source)
-        patterns |= {(home, "train"): files.patterns("train"), (home, "test"): files.patterns("test")}
-        if not files.patterns("train"):
+        for split in SPLITS:
+            patterns[home, split] = patterns_of(schema, source, split)
+        if not patterns[home, "train"]:
             raise DataError(f"data: {source!r} declares no train files, expected `train` or `files`. Name them in the schema.")
     if isinstance(held := schema.data.validation, Held):
         patterns[FACTS, "validation"] = (held.files,) if isinstance(held.files, str) else tuple(held.files)

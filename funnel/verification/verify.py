@@ -87,7 +87,8 @@ def _verified(
     of = str(loaded.path) if loaded.path is not None else "the run given"
     found = Verification(export, of, str(origin), split, tolerance)
     store = loaded.store(origin, split, labels=False)
-    if bad := store.manifest["splits"][split]["read"] - store.shards(split).rows:
+    about = store.manifest["splits"][split]
+    if bad := about["read"] - about.get("apart", 0) - store.shards(split).rows:
         found.left_out["they cannot be used (data.bad_rows)"] = bad
     found.smaller = smaller_tables(folder)
     own = predictions(loaded, store.shards(split), rows)
