@@ -25,6 +25,7 @@ FIELDS = (*NOTEBOOK, "user_category", "user_shop", "user_brand")
 SPECIAL = 2  # rows of a table that are no id's: missing, and unknown
 DIM, UNITS, BATCH, EPOCHS = 18, (200, 80), 1024, 2
 LEARNING_RATE = 1e-3  # of Adam
+SCALE = 0.01  # of the embeddings' first values
 
 
 def raw(work: Path, rows: int) -> Path:
@@ -32,12 +33,13 @@ def raw(work: Path, rows: int) -> Path:
     return simulate(work, rows, SHARED, round(TEST_SHARE * rows), rates=RATES)
 
 
-def tree(data: Path, rows: dict[str, int] | None = None) -> dict[str, Any]:
+def tree(data: Path, rows: dict[str, int] | None = None, train: dict[str, Any] | None = None) -> dict[str, Any]:
     """The schema.
 
     Args:
         data: The folder of the rows.
         rows: Of each table, where ids are hashed; None learns every id.
+        train: What is otherwise under `train`.
     """
     found: dict[str, Any] = YAML(typ="safe").load(SCHEMA)
     found["name"] = "peers"
@@ -49,16 +51,16 @@ def tree(data: Path, rows: dict[str, int] | None = None) -> dict[str, Any]:
         for feature in kept
     ]
     found["data"] |= {"root": str(data), "validation": None}
-    found["model"] = {"embedding_dim": DIM, "tower": {"units": list(UNITS), "activation": "relu"}}
-    found["train"] = {"batch_size": BATCH, "epochs": EPOCHS, "early_stopping": None, "checkpoint": None}
+    found["model"] = {"embedding_dim": DIM, "embedding_scale": SCALE, "tower": {"units": list(UNITS), "activation": "relu"}}
+    found["train"] = {"batch_size": BATCH, "epochs": EPOCHS, "early_stopping": None, "checkpoint": None} | (train or {})
     found.pop("evaluate")
     return found
 
 
-def write_schema(path: Path, data: Path, rows: dict[str, int] | None = None) -> Path:
-    """Keep the schema for other processes."""
+def write_schema(path: Path, data: Path, rows: dict[str, int] | None = None, train: dict[str, Any] | None = None) -> Path:
+    """Keep the schema for other processes; it takes what `tree` does."""
     with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe").dump(tree(data, rows), file)
+        YAML(typ="safe").dump(tree(data, rows, train), file)
     return path
 
 
@@ -95,8 +97,8 @@ def table_rows(known: dict[str, int], total: int | None) -> dict[str, int]:
     return {name: rows + int(spare * real[name] / sum(real.values())) for name, rows in least.items()}
 
 
-def task(arrays: Path, schema: Path, store: Path, rows: dict[str, int], *, warm_up: float, seconds: float, epochs: int) -> Task:
-    """What the peers are given."""
+def task(arrays: Path, schema: Path, store: Path, rows: dict[str, int], *, warm_up: float, seconds: float) -> Task:
+    """What the peers are given: arrays, or a schema and a store, and table sizes."""
     fields = tuple(
         Field(
             name,
@@ -114,10 +116,10 @@ def task(arrays: Path, schema: Path, store: Path, rows: dict[str, int], *, warm_
         fields=fields,
         dim=DIM,
         units=UNITS,
-        scale=0.01,
+        scale=SCALE,
         learning_rate=LEARNING_RATE,
         batch_size=BATCH,
-        epochs=epochs,
+        epochs=EPOCHS,
         warm_up=warm_up,
         seconds=seconds,
     )
