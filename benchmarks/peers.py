@@ -24,7 +24,7 @@ from typing import Any
 import peers_rows as rows
 from aliccp import ROOT
 from peers_ways import NAMED, WAYS, Way, make_environments, run, versions
-from prepare_measured import measure, raw_bytes
+from prepare_measured import Measured, measure, raw_bytes
 
 SIZES = {"1.5 M rows": 1_500_000, "7.3 M rows": 7_300_000}  # of all tables together, where speed is measured
 QUALITY = "every id"
@@ -79,11 +79,16 @@ def prepared(work: Path, data: Path, pieces: Pieces, rounds: int) -> dict[str, l
     }  # fmt: skip
     return {
         way: [
-            pieces.get(f"prepare-{way}-{number}", lambda way=way: asdict(measure(commands[way], places[way], keep=True)))
+            pieces.get(f"prepare-{way}-{number}", lambda way=way: asdict(made(commands[way], places[way])))
             for number in range(rounds)
         ]
         for way in PREPARED
     }
+
+
+def made(command: list[str], folder: Path) -> Measured:
+    """Have a folder, its last argument, made by a process."""
+    return measure([*command, str(folder)], folder, keep=True)
 
 
 def tasks(work: Path, data: Path, ways: list[Way], flags: argparse.Namespace) -> dict[tuple[str, str], Path]:
@@ -97,7 +102,7 @@ def tasks(work: Path, data: Path, ways: list[Way], flags: argparse.Namespace) ->
         store = work / f"{name}.store"
         if not store.is_dir():
             schema = rows.write_schema(work / f"{name}.yaml", data, hashed)
-            measure([str(Path(sys.executable).with_name("funnel")), "prepare", str(schema), "--json", "--out"], store, keep=True)
+            made([str(Path(sys.executable).with_name("funnel")), "prepare", str(schema), "--json", "--out"], store)
         for way in ways:
             file = work / f"{name}-{way.slug}"
             schema = rows.write_schema(file.with_suffix(".yaml"), data, hashed, way.train)
