@@ -2,13 +2,14 @@
 
     python benchmarks/peers.py WORK OUT [--rows 100000] [--rounds 3] [--seconds 8] [--only NAME ...] [--prepare-only]
 
-Measures preparation, samples a second, peak memory, and what is learnt, held against the known truth; writes OUT/peers_tables.md and
-OUT/peers.svg. Every measurement is a process of its own, one after the other, and the ways take turns: on a machine that others use,
-too, a slow minute then hits all of them. What is shown are medians. What WORK has already is not made again: a stopped run goes on.
+Measures preparation, samples a second, peak memory, and what is learnt, held against the known truth; writes
+OUT/peers_tables.md and OUT/peers.svg. Every measurement is a process of its own, one after the other, and the ways take turns:
+on a machine that others use, too, a slow minute then hits all of them. What is shown are medians. What WORK has already is not
+made again: a stopped run goes on.
 
 DeepCTR and torch-rechub get environments of their own, in WORK/envs. Making them is all that needs a package index; with
---prepare-only that, the rows and the stores are made, and nothing is measured but the preparation. Needs the extra `bench`, 6 GB of
-memory and 6 GB of disk.
+--prepare-only that, the rows and the stores are made, and nothing is measured but the preparation, once. Needs the extra
+`bench`, 6 GB of memory and 6 GB of disk.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import peers_rows as rows
 from aliccp import ROOT
-from peers_ways import NAMED, WAYS, Way, make_environments, run, versions
+from peers_ways import WAYS, Way, make_environments, run, versions
 from prepare_measured import Measured, measure, raw_bytes
 
 SIZES = {"1.5 M rows": 1_500_000, "7.3 M rows": 7_300_000}  # of all tables together, where speed is measured
@@ -73,10 +74,11 @@ def prepared(work: Path, data: Path, pieces: Pieces, rounds: int) -> dict[str, l
     funnel = str(Path(sys.executable).with_name("funnel"))
     schema = rows.write_schema(work / "quality.yaml", data)
     places = {"funnel": work / "quality.store", "pandas": work / "arrays"}
+    script = str(ROOT / "benchmarks/baselines.py")
     commands = {
         "funnel": [funnel, "prepare", str(schema), "--json", "--out"],
-        "pandas": [sys.executable, str(ROOT / "benchmarks/baselines.py"), "pandas", "--fields", *rows.columns().values(), "--", str(data)],
-    }  # fmt: skip
+        "pandas": [sys.executable, script, "pandas", "--fields", *rows.columns().values(), "--", str(data)],
+    }
     return {
         way: [
             pieces.get(f"prepare-{way}-{number}", lambda way=way: asdict(made(commands[way], places[way])))
@@ -131,7 +133,7 @@ def main(argv: list[str] | None = None) -> None:
     for number in range(flags.rounds):
         for size, total in SIZES.items():
             for way in ways:
-                if number and way.once:
+                if way.once and (number or size != next(iter(SIZES))):
                     continue
                 piece = f"speed-{total}-{way.slug}-{number}"
                 measured = lambda way=way, size=size: run(flags.work, way, "speed", told[size, way.name], kept(way))  # noqa: E731
@@ -139,13 +141,14 @@ def main(argv: list[str] | None = None) -> None:
     for way in ways:
         measured = lambda way=way: run(flags.work, way, "quality", told[QUALITY, way.name], kept(way))  # noqa: E731
         pieces.get(f"quality-{way.slug}", measured)
-    write(flags, ways, data, preparation, speed, {way.name: kept(way) for way in ways})
+    write(flags, ways, data, preparation=preparation, speed=speed, predictions={way.name: kept(way) for way in ways})
 
 
 def write(
     flags: argparse.Namespace,
     ways: list[Way],
     data: Path,
+    *,
     preparation: dict[str, list[dict[str, Any]]],
     speed: dict[str, dict[str, list[dict[str, Any]]]],
     predictions: dict[str, Path],
@@ -160,7 +163,6 @@ def write(
     labels = np.stack([np.load(work / "arrays/test" / f"{name}.npy") for name in ("click", "conversion")], axis=1)
     truth, used = truth_of(data), rows.used_rows(data, "test")
     quality = {name: scores(aligned(np.load(path), used), truth, labels) for name, path in predictions.items()}
-    by_environment = {way.environment or "funnel": versions(flags.work, way.environment) for way in ways}
     found = Found(
         rows=flags.rows,
         tests=len(truth),
@@ -170,8 +172,8 @@ def write(
         preparation=preparation,
         speed=speed,
         quality=quality,
-        versions={place: {name: found[name] for name in ("Python", *NAMED) if name in found} for place, found in by_environment.items()},
-    )  # fmt: skip
+        versions={way.environment or "funnel": versions(flags.work, way.environment) for way in ways},
+    )
     flags.out.mkdir(parents=True, exist_ok=True)
     (work / "measured.json").write_text(json.dumps(asdict(found), indent=1), encoding="utf-8")
     text = page(found)

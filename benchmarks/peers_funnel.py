@@ -1,6 +1,8 @@
 """What funnel learns of the rows that the peers learn from: `funnel.fit`, then `predict`. `train_funnel.py` measures its speed.
 
     python benchmarks/peers_funnel.py TASK PREDICTIONS
+
+The rows come from the store, encoded already.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """ESMM as one writes it at home in Keras, over joined and padded rows: the network of `train_keras.py`, from arrays in memory.
 
     python benchmarks/peers_keras.py speed|quality TASK [PREDICTIONS]
+
+The product of two sigmoids, Adam for everything, and the mask of each list beside it.
 """
 
 from __future__ import annotations

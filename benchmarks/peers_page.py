@@ -55,8 +55,8 @@ class Found:
 def page(found: Found) -> str:
     """All tables, in Markdown."""
     parts = [
-        f"{found.rows:,} training and {found.tests:,} test impressions, {found.raw / 1e6:,.0f} MB of text, {len(FIELDS)} fields, "
-        f"{found.ids:,} ids; dim {DIM}, two towers of {'-'.join(map(str, UNITS))} with ReLU, batches of {BATCH:,}. "
+        f"{found.rows:,} training and {found.tests:,} test impressions, {found.raw / 1e6:,.0f} MB of text, {len(FIELDS)} "
+        f"fields, {found.ids:,} ids; dim {DIM}, two towers of {'-'.join(map(str, UNITS))} with ReLU, batches of {BATCH:,}. "
         f"{os.cpu_count()} cores, no GPU; medians of {found.rounds} rounds.\n",
         "### Training speed\n",
         _speed(found),
@@ -76,7 +76,10 @@ def _speed(found: Found) -> str:
     head, lines = ["", *(f"{what}, {size}" for size in found.speed for what in ("samples/s", "from .. to", "peak GB"))], []
     for way in next(iter(found.speed.values())):
         cells = []
-        for runs in (by_way[way] for by_way in found.speed.values()):
+        for runs in (by_way.get(way) for by_way in found.speed.values()):
+            if not runs:
+                cells += [""] * 3
+                continue
             rates = [run["rate"] for run in runs]
             peak = statistics.median(run["peak"] for run in runs) / 1e9
             spread = f"{min(rates):,.0f} to {max(rates):,.0f}" if len(rates) > 1 else "once"
@@ -91,11 +94,12 @@ def _times(found: Found) -> str:
         cells = []
         for size, goal in zip(found.speed, GOALS, strict=True):
             ours, theirs = found.rate(size, FUNNEL), found.rate(size, way)
-            if ours is None or theirs is None or way.startswith(FUNNEL):
+            if ours is None or theirs is None or way == FUNNEL:
+                cells.append("")
                 continue
             verdict = f" (goal {goal:g}x, {'reached' if ours / theirs >= goal else 'missed'})" if way in PACKAGES else ""
             cells.append(f"{ours / theirs:.1f}x{verdict}")
-        lines += [[way, *cells]] if cells else []
+        lines += [[way, *cells]] if any(cells) else []
     return table(["", *found.speed], lines)
 
 
@@ -114,15 +118,14 @@ def _quality(found: Found, name: str) -> str:
         for way, one in found.quality.items()
     ]
     best = next(iter(found.quality.values()))[name]["best_auc"]
-    return table(["", "AUC", "predicted / observed", "log loss above the truth's, mnat"], [*lines, ["*the truth*", f"{best:.4f}", "", "0"]])
+    head = ["", "AUC", "predicted / observed", "log loss above the truth's, mnat"]
+    return table(head, [*lines, ["*the truth*", f"{best:.4f}", "", "0"]])
 
 
 def _versions(found: Found) -> str:
     names = {place: "funnel, tuned PyTorch, naive Keras" if place == FUNNEL else place for place in found.versions}
-    return table(
-        ["environment of", "versions"],
-        [[names[place], ", ".join(f"{name} {number}" for name, number in one.items())] for place, one in found.versions.items()],
-    )
+    told = {place: ", ".join(f"{name} {number}" for name, number in one.items()) for place, one in found.versions.items()}
+    return table(["environment of", "versions"], [[names[place], text] for place, text in told.items()])
 
 
 def plot(found: Found, path: Path) -> None:

@@ -3,9 +3,9 @@
     python benchmarks/peers_rechub.py speed|quality TASK [PREDICTIONS] [--documented]
 
 `SparseFeature` and `SequenceFeature` describe the fields, `DataGenerator` makes the loaders, `MTLTrainer` trains
-`torch_rechub.models.multi_task.ESMM`. The embeddings start as wide as everybody's, and no weight decays, so that it is the same model;
-with --documented both are as torch-rechub has them by default (1e-4, and a decay of 1e-5). Its towers have batch normalisation,
-which cannot be left out. Runs in an environment of its own.
+`torch_rechub.models.multi_task.ESMM`. The embeddings start as wide as everybody's, and no weight decays, so that it is the same
+model, but for the batch normalisation of its towers, which cannot be left out; with --documented both are as torch-rechub has
+them by default (1e-4, and a decay of 1e-5). Runs in an environment of its own.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def known_ids(arrays: Path) -> dict[str, int]:
 
 
 def table_rows(known: dict[str, int], total: int | None) -> dict[str, int]:
-    """Rows of each table: one for each id of the training rows and the special ones, and more of them as the real data have ids.
+    """Rows of each table: one for each id of the training rows, the special ones, and more where the real data have more ids.
 
     Args:
         known: Ids of the training rows, by field.

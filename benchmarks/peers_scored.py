@@ -1,7 +1,7 @@
 """Predictions held against the truth that rows were simulated from.
 
-AUCs and log losses are those of outcomes drawn with the true probabilities, in the mean over the draws: with the chance that a
-single draw has out of the way, a few ten thousand rows tell models apart, also for P(buy | click) on rows that were not clicked.
+AUCs and log losses are those of outcomes drawn with the true probabilities, in the mean over the draws: without the noise of a
+single draw, a few ten thousand rows tell models apart, also by P(buy | click) on rows that were not clicked.
 """
 
 from __future__ import annotations

@@ -150,6 +150,8 @@ def said(result: dict[str, Any]) -> None:
 def predicted(path: str | Path, click: NDArray[Any], buy: NDArray[Any], conditional: NDArray[Any] | None = None) -> None:
     """Keep the predictions of the test rows: float64 [rows, 3], click, buy given click, buy; NaN where a row has none."""
     click, buy = (np.asarray(values, np.float64).reshape(-1) for values in (click, buy))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        given = np.where(click > 0, buy / click, 0.0) if conditional is None else np.asarray(conditional, np.float64).reshape(-1)
+    if conditional is None:
+        given = np.divide(buy, click, out=np.zeros_like(buy), where=click > 0)
+    else:
+        given = np.asarray(conditional, np.float64).reshape(-1)
     np.save(path, np.stack([click, given, buy], axis=1))

@@ -2,8 +2,8 @@
 
     python benchmarks/peers_torch.py TASK PREDICTIONS
 
-Joined rows without padding, `EmbeddingBag`, a table a field, sparse gradients where a table is large. The rows come from funnel's
-store: of the peers it alone has no preparation of its own.
+Joined rows without padding, `EmbeddingBag`, a table a field, sparse gradients where a table is large. The rows come from
+funnel's store: of the peers it alone has no preparation of its own.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Way:
         options: Further arguments.
         train: What its schema has otherwise under `train`.
         variables: Of the process.
-        once: Whether its speed is measured in the first round only: a variant that shows what a setting costs.
+        once: Whether its speed is measured once, on the smaller tables: a variant that shows what a setting costs.
     """
 
     name: str

@@ -17,7 +17,7 @@ copyright = "2026, the funnel developers"  # noqa: A001  # Sphinx's name
 extensions = ["myst_parser", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "selection_tables.md"]  # the tables are a part of another page
+exclude_patterns = ["_build", "selection_tables.md", "peers_tables.md"]  # the tables are parts of other pages
 html_theme = "furo"
 html_title = f"funnel {release}"
 
