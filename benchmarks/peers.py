@@ -8,8 +8,8 @@ on a machine that others use, too, a slow minute then hits all of them. What is 
 made again: a stopped run goes on.
 
 DeepCTR and torch-rechub get environments of their own, in WORK/envs. Making them is all that needs a package index; with
---prepare-only that, the rows and the stores are made, and nothing is measured but the preparation, once. Needs the extra
-`bench`, 6 GB of memory and 6 GB of disk.
+--prepare-only that, the rows and the stores are made, and nothing is measured. Needs the extra `bench`, 6 GB of memory and 6 GB
+of disk.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ class Pieces:
 
 
 def prepared(work: Path, data: Path, pieces: Pieces, rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """Turn the text into what is learnt from, in both ways, in turn: seconds, peak and bytes of each round."""
+    """Turn the text into what is learnt from, in both ways, in turn: seconds, peak and bytes of each round.
+
+    Where there are no rounds, what is not there is made all the same.
+    """
     funnel = str(Path(sys.executable).with_name("funnel"))
     schema = rows.write_schema(work / "quality.yaml", data)
     places = {"funnel": work / "quality.store", "pandas": work / "arrays"}
@@ -79,13 +82,14 @@ def prepared(work: Path, data: Path, pieces: Pieces, rounds: int) -> dict[str, l
         "funnel": [funnel, "prepare", str(schema), "--json", "--out"],
         "pandas": [sys.executable, script, "pandas", "--fields", *rows.columns().values(), "--", str(data)],
     }
-    return {
-        way: [
-            pieces.get(f"prepare-{way}-{number}", lambda way=way: asdict(made(commands[way], places[way])))
-            for number in range(rounds)
-        ]
-        for way in PREPARED
-    }
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in PREPARED}
+    for number in range(rounds):
+        for way, runs in found.items():
+            runs.append(pieces.get(f"prepare-{way}-{number}", lambda way=way: asdict(made(commands[way], places[way]))))
+    for way, place in places.items():
+        if not place.is_dir():
+            made(commands[way], place)
+    return found
 
 
 def made(command: list[str], folder: Path) -> Measured:
@@ -121,7 +125,7 @@ def main(argv: list[str] | None = None) -> None:
     pieces = Pieces(work / "pieces")
     make_environments(flags.work, ways)
     data = rows.raw(flags.work, flags.rows)
-    preparation = prepared(work, data, pieces, 1 if flags.prepare_only else flags.rounds)
+    preparation = prepared(work, data, pieces, 0 if flags.prepare_only else flags.rounds)
     told = tasks(work, data, ways, flags)
     if flags.prepare_only:
         return

@@ -4,8 +4,8 @@
 
 `SparseFeat` and `VarLenSparseFeat` describe the fields, `deepctr.models.multitask.ESMM` is the model, Keras compiles and fits
 it from arrays in memory. The embeddings start as wide as everybody's, and are not regularised, so that it is the same model;
-with --documented both are as DeepCTR has them by default (1e-4, and L2 of 1e-5 over whole tables). Runs in an environment of its
-own, with tf-keras unless TF_USE_LEGACY_KERAS is 0.
+with --documented both are as DeepCTR has them by default (1e-4, and L2 of 1e-5 over whole tables). Runs in an environment of
+its own, with tf-keras unless TF_USE_LEGACY_KERAS is 0.
 """
 
 from __future__ import annotations
