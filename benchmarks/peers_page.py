@@ -16,6 +16,8 @@ from peers_ways import DEEPCTR, FUNNEL, KERAS, PACKAGES, RECHUB, TORCH
 
 GOALS = (5.0, 25.0)  # times as fast as the packages, at least, by size
 PLOTTED = FUNNEL, TORCH, KERAS, DEEPCTR, RECHUB
+ENOUGH = 100_000  # rows, to learn from
+TRIAL = "**A trial, on few rows or in one round: its figures say that all of it runs, and nothing else.**\n"
 TITLES = {"click": "P(click)", "buy_given_click": "P(buy given click)", "buy": "P(buy)"}
 INK, OWN, OTHERS = "#808080", "#2f81c4", "#9aa0a6"  # legible on white and on black
 
@@ -54,19 +56,20 @@ class Found:
 
 def page(found: Found) -> str:
     """All tables, in Markdown."""
-    parts = [
+    parts = [TRIAL] if found.rows < ENOUGH or found.rounds < 2 else []
+    parts += [
         f"{found.rows:,} training and {found.tests:,} test impressions, {found.raw / 1e6:,.0f} MB of text, {len(FIELDS)} "
         f"fields, {found.ids:,} ids; dim {DIM}, two towers of {'-'.join(map(str, UNITS))} with ReLU, batches of {BATCH:,}. "
-        f"{os.cpu_count()} cores, no GPU; medians of {found.rounds} rounds.\n",
-        "### Training speed\n",
+        f"{os.cpu_count()} cores, no GPU; medians of {found.rounds} interleaved runs, each a process of its own.\n",
+        "## Training speed\n",
         _speed(found),
-        "### Funnel, times as fast as\n",
+        "## Funnel, times as fast as\n",
         _times(found),
-        "### Preparation\n",
+        "## Preparation\n",
         _preparation(found),
-        f"### Quality after {EPOCHS} epochs\n",
+        f"## Quality after {EPOCHS} epochs\n",
         *[part for name, title in TITLES.items() for part in (f"{title}, over all test impressions:\n", _quality(found, name))],
-        "### Versions\n",
+        "## Versions\n",
         _versions(found),
     ]
     return "\n".join(parts)
@@ -149,7 +152,7 @@ def plot(found: Found, path: Path) -> None:
             last.plot(place + 0.08 * (number - len(ways) / 2), found.quality[way][name]["auc"], "o", markersize=5, **mark)
     last.set_xticks(range(len(names)), [TITLES[name] for name in names])
     last.set_xlim(-0.6, len(names) - 0.4)
-    last.set_title("AUC; the dash is the truth's own")
+    last.set_title("AUC, in the order of the bars; dash: the truth's")
     for number, axis in enumerate(axes):
         axis.invert_yaxis() if number < len(found.speed) else None
         axis.tick_params(colors=INK, length=0, labelleft=number in {0, len(found.speed)})

@@ -1,5 +1,6 @@
 """The benchmark against other packages: all are given the same rows, and its tables say what was measured."""
 
+import dataclasses
 import importlib
 import json
 import math
@@ -215,5 +216,7 @@ def test_the_page_says_what_was_measured(benchmarks, tmp_path):
     assert "| torch-rechub | 13 | once | 2.00 |  |  |  |" in text
     assert "| funnel | 0.6000 | 1.100 | 12.3 |" in text
     assert "| *the truth* | 0.7000 |  | 0 |" in text
+    assert page.TRIAL in text
+    assert page.TRIAL not in page.page(dataclasses.replace(found, rows=100_000))
     page.plot(found, tmp_path / "peers.svg")
     assert (tmp_path / "peers.svg").read_text().startswith("<?xml")
