@@ -143,8 +143,8 @@ class Timed:
 
 
 def said(result: dict[str, Any]) -> None:
-    """Hand back what was measured: JSON, in the last line that is printed."""
-    print(json.dumps(result | {"peak": peak()}), flush=True)
+    """Hand back what was measured: JSON, in a line of its own."""
+    print("\n" + json.dumps(result | {"peak": peak()}), flush=True)
 
 
 def predicted(path: str | Path, click: NDArray[Any], buy: NDArray[Any], conditional: NDArray[Any] | None = None) -> None:

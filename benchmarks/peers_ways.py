@@ -121,7 +121,12 @@ def run(work: Path, way: Way, what: str, task: Path, predictions: Path) -> dict[
     )
     if done.returncode:
         sys.exit(f"{way.name}, {what}: exit code {done.returncode}\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return said_last(done.stdout)
+
+
+def said_last(text: str) -> dict[str, Any]:
+    """The last line that is JSON: packages print in between, and after, as DeepCTR when it has looked for a newer version."""
+    return json.loads([line for line in text.splitlines() if line.startswith("{")][-1])
 
 
 def variables(way: Way) -> dict[str, str]:

@@ -174,6 +174,14 @@ def test_a_piece_is_measured_once(benchmarks, tmp_path):
     assert asked == [1]
 
 
+def test_what_packages_print_is_passed_over(benchmarks, capsys):
+    benchmarks.peers_task.said({"rate": 2.0})
+    text = "model ready" + capsys.readouterr().out + "a newer version is there\n"
+    found = benchmarks.peers_ways.said_last(text)
+    assert found["rate"] == 2.0
+    assert found["peak"] > 1e6
+
+
 def test_each_way_runs_in_its_environment(benchmarks, given, tmp_path, monkeypatch):
     ways = benchmarks.peers_ways
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
