@@ -13,6 +13,7 @@ import pickle
 import re
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -226,16 +227,23 @@ def encode_frame(frame: pd.DataFrame, names: tuple[str, ...], indices: dict[str,
     return frame
 
 
-def guide(data: Path, out: Path) -> None:
-    """Read both files with pandas, parse with a function, pad the lists, merge: the way of the notebooks on ESMM."""
+def guide(data: Path, out: Path, fields: Sequence[str] = (*SKELETON, *COMMON)) -> None:
+    """Read both files with pandas, parse with a function, pad the lists, merge: the way of the notebooks on ESMM.
+
+    Args:
+        data: Folder with the four files.
+        out: Folder to make.
+        fields: Those that are kept.
+    """
     indices: dict[str, dict[str, int]] = {}
+    skeleton_fields, common_fields = (tuple(name for name in names if name in fields) for names in (SKELETON, COMMON))
     head = ["sample_id", "click", "conversion", "common_index", "feature_num", "features"]
     for split in ("train", "test"):
         skeleton = pd.read_csv(data / f"sample_skeleton_{split}.csv", header=None, names=head)
         common = pd.read_csv(data / f"common_features_{split}.csv", header=None, names=head[3:])
         skeleton = skeleton[(skeleton["click"] == 1) | (skeleton["conversion"] == 0)]
-        skeleton = encode_frame(skeleton.drop(columns=["sample_id", "feature_num"]), SKELETON, indices)
-        common = encode_frame(common.drop(columns="feature_num"), COMMON, indices)
+        skeleton = encode_frame(skeleton.drop(columns=["sample_id", "feature_num"]), skeleton_fields, indices)
+        common = encode_frame(common.drop(columns="feature_num"), common_fields, indices)
         merged = skeleton.merge(common, on="common_index", how="left").drop(columns="common_index")
         folder = out / split
         folder.mkdir(parents=True)
@@ -255,8 +263,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("way", choices=list(WAYS))
     parser.add_argument("data", type=Path, help="folder with the four files")
     parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("--fields", nargs="+", help="that are kept, of `pandas` (all)")
     flags = parser.parse_args(argv)
-    WAYS[flags.way](flags.data, flags.out)
+    if flags.fields:
+        if flags.way != "pandas":
+            parser.error("argument --fields: expected the way `pandas`")
+        guide(flags.data, flags.out, flags.fields)
+    else:
+        WAYS[flags.way](flags.data, flags.out)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ class Series:
         return [self.label, *figures, f"{self.peak / 1e6:,.0f}", f"{stored / self.raw:.3f}"]
 
 
-def measure(command: list[str], store: Path) -> Measured:
-    """Run a command that writes a folder, then remove the folder.
+def measure(command: list[str], store: Path, *, keep: bool = False) -> Measured:
+    """Run a command that writes a folder, then remove the folder, unless it is to be kept.
 
     The peak is that of the process itself and of each child it waited for, whichever is greatest, with the file pages it has
     mapped. This script imports nothing large before it is done: a child counts the memory of its parent until it starts its own
@@ -106,7 +106,8 @@ def measure(command: list[str], store: Path) -> Measured:
             said.seek(0)
             sys.exit(f"{' '.join(command)}: exit code {process.returncode}\n{said.read().decode(errors='replace')[-2000:]}")
     stored = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    shutil.rmtree(store)
+    if not keep:
+        shutil.rmtree(store)
     return Measured(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), stored)
 
 
