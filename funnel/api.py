@@ -148,7 +148,7 @@ def fit(
     declared = load_schema(schema, overrides)
     if resume and out is None:
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
-    if watch == "auto":
+    if isinstance(watch, str):
         with watching(watch, declared.train.epochs) as told:
             return fit(
                 declared, _rows(declared, data, schema), test=test, out=out, store=store, resume=resume,

@@ -26,7 +26,7 @@ def watching(watch: Watcher | Literal["auto"] | None, epochs: int) -> Iterator[W
         watch: As `funnel.fit` has it.
         epochs: How many there are at most.
     """
-    if watch != "auto":
+    if not isinstance(watch, str):
         yield watch
         return
     if not in_notebook():

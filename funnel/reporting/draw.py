@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from funnel.errors import SchemaError
 from funnel.folders import whole_file
@@ -15,7 +16,9 @@ from funnel.schema.reader import load_schema
 ENDING = ".svg"
 
 
-def draw(schema: SchemaLike, out: str | Path | Location, overrides: Sequence[str] = ()) -> Location:
+def draw(
+    schema: str | Path | Mapping[str, Any] | FunnelSchema, out: str | Path | Location, overrides: Sequence[str] = ()
+) -> Location:
     """Draw a schema; see `write_picture`.
 
     Args:
@@ -48,7 +51,9 @@ def write_picture(schema: FunnelSchema, out: str | Path | Location) -> Location:
     """
     path = location(out)
     if path.suffix != ENDING:
-        raise SchemaError(f"draw: got the file {path.name!r}, expected the ending {ENDING}. Rename it; browsers make other kinds of it.")
+        raise SchemaError(
+            f"draw: got the file {path.name!r}, expected the ending {ENDING}. Rename it; browsers make other kinds of it."
+        )
     with whole_file(path, SchemaError, "Choose another file.") as part:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(picture(schema) + "\n", encoding="utf-8")

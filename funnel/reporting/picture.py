@@ -159,9 +159,13 @@ def _stages(drawing: Drawing, schema: FunnelSchema, tree: Tree, top: float) -> f
     """The stages as a tree."""
     down = GAP + 18
     drawing.arrow([(drawing.width / 2, top), (drawing.width / 2, top + GAP)])
-    drawing.text((MARGIN, top + GAP - 5), "stages, each with a tower on the body", room=drawing.width / 2 - 2 * MARGIN, look="muted")
+    drawing.text(
+        (MARGIN, top + GAP - 5), "stages, each with a tower on the body", room=drawing.width / 2 - 2 * MARGIN, look="muted"
+    )
     if tree.transfers:
         said = "aitm: a tower tells the next"
-        drawing.text((drawing.width - MARGIN, top + GAP - 5), said, room=drawing.width / 2 - 2 * MARGIN, look="transfer-tip", end=True)
+        drawing.text(
+            (drawing.width - MARGIN, top + GAP - 5), said, room=drawing.width / 2 - 2 * MARGIN, look="transfer-tip", end=True
+        )
     left = (drawing.width - tree.width) / 2
     return draw_tree(drawing, schema, tree, left, top + down)

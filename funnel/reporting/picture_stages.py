@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from funnel.reporting.arrangement import arrange
 from funnel.reporting.picture_words import stage_lines
@@ -134,7 +135,7 @@ def route(boxes: Sequence[Box], start: int, end: int, aside: float = 0.0) -> lis
 
 def crosses(way: Sequence[Point], box: Box) -> bool:
     """Whether a line of upright and level parts goes through a box, not only along its edge."""
-    for (left, top), (right, bottom) in zip(way, way[1:], strict=False):
+    for (left, top), (right, bottom) in pairwise(way):
         across = min(left, right) < box.right and max(left, right) > box.x
         if across and min(top, bottom) < box.bottom and max(top, bottom) > box.y:
             return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from funnel.reporting.figures import counted, percent
+from funnel.reporting.figures import MINUS, TIMES, counted, percent
 from funnel.schema.data import FACTS
 from funnel.schema.domain import Domain
 from funnel.schema.features import AnyFeature, Bag, Categorical, Cross, Numeric
@@ -28,7 +28,7 @@ def feature_words(feature: AnyFeature) -> str:
     """A feature's name, and what else there is to know of it."""
     match feature:
         case Cross():
-            return f"{feature.name} = {' × '.join(feature.of)}"
+            return f"{feature.name} = {f' {TIMES} '.join(feature.of)}"
         case Numeric():
             return f"{feature.name} ({feature.transform.kind})"
         case Entries() if feature.beside is not None:
@@ -76,7 +76,7 @@ def table_words(schema: FunnelSchema, table: str, readers: int, learnt: Learnt |
     return f"dim {dim_of(schema, table)}, {rows}{packed}{shared}"
 
 
-def part_words(part: Part) -> str:
+def part_words(part: Part) -> str:  # noqa: PLR0911  # one for each kind
     """A part of the body."""
     match part:
         case SharedBottom(units=()):
@@ -131,7 +131,10 @@ def stage_lines(schema: FunnelSchema, stage: int, learnt: Learnt | None) -> list
     """What stands below a stage's name: tower, conditional head, cumulative head, loss, and what not every stage has."""
     place, name, domain = schema.topology[stage], schema.stage_names[stage], schema.model.domain
     if place.is_join:
-        lines = ["no tower: its branches add up", f"P({name}) = {' + '.join(f'P({schema.stage_names[b]})' for b in place.branches)}"]
+        lines = [
+            "no tower: its branches add up",
+            f"P({name}) = {' + '.join(f'P({schema.stage_names[b]})' for b in place.branches)}",
+        ]
     else:
         lines = [tower_words(schema.model.tower_of(name))]
         lines += [f"gates by {domain.feature}"] if domain is not None and domain.towers else []
@@ -153,7 +156,7 @@ def _product(schema: FunnelSchema, stage: int) -> str:
     """The cumulative, from that of the parent."""
     place, names = schema.topology[stage], schema.stage_names
     factors = [] if place.parent < 0 else [f"P({names[place.parent]})"]
-    factors += [f"(1 − {conditional(schema, other)})" for other in place.excluded]
+    factors += [f"(1 {MINUS} {conditional(schema, other)})" for other in place.excluded]
     return " ".join([*factors, conditional(schema, stage)])
 
 

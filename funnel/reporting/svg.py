@@ -1,4 +1,4 @@
-"""A drawing of boxes, lines and text, in pixels from its upper left corner, as SVG: text is text, and colours follow the reader."""
+"""A drawing of boxes, lines and text, in pixels from its upper left corner, as SVG whose colours follow the reader."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class Drawing:
     def group(self, kind: str, **data: str) -> Iterator[None]:
         """What is drawn within it belongs together, and says of what it is."""
         before = self._at
-        self._at = ET.SubElement(before, "g", {"class": f"fp-{kind}-group"} | {f"data-{key}": value for key, value in data.items()})
+        self._at = ET.SubElement(
+            before, "g", {"class": f"fp-{kind}-group"} | {f"data-{key}": value for key, value in data.items()}
+        )
         yield
         self._at = before
 
