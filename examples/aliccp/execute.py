@@ -1,4 +1,7 @@
-"""Executes the notebook beside it and keeps its outputs: `python examples/aliccp/execute.py`, after `pip install -e '.[test]'`."""
+"""Executes the notebook beside it and keeps its outputs.
+
+Run `python examples/aliccp/execute.py` after `pip install -e '.[test]'`.
+"""
 
 from __future__ import annotations
 
