@@ -16,6 +16,7 @@ _WHERE = {
     "check": "funnel.doctor.check",
     "compare": "funnel.comparing",
     "dataset": "funnel.api",
+    "draw": "funnel.reporting.draw",
     "evaluate": "funnel.api",
     "export": "funnel.api",
     "fit": "funnel.api",

@@ -28,6 +28,7 @@ from funnel.folders import whole_file
 from funnel.locations.location import Location, location
 from funnel.model.funnel_model import FunnelModel, build_model
 from funnel.model.stored import Kind
+from funnel.notebook.line import watching
 from funnel.run import Run
 from funnel.run_files import IMPORTANCE
 from funnel.schema.funnel_schema import FunnelSchema
@@ -111,7 +112,7 @@ def fit(
     overrides: Sequence[str] = (),
     resume: bool = False,
     warm_start: str | Path | Run | None = None,
-    watch: Callable[[Any], None] | None = None,
+    watch: Callable[[Any], None] | Literal["auto"] | None = "auto",
     patience: float = PATIENCE,
 ) -> Run:
     """Fit a funnel, and judge it.
@@ -133,7 +134,8 @@ def fit(
             where there is none. What comes out is what the fit would have come to without a stop, bit for bit (on CPUs).
         warm_start: A run whose weights are taken over, table rows by their ids. Its ids and scales stay, new ids come after.
         watch: Called with each event: Progress, Prepared, WarmStart, Resumed, Step, Epoch, Saved, Run; and with a sentence
-            where other processes have to be waited for.
+            where other processes have to be waited for. `auto` shows one line in a notebook, which is changed in place and
+            gone where the fit fails or is interrupted, and nothing elsewhere; None shows nothing anywhere.
         patience: Seconds to wait for other processes.
 
     Returns:
@@ -146,6 +148,12 @@ def fit(
     declared = load_schema(schema, overrides)
     if resume and out is None:
         raise RunError("fit: got resume=True and no `out`, expected the folder to go on in. Give it.")
+    if isinstance(watch, str):
+        with watching(watch, declared.train.epochs) as told:
+            return fit(
+                declared, _rows(declared, data, schema), test=test, out=out, store=store, resume=resume,
+                warm_start=warm_start, watch=told, patience=patience,
+            )  # fmt: skip
     engine = engaged(declared.train, patience, watch)
     leads = engine.team.leads
     workspace = opened(out, resume=resume) if out is not None and leads else None

@@ -107,8 +107,25 @@ def init(
 
 
 @app.command()
-def check(schema: SchemaFile, data: DataFolder = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def check(
+    schema: SchemaFile,
+    data: DataFolder = None,
+    draw: Annotated[
+        str | None,
+        typer.Option("--draw", metavar="FILE", help="Draw the schema into an .svg file; rows are read only with --data."),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
     """Look for what is wrong with a schema's rows, before any training; the exit code is 1 where there are errors."""
+    if draw is not None:
+        from funnel.reporting.draw import draw as draw_
+
+        drawn = draw_(schema, draw, overrides or ())
+        if data is None:
+            print(json.dumps({"drawn": str(drawn)}) if as_json else f"drawn: {drawn}")
+            return
+        print(f"drawn: {drawn}", file=sys.stderr if as_json else sys.stdout)
     from funnel.doctor.check import check as check_
     from funnel.schema.learnt import hashes
     from funnel.schema.reader import load_schema

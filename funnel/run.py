@@ -67,6 +67,7 @@ from funnel.serving.compact import Compact, compact
 from funnel.serving.export import export
 from funnel.serving.inputs import SHOWN, fields_of
 from funnel.serving.versions import SAVED_MODEL, version_folder
+from funnel.showing import html_of
 from funnel.training.checkpoint import VARIABLES, read_variables, write_variables
 from funnel.training.workspace import CHECKPOINTS, LOGS, Workspace, newest_in
 
@@ -97,6 +98,14 @@ class Run:
     path: Location | None = None
     health: dict[str, Any] | None = None
     _copy: TemporaryFolder | None = None  # of what is behind a URL
+
+    def __repr__(self) -> str:
+        where = "not saved" if self.path is None else str(self.path)
+        steps = " -> ".join((self.schema.space, *self.schema.stage_names))
+        return f"<Run of {self.schema.name}: {steps}, {len(self.history)} epochs, {where}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     @cached_property
     def _predictor(self) -> Predictor:

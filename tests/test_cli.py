@@ -86,6 +86,19 @@ def test_a_labels_policy_is_counted(folder: Path, funnel: Callable[..., Answer])
     assert json.loads(out)["rows"] == shop.ROWS - wrong
 
 
+def test_a_schema_is_drawn_and_rows_are_read_with_data_only(folder: Path, funnel: Callable[..., Answer]) -> None:
+    schema, out = folder / "schema.yaml", folder / "out.svg"
+    (folder / "train.parquet").unlink()
+    assert funnel("check", schema, "--draw", out) == (0, f"drawn: {out}\n", "")
+    assert out.read_text().startswith("<svg")
+    out.unlink()
+    assert funnel("check", schema, "--draw", out, "--data", folder)[0] == 1  # without its rows
+    assert out.exists()
+    code, said, error = funnel("check", schema, "--draw", folder / "out.gif")
+    assert (code, said) == (1, "")
+    assert "expected the ending .svg" in error
+
+
 def test_a_fit_is_judged_predicts_and_exports(folder: Path, funnel: Callable[..., Answer]) -> None:
     run = folder / "runs" / "shop"
     code, out, error = funnel("fit", folder / "schema.yaml", "--data", folder, "--out", run, "--set", "train.epochs=1")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from funnel.doctor.finding import Finding, Level
+from funnel.doctor.finding import LEVELS, Finding, Level
 from funnel.doctor.memory import Memory
+from funnel.showing import html_of
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ class Checkup:
     examined: int
     findings: tuple[Finding, ...]
     memory: Memory | None = None
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level in LEVELS if (n := self.count(level)) or level != "note")
+        return f"<Checkup of {self.data}: {self.rows:,} training rows, {found}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     @property
     def ok(self) -> bool:

@@ -17,6 +17,7 @@ from funnel.evaluation.scores import Measured, Scores, measure, with_intervals
 from funnel.evaluation.slices import Cut
 from funnel.evaluation.steps import Loss, Step, losses, steps
 from funnel.evaluation.truth import Truth, against_truth
+from funnel.showing import html_of
 
 Floats = NDArray[np.float64]
 
@@ -115,6 +116,19 @@ class Report:
     drawn: int = 0
     weighted: bool = False
     level: float = LEVEL
+
+    def __repr__(self) -> str:
+        areas = ", ".join(f"{one.name} {one.auc:.4f}" for one in self.probabilities)
+        return f"<Report on {self.rows:,} rows: AUC {areas}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+    @property
+    def probabilities(self) -> tuple[Scores, ...]:
+        """The scores of each probability once: the cumulatives, then the conditionals that are others."""
+        found = {one.name: one for scores in (self.cumulative, self.conditional) for one in scores.values()}
+        return tuple(found.values())
 
     @property
     def worst(self) -> tuple[Worst, ...]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup
+
 from funnel.reporting import tables, words
 from funnel.reporting.canvas import Chart
 from funnel.reporting.curves import calibration, roc
@@ -15,6 +17,7 @@ from funnel.reporting.importance import Importance, importance
 from funnel.reporting.learning import learning_curves
 from funnel.reporting.parts import dots, lost
 from funnel.reporting.passage import passages
+from funnel.reporting.picture import picture
 from funnel.reporting.record import Probability, Record
 from funnel.reporting.tables import Table
 from funnel.reporting.template import render
@@ -54,6 +57,7 @@ class Content:
         record: What the run folder says.
         facts: Title and value of what stands at the top.
         declared: The picture of the funnel.
+        network: The picture of the funnel and its network: an SVG element, all of it ours or escaped.
         objective: What was minimised, and over which rows by stage.
         split: What the rows are called that the figures are of; None where there are no figures.
         passages: The charts of the funnel as it was passed through.
@@ -72,6 +76,7 @@ class Content:
     record: Record
     facts: list[tuple[str, str]]
     declared: Chart
+    network: Markup
     objective: tuple[str, list[str]]
     cannot: str
     split: str | None = None
@@ -108,6 +113,7 @@ def content(record: Record) -> Content:
         record=record,
         facts=_facts(record),
         declared=diagram(record.schema, record.learnt),
+        network=Markup(picture(record.schema, record.learnt, inline=True)),  # noqa: S704
         objective=words.objective(record),
         cannot=words.unobservable(record),
         learning=learning_curves(record.schema, record.history),

@@ -30,6 +30,7 @@ from funnel.schema.stages import InconsistentLabels, Stage
 from funnel.schema.topology import Place, Topology, topology_of
 from funnel.schema.training import Evaluate, Train
 from funnel.schema.transfer import stopped_stages
+from funnel.showing import html_of
 
 
 class FunnelSchema(Declared):
@@ -87,6 +88,13 @@ class FunnelSchema(Declared):
         _ = self.expressions, self.given_once
         require_given_together(self.features, self.given_once)
         return self
+
+    def __repr__(self) -> str:
+        steps = " -> ".join((self.space, *self.stage_names))
+        return f"<FunnelSchema {self.name}: {steps}, {len(self.features)} features, objective {self.objective.kind}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     @cached_property
     def topology(self) -> Topology:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from matplotlib.patches import FancyBboxPatch
 
-from funnel.reporting.diagram import arrange, diagram
+from funnel.reporting.arrangement import arrange
+from funnel.reporting.diagram import diagram
 from funnel.reporting.ink import drawing
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
