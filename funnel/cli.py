@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from funnel import completion
 from funnel.errors import FunnelError
 from funnel.locations.location import Location, location
 from funnel.proposal_screen import asker, show_proposal
@@ -28,13 +29,17 @@ app = typer.Typer(
     help="Model the steps people take: P(buy | click) and P(buy) for every impression, declared in one YAML file. "
     "Wherever a path is taken, so is a URL: s3://bucket/logs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-SchemaFile = Annotated[str, typer.Argument(metavar="SCHEMA", help="The YAML file that declares the funnel.")]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A folder that `funnel fit` wrote.")]
+SchemaFile = Annotated[
+    str,
+    typer.Argument(metavar="SCHEMA", help="The YAML file that declares the funnel.", autocompletion=completion.schema_files),
+]
+RunFolder = Annotated[
+    str, typer.Argument(metavar="RUN", help="A folder that `funnel fit` wrote.", autocompletion=completion.run_folders)
+]
 DataFolder = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder with the data, in place of data.root.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override the schema: train.epochs=3")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
@@ -42,12 +47,22 @@ StoreFolder = Annotated[
     str | None, typer.Option("--store", metavar="STORE", help="Folder for the encoded rows [stores/NAME-...].")
 ]
 Slices = Annotated[
-    list[str] | None, typer.Option("--slice", metavar="FEATURE", help="Judge the rows of each of its values, too; repeat.")
+    list[str] | None,
+    typer.Option(
+        "--slice",
+        metavar="FEATURE",
+        help="Judge the rows of each of its values, too; repeat.",
+        # What stands before the option whose value is asked for is not told apart yet.
+        autocompletion=lambda ctx, incomplete: completion.features(ctx.args, incomplete),
+    ),
 ]
 TruthFile = Annotated[
     str | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
 ]
-SplitName = Annotated[str, typer.Option("--split", metavar="train|test", help="Which rows of the folder.")]
+SplitName = Annotated[
+    str,
+    typer.Option("--split", metavar="train|test", help="Which rows of the folder.", autocompletion=completion.splits),
+]
 
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -60,7 +75,7 @@ class Stopped(SystemExit):
 def main() -> None:
     """Run a command; a user's mistake becomes one message and the exit code 1."""
     try:
-        app()
+        app(prog_name="funnel")  # also as `python -m funnel`
     except FunnelError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -72,6 +87,24 @@ def main() -> None:
         # Whoever read our answer has left: also when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _say_versions(asked: bool) -> None:
+    if asked:
+        from funnel.versions import versions
+
+        print("\n".join(f"{name} {version}" for name, version in versions().items()))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_versions, is_eager=True, help="Say which versions are installed, and exit."),
+    ] = False,
+) -> None:
+    """What comes before a verb."""
 
 
 @app.command()
@@ -90,7 +123,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it is there.")] = False,
 ) -> None:
-    """Propose a schema for files with rows, and check it on them; asks on a terminal what is not sure."""
+    """Propose a schema for files with rows, and check it on them. It asks on a terminal what is not sure."""
     given = [*(data or ()), *(more or ())]
     if not given:
         raise typer.BadParameter("got no files, expected some with rows", param_hint="--data")
@@ -117,7 +150,7 @@ def check(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what is wrong with a schema's rows, before any training; the exit code is 1 where there are errors."""
+    """Look for what is wrong with the rows. Before any training; the exit code is 1 where there are errors."""
     if draw is not None:
         from funnel.reporting.draw import draw as draw_
 
@@ -169,7 +202,7 @@ def prepare(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Encode the rows into a store, which a fit then finds; nothing is done where one is there already."""
+    """Encode the rows into a store. A fit then finds it; nothing is done where one is there already."""
     from funnel.data.origin import origin_of
     from funnel.data.prepare import default_store
     from funnel.data.prepare import prepare as prepare_
@@ -217,7 +250,7 @@ def fit(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the training rows, judge on the test rows, and write a run folder.
+    """Train, judge, and write a run folder. Training rows teach the funnel, test rows judge it.
 
     Where TF_CONFIG describes a cluster, run the same command in each of its processes.
     """
@@ -275,7 +308,12 @@ def ablate(
     schema: SchemaFile,
     objectives: Annotated[
         str | None,
-        typer.Option("--objectives", metavar="A,B,...", help="The rows, in order, each maybe with -ns (no shared embeddings)."),
+        typer.Option(
+            "--objectives",
+            metavar="A,B,...",
+            help="The rows, in order, each maybe with -ns (no shared embeddings).",
+            autocompletion=completion.objectives,
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Fits of each, with a seed of its own.")] = 10,
     data: DataFolder = None,
@@ -284,7 +322,7 @@ def ablate(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare objectives on the test rows, each fitted with several seeds; the same command goes on where it was stopped."""
+    """Compare objectives on the test rows. Each is fitted with several seeds; the same command goes on where it was stopped."""
     from funnel.ablation_screen import AblationScreen, show_ablation
     from funnel.schema.reader import load_schema
     from funnel.training.process import tune_allocator, tune_threads
@@ -329,6 +367,7 @@ def evaluate(
 ) -> None:
     """Judge a run on rows with labels."""
     rows = _split(split)
+    _require_run(run)
     _load_tensorflow()
     from funnel.api import load
 
@@ -351,8 +390,9 @@ def importance(
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="How often each feature's values are dealt out.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Say how much each feature matters: what is lost when its values are dealt out anew among rows. The report shows it."""
+    """Say how much each feature matters. That is what is lost when its values are dealt out anew. The report shows it."""
     rows_of = _split(split)
+    _require_run(run)
     _load_tensorflow()
     from funnel.api import importance as importance_
     from funnel.run_files import IMPORTANCE
@@ -370,9 +410,19 @@ def importance(
 
 @app.command()
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="A run; or several, to be compared to the first.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN", help="A run; or several, to be compared to the first.", autocompletion=completion.run_folders
+        ),
+    ],
     data: DataFolder = None,
-    split: Annotated[str | None, typer.Option("--split", metavar="train|test", help="Which rows of the folder [test].")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="train|test", help="Which rows of the folder [test].", autocompletion=completion.splits
+        ),
+    ] = None,
     slices: Slices = None,
     truth: TruthFile = None,
     out: Annotated[
@@ -382,7 +432,7 @@ def report(
         str | None, typer.Option("--plots", metavar="DIR", help="Also write each chart, as PNG and SVG, into this folder.")
     ] = None,
 ) -> None:
-    """Write one HTML page that says all about a run, or compares several on the same rows; other rows with --data."""
+    """Write a page about a run, or several. One HTML file; several are compared on the same rows; other rows with --data."""
     from funnel.reports import report as report_
 
     rows = None if split is None else _split(split)
@@ -403,8 +453,9 @@ def predict(
         bool, typer.Option("--logits", help="Add the logits, which tell more: buy_logit, buy_given_click_logit.")
     ] = False,
 ) -> None:
-    """Write every probability, conditional and cumulative, and every declared score, for every row."""
+    """Write the probabilities of every row. They are conditional and cumulative, and every declared score is with them."""
     rows_of = _split(split)
+    _require_run(run)
     _load_tensorflow()
     from funnel.api import load, write_predictions
 
@@ -425,7 +476,12 @@ def export(
     ],
     tables: Annotated[
         str,
-        typer.Option("--tables", metavar="float32|float16|int8", help="What embeddings are stored as; int8 has a scale a row."),
+        typer.Option(
+            "--tables",
+            metavar="float32|float16|int8",
+            help="What embeddings are stored as; int8 has a scale a row.",
+            autocompletion=completion.table_kinds,
+        ),
     ] = "float32",
     min_count: Annotated[
         int | None,
@@ -434,8 +490,9 @@ def export(
     data: DataFolder = None,
     split: SplitName = "test",
 ) -> None:
-    """Write a SavedModel that takes raw values, and needs only TensorFlow. What smaller tables cost is measured on --data."""
+    """Write a SavedModel for raw values. It needs only TensorFlow. What smaller tables cost is measured on --data."""
     rows_of, kind = _split(split), _kind(tables)
+    _require_run(run)
     _load_tensorflow()
     from funnel.api import export as export_
     from funnel.serving.export import COST_PAGE, SIGNATURE_PAGE
@@ -459,8 +516,9 @@ def verify(
     tolerance: Annotated[float, typer.Option(min=0, metavar="T", help="How large a difference may be.")] = 1e-6,
     as_json: AsJson = False,
 ) -> None:
-    """Send raw rows through an export, in a process with TensorFlow alone; the exit code is 1 where it differs from the run."""
+    """Send raw rows through an export. A process with TensorFlow alone takes them; the exit code is 1 where it differs."""
     rows_of = _split(split)
+    _require_run(run)
     _load_tensorflow()
     from funnel.verification.verify import verify as verify_
 
@@ -491,7 +549,7 @@ def simulate(
     ] = 0.0,
     overrides: Overrides = None,
 ) -> None:
-    """Draw rows for a schema from a known truth, and write both."""
+    """Draw rows for a schema from a known truth. Both are written."""
     from funnel.simulation import simulate as simulate_
 
     made = simulate_(
@@ -504,7 +562,7 @@ def simulate(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of schema files: every key, its type, and what it means."""
+    """Print the JSON Schema of schema files. It has every key, its type, and what it means."""
     from funnel.schema.json_schema import json_schema
 
     print(json_schema(), end="")
@@ -545,6 +603,15 @@ def _load_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _require_run(run: str) -> None:
+    """A wrong path is told at once, not after TensorFlow was waited for."""
+    from funnel.run_files import MANIFEST, SCHEMA, require_files
+
+    place = location(run)
+    if isinstance(place, Path):
+        require_files(place, (SCHEMA, MANIFEST))
 
 
 def _headline(path: str, schema: FunnelSchema) -> str:

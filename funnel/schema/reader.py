@@ -122,7 +122,7 @@ def _parse(path: Location) -> Any:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         there = path.parent.iterdir() if path.parent.is_dir() else ()
-        near = sorted(str(other) for other in there if other.suffix in (".yaml", ".yml"))
+        near = sorted(str(other) for other in there if other.suffix in (".yaml", ".yml") and not other.name.startswith("."))
         raise SchemaError(f"{path}: no such file {have(path, near)} Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: cannot be read as text: {error}. Give a YAML file.") from None
