@@ -137,7 +137,11 @@ def test_what_is_protected_would_be_found() -> None:
         assert not PROTECTED.search(word), word
 
 
-@each
+# What is dear in it is shown of this one by tests/test_domains.py.
+FITTED = [pytest.param(path, marks=[pytest.mark.long] if path.stem == "multi_domain" else [], id=path.stem) for path in SHIPPED]
+
+
+@pytest.mark.parametrize("path", FITTED)
 def test_rows_are_drawn_fitted_judged_and_reported(path: Path, tmp_path: Path) -> None:
     declared = load_schema(path)
     schema = load_schema(path, small(declared))
