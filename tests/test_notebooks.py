@@ -123,7 +123,7 @@ def test_a_curve_goes_up_where_numbers_do() -> None:
 
 def printed(notebook: Any) -> list[str]:
     """What cells print and show as plain text, but for what a run is."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ()) if output.get("name") != "stderr"]
     return [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
 
 

@@ -27,6 +27,9 @@ def executed(path: Path = NOTEBOOK) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         # Nothing of when and with what it ran.
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            # What TensorFlow logs of the machine while it starts.
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 
