@@ -18,6 +18,8 @@ from funnel.errors import DivergedError as DivergedError
 from funnel.errors import FunnelError as FunnelError
 from funnel.errors import RunError as RunError
 from funnel.errors import SchemaError as SchemaError
+from funnel.proposal.init import init as init
+from funnel.reporting.draw import draw as draw
 from funnel.reports import report as report
 from funnel.schema.funnel_schema import FunnelSchema as FunnelSchema
 from funnel.schema.reader import load_schema as load_schema

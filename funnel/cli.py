@@ -123,7 +123,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it is there.")] = False,
 ) -> None:
-    """Propose a schema for files with rows, and check it on them. It asks on a terminal what is not sure."""
+    """Propose a schema for files. It is checked on their rows; on a terminal, what is not sure is asked."""
     given = [*(data or ()), *(more or ())]
     if not given:
         raise typer.BadParameter("got no files, expected some with rows", param_hint="--data")

@@ -20,7 +20,8 @@ from funnel.simulation import simulate
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "schemas").glob("*.yaml"))
 GALLERY = {
-    "aliccp", "credit_card", "ecommerce", "esm2", "full_chain", "hillstrom", "hiring", "kuairand", "multi_domain", "saas",
+    "aliccp", "credit_card", "ecommerce", "esm2", "full_chain", "hillstrom", "hiring", "kuairand", "kuairand_histories",
+    "multi_domain", "saas",
 }  # fmt: skip
 PARTS = ["Domain", "Stages", "Source", "Shows", "Run"]
 PROTECTED = re.compile(

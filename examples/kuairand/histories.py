@@ -4,8 +4,8 @@
 
 reads val.parquet (25-30 April 2022) and test.parquet (1-8 May) of DIR, and writes them to OUT with more columns, beside copies
 of its tables of users and videos. For each of KEYS: how often it was exposed on earlier days, and the shares of these exposures
-that were clicked and, of the clicks, that were viewed long. A row's own day counts nowhere, and no label of the test's days does:
-what stands in a row is what a job that ran before midnight, and no later than on 30 April, could have written.
+that were clicked and, of the clicks, that were viewed long. A row's own day counts nowhere, nor does any label of the test's
+days: what stands in a row is what a job that ran before midnight, and no later than on 30 April, could have written.
 """
 
 import argparse

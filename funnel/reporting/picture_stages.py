@@ -88,15 +88,16 @@ def draw_tree(drawing: Drawing, schema: FunnelSchema, tree: Tree, left: float, t
     for stage, place in enumerate(schema.topology, start=1):
         for above in place.branches or (place.parent,):
             points = route(boxes, above + 1, stage)
-            ends = {"from": names[above + 1], "to": names[stage]}
-            drawing.arrow(points, dashed=place.is_join, kind="join" if place.is_join else "given", **ends)
+            data = {"kind": "join" if place.is_join else "given", "from": names[above + 1], "to": names[stage]}
+            drawing.arrow(points, data, dashed=place.is_join)
         if place.excluded:
             said = "not " + ", ".join(schema.stage_names[other] for other in place.excluded)
             end = boxes[stage]
             drawing.text((end.middle + 8, end.y - 7), said, room=end.width / 2 - 8, size=SIZE, look="muted")
     for one, other in tree.transfers:
         points = route(boxes, one + 1, other + 1, aside=-SIDE)
-        drawing.arrow(points, "transfer", kind="transfer", **{"from": names[one + 1], "to": names[other + 1]})
+        data = {"kind": "transfer", "from": names[one + 1], "to": names[other + 1]}
+        drawing.arrow(points, data, "transfer")
     for number, (box, name, lines) in enumerate(zip(boxes, names, tree.lines, strict=True)):
         joined = number > 0 and schema.topology[number - 1].is_join
         with drawing.group("space" if number == 0 else "stage", name=name):

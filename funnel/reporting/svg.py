@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -98,9 +98,13 @@ class Drawing:
         if short != whole:
             ET.SubElement(element, "title").text = whole
 
-    def arrow(self, points: Sequence[Point], look: str = "edge", *, dashed: bool = False, **data: str) -> None:
+    def arrow(
+        self, points: Sequence[Point], data: Mapping[str, str] | None = None, look: str = "edge", *, dashed: bool = False
+    ) -> None:
         """A line through points that ends in the head of an arrow, which points down."""
-        attributes = {"class": f"fp-{look}" + (" fp-dashed" if dashed else "")} | {f"data-{k}": v for k, v in data.items()}
+        attributes = {"class": f"fp-{look}" + (" fp-dashed" if dashed else "")} | {
+            f"data-{k}": v for k, v in (data or {}).items()
+        }
         x, y = points[-1]
         through = [*points[:-1], (x, y - 5)]
         attributes["d"] = "M" + " L".join(f"{_number(one)} {_number(other)}" for one, other in through)

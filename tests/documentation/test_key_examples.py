@@ -52,6 +52,8 @@ def around(part: str, key: str) -> dict[str, Any]:
             put(tree, ("model", "domain"), "scenario")
         case "Aitm", "calibrator":
             tree["objective"] = "division"
+        case "ShareTested", _:
+            del tree["data"]["facts"]["test"]
         case "QuotientRemainder", _:
             tree["features"][0]["buckets"] = 100_000_000
     return tree

@@ -48,6 +48,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("Parquet", "Csv", "FeatureList"), ("data", "facts")),
     **dict.fromkeys(("ParquetDimension", "CsvDimension", "FeatureListDimension"), ("data", "dimensions", -1)),
     **dict.fromkeys(("Fraction", "Time", "Held"), ("data", "validation")),
+    "ShareTested": ("data", "test"),
     **dict.fromkeys(("RefuseBadRows", "SkipBadRows"), ("data", "bad_rows")),
     "Table": ("tables", "shops"),
     **dict.fromkeys(("Categorical", "Bag", "Sequence", "Numeric", "Cross"), FEATURE),
@@ -100,12 +101,13 @@ def whole() -> Tree:
 
 
 def merged(part: Mapping[str, Any], into: Tree) -> Tree:
-    """A part of a schema in place of what the whole one has there; named features are added, or replace their namesakes."""
+    """A part of a schema in place of what the whole one has there; named features are added, or replace their namesakes, and
+    files of another format replace all that is said of files."""
     for key, value in part.items():
         if key == "features":
             names = {feature["name"] for feature in value}
             into[key] = [feature for feature in into[key] if feature["name"] not in names] + list(value)
-        elif isinstance(value, Mapping) and isinstance(into.get(key), dict):
+        elif isinstance(value, Mapping) and isinstance(into.get(key), dict) and "format" not in value:
             merged(value, into[key])
         else:
             into[key] = value
