@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from funnel.data.columns import Columns, take
-from funnel.data.labels import ABSENT
+from funnel.data.labels import ABSENT, UNKNOWN
 from funnel.data.origin import Origin
 from funnel.data.reading import LABELS, POSITION, Reading
 from funnel.data.spill import BUCKETS
@@ -153,26 +153,38 @@ def digests(folder: Path) -> dict[str, str]:
 def test_what_is_written_is_what_the_schema_reads(schema: FunnelSchema, tmp_path: Path) -> None:
     result = simulate(schema, tmp_path / "out", 3000, 700)
     assert set(result.impressions) == set(splits(schema))
+    seen, apart = np.zeros(len(schema.stages), int), 0
     for split in splits(schema):
         reading = reading_of(schema, tmp_path / "out", split)
         facts = facts_of(reading)
-        assert reading.rows == reading.facts.rows == result.impressions[split]
+        assert reading.rows == reading.facts.rows + reading.apart == result.impressions[split]
+        assert (reading.apart > 0) == (schema.data.test is not None)
         assert not any(reading.violations.values())
         assert not any(faults.rows for faults in reading.faults.values())
-        assert dict(zip(schema.stage_names, (facts[LABELS] == 1).sum(axis=0).tolist(), strict=True)) == result.positives[split]
+        positives = (facts[LABELS] == 1).sum(axis=0)
+        seen, apart = seen + positives, apart + reading.apart
+        if schema.data.test is None:
+            assert dict(zip(schema.stage_names, positives.tolist(), strict=True)) == result.positives[split]
         by_share = getattr(schema.data.validation, "kind", None) in ("fraction", "time")
         assert reading.held_out(facts).any() == (by_share and split == "train")
+    if schema.data.test is not None:  # both stand in the same files: a row is in one of the two
+        assert apart == result.impressions["train"]
+        assert dict(zip(schema.stage_names, seen.tolist(), strict=True)) == result.positives["train"]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=by_name)
 def test_labels_are_drawn_from_the_truth(schema: FunnelSchema, tmp_path: Path) -> None:
     simulate(schema, tmp_path / "out", 20_000, 5000)
     for split in ("train", "test"):
-        labels = facts_of(reading_of(schema, tmp_path / "out", split))[LABELS]
-        truth = pl.read_parquet(tmp_path / "out" / "truth" / f"{split}.parquet")
+        facts = facts_of(reading_of(schema, tmp_path / "out", split))
+        labels = facts[LABELS]
+        truth = pl.read_parquet(tmp_path / "out" / "truth" / f"{split}.parquet")[facts[POSITION]]
         assert set(truth.columns) == {*schema.stage_names, *schema.conditional_names}
         assert set(truth.dtypes) == {pl.Float64}
         for place, stage in enumerate(schema.stage_names):
+            if (labels[:, place] == UNKNOWN).any():  # of rows whose labels are known, more did not go so far
+                assert any(other.matures_after is not None for other in schema.stages)
+                continue
             there = labels[:, place] != ABSENT
             expected, own = truth[stage].to_numpy()[there], labels[there, place]
             assert there.all() == (schema.domains[place] is None)
