@@ -210,6 +210,7 @@ def test_mistakes_are_told_of_before_any_work(folder: Path, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_a_variant_that_diverges_is_left_out_and_not_tried_again(folder: Path, tmp_path: Path, monkeypatch) -> None:
     real = module._with

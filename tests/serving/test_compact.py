@@ -284,6 +284,7 @@ def test_a_warm_start_adds_what_it_sees_to_what_was_seen(tmp_path: Path) -> None
     assert Run.load(tmp_path / "old").vocabulary.counts["items"].tolist() == list(seen[0].values())
 
 
+@pytest.mark.long
 def test_the_command_says_what_it_did(funnel: Callable[..., Any], tmp_path: Path) -> None:
     shop.write(tmp_path)
     assert (

@@ -40,7 +40,10 @@ def whole(data) -> Any:
         pytest.param(
             {"shuffle": "group", "optimizer": {"embedding": "rowwise_adagrad"}, "early_stopping": None}, marks=pytest.mark.long
         ),
-        {"shuffle": {"kind": "window", "rows": 100}, "early_stopping": {"metric": "auc", "patience": 0}, "epochs": 9},
+        pytest.param(
+            {"shuffle": {"kind": "window", "rows": 100}, "early_stopping": {"metric": "auc", "patience": 0}, "epochs": 9},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["default", "adam", "row-wise", "patience"],
 )
@@ -142,6 +145,7 @@ def test_where_none_can_be_read_the_fit_starts_anew(tmp_path: Path, data, whole)
     assert same(run, whole)
 
 
+@pytest.mark.long
 def test_more_epochs_of_a_finished_run_are_those_of_a_longer_fit(tmp_path: Path, data) -> None:
     for epochs in (2, 3):
         funnel.fit(tree(early_stopping=None, epochs=epochs), data, out=tmp_path / "run", resume=True)

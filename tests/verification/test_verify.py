@@ -78,6 +78,7 @@ def test_an_export_is_what_its_run_is(chain: tuple[Run, Path]) -> None:
     assert [(event.done, event.total) for event in events] == [(300, 300)]
 
 
+@pytest.mark.long
 def test_some_of_the_rows_are_enough_and_pieces_are_like_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = without_dimensions()
     run = run_of(tree | {"data": tree["data"] | {"shard_rows": 120}})
