@@ -197,7 +197,12 @@ def prepare(
     declared = load_schema(schema, overrides)
     portion = None if shard is None else Portion.parse(shard)
     parts = Parts.of(merge) if merge and portion is None else None
-    if portion is None and parts is None and test is None and (there := store_of(declared, data)) is not None:
+    if portion is None and parts is None and (there := store_of(declared, data)) is not None:
+        if test is not None:
+            raise DataError(
+                "test: got test rows beside a store, expected none: a store has its own. Give what the store was made of, or judge "
+                "other rows by `evaluate`."
+            )
         return there
     splits: dict[Split, Origin] = splits_of(declared, origin_of(declared, data, schema_file(schema)))
     if test is not None:

@@ -265,6 +265,13 @@ def test_a_store_is_data_too(prepared):
         funnel.dataset(tree, folder / "store")
 
 
+def test_a_store_has_its_own_test_rows(prepared):
+    tree, folder = prepared
+    prepare(tree, folder / "raw", folder / "store")
+    with pytest.raises(DataError, match="test: got test rows beside a store, expected none: a store has its own"):
+        prepare(tree, folder / "store", test=folder / "raw")
+
+
 @pytest.mark.parametrize("where", ["here", "behind a URL"])
 @pytest.mark.parametrize("before", ["nothing", "another store"])
 def test_several_that_prepare_one_store_at_once_all_have_it(prepared, where, before):
