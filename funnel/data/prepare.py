@@ -200,8 +200,8 @@ def prepare(
     if portion is None and parts is None and (there := store_of(declared, data)) is not None:
         if test is not None:
             raise DataError(
-                "test: got test rows beside a store, expected none: a store has its own. Give what the store was made of, or judge "
-                "other rows by `evaluate`."
+                "test: got test rows beside a store, expected none: a store has its own. Give what the store was made of, or "
+                "judge other rows by `evaluate`."
             )
         return there
     splits: dict[Split, Origin] = splits_of(declared, origin_of(declared, data, schema_file(schema)))
