@@ -18,20 +18,11 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
 from funnel.schema.reader import load_schema
 from tests.reporting import made
+from tests.reporting.test_diagram import NAMES, TREES
 
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = sorted(path.stem for path in (made.ROOT / "schemas").glob("*.yaml"))
 CHAIN = [{"name": f"step_{n}", "label": f"label_{n}"} for n in range(12)]
-TREE = [
-    {"name": "a", "label": "a"},
-    {"name": "b", "label": "b", "given": "a"},
-    {"name": "c", "label": "c", "unless": "b"},
-    {"name": "d", "label": "d", "unless": "c"},
-    {"name": "e", "any_of": ["b", "d"]},
-    {"name": "f", "label": "f", "given": "e"},
-    {"name": "g", "label": "g", "given": "e"},
-    {"name": "h", "label": "h", "given": "c"},
-]
+TREE = TREES["two levels of branches"]
 MANY = [{"name": f"feature_{n}_of_a_log", "kind": ("categorical", "numeric", "bag")[n % 3]} for n in range(60)]
 ODD = made.small(
     [{"name": "a", "label": "a", "domains": ['<b>&"x', "日本語"]}, {"name": "b" * 100, "label": "b"}],
