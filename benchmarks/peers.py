@@ -161,12 +161,12 @@ def write(
     # Not before: while processes are measured, this one is to be small, since they count its memory until their program starts.
     import numpy as np  # noqa: PLC0415
     from peers_page import Found, page, plot  # noqa: PLC0415
-    from peers_scored import aligned, scores, truth_of  # noqa: PLC0415
+    from peers_scored import aligned, judged, truth_of  # noqa: PLC0415
 
     work = flags.work / f"{flags.rows}"
     labels = np.stack([np.load(work / "arrays/test" / f"{name}.npy") for name in ("click", "conversion")], axis=1)
     truth, used = truth_of(data), rows.used_rows(data, "test")
-    quality = {name: scores(aligned(np.load(path), used), truth, labels) for name, path in predictions.items()}
+    quality = {name: judged(aligned(np.load(path), used), truth, labels) for name, path in predictions.items()}
     found = Found(
         rows=flags.rows,
         tests=len(truth),

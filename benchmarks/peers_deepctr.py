@@ -10,29 +10,22 @@ its own, with tf-keras unless TF_USE_LEGACY_KERAS is 0.
 
 from __future__ import annotations
 
-import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-import numpy as np
 import tensorflow as tf
 from deepctr.feature_column import SparseFeat, VarLenSparseFeat, get_feature_names
 from deepctr.models.multitask import ESMM
-from keras_clock import Clock
-from peers_task import Task, predicted, said
+from peers_fit import measure
+from peers_task import read_flags
 
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description="DeepCTR's ESMM.")
-    parser.add_argument("what", choices=["speed", "quality"])
-    parser.add_argument("task")
-    parser.add_argument("predictions", nargs="?")
-    parser.add_argument("--documented", action="store_true")
-    flags = parser.parse_args()
-    task = Task.read(flags.task)
+    flags = read_flags("DeepCTR's ESMM.", documented=True)
+    task = flags.task
     tf.keras.utils.set_random_seed(task.seed)
     columns = []
     for field in task.fields:
@@ -43,20 +36,10 @@ def main() -> None:
     model = ESMM(columns, tower_dnn_hidden_units=task.units, task_names=("click", "buy"), **options)
     model.compile(tf.keras.optimizers.Adam(task.learning_rate), loss=["binary_crossentropy", "binary_crossentropy"])
     arrays, labels = task.rows("train")
-    # Ids that pad lists are 0, which DeepCTR masks.
-    inputs = {name: arrays[name] for name in get_feature_names(columns)}
-    targets = [labels[:, 0], labels[:, 1]]
-    if flags.what == "speed":
-        clock = Clock(task.warm_up, task.seconds)
-        model.fit(inputs, targets, batch_size=task.batch_size, epochs=1_000_000, verbose=0, callbacks=[clock])
-        found = clock.measured(task.batch_size)
-        said({"rate": found["rate"], "steps": found["steps"]})
-        return
-    model.fit(inputs, targets, batch_size=task.batch_size, epochs=task.epochs, verbose=0)
     tests, _ = task.rows("test")
-    click, buy = model.predict({name: tests[name] for name in inputs}, batch_size=4096, verbose=0)
-    predicted(flags.predictions, np.asarray(click), np.asarray(buy))
-    said({})
+    # Ids that pad lists are 0, which DeepCTR masks.
+    inputs, tests = ({name: rows[name] for name in get_feature_names(columns)} for rows in (arrays, tests))
+    measure(model, flags, inputs=inputs, targets=[labels[:, 0], labels[:, 1]], tests=tests, outputs=(0, 1))
 
 
 if __name__ == "__main__":

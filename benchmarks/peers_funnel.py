@@ -8,27 +8,31 @@ The rows come from the store, encoded already.
 from __future__ import annotations
 
 import os
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from peers_task import Task, predicted, said
+from peers_task import predicted, probabilities, read_flags, said
 
 import funnel
 from funnel.data.store import Store
 from funnel.training.process import tune_allocator, tune_threads
 
 
-def main(task: Task, predictions: str) -> None:
-    """Fit, and predict the test rows."""
+def main() -> None:
+    """Fit for each number of epochs, and predict the test rows."""
+    flags = read_flags("What funnel learns.", speed=False)
+    task = flags.task
     schema = funnel.load_schema(task.schema)
     tune_allocator()  # as the command line does
     tune_threads(schema)
-    run = funnel.fit(schema, Store(task.store, schema))
-    found = run.predict(schema.data.root)
-    predicted(predictions, found["click"], found["buy"], found["buy_given_click"])
+    after = []
+    for epochs in range(1, task.epochs + 1):
+        run = funnel.fit(funnel.load_schema(task.schema, [f"train.epochs={epochs}"]), Store(task.store, schema))
+        found = run.predict(schema.data.root)
+        after.append(probabilities(found["click"], found["buy"], found["buy_given_click"]))
+    predicted(flags.predictions, after)
     said({})
 
 
 if __name__ == "__main__":
-    main(Task.read(sys.argv[1]), sys.argv[2])
+    main()

@@ -7,7 +7,6 @@ The product of two sigmoids, Adam for everything, and the mask of each list besi
 
 from __future__ import annotations
 
-import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,8 +14,8 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import numpy as np
 import tensorflow as tf
-from keras_clock import Clock
-from peers_task import PADDING, Arrays, Task, predicted, said
+from peers_fit import measure
+from peers_task import PADDING, Arrays, Task, read_flags
 from train_keras import network
 
 import funnel
@@ -33,29 +32,16 @@ def masked(arrays: Arrays, task: Task) -> Arrays:
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description="ESMM in plain Keras.")
-    parser.add_argument("what", choices=["speed", "quality"])
-    parser.add_argument("task")
-    parser.add_argument("predictions", nargs="?")
-    flags = parser.parse_args()
-    task = Task.read(flags.task)
+    flags = read_flags("ESMM in plain Keras.")
+    task = flags.task
     tf.keras.utils.set_random_seed(task.seed)
     schema = funnel.load_schema(task.schema)
     arrays, labels = task.rows("train")
-    inputs = masked(arrays, task)
-    targets = {"click": labels[:, :1], "buy": labels[:, 1:]}
-    model = network(schema, Store(task.store, schema).learnt, inputs)  # compiled, with Adam at its own rate: 1e-3
-    if flags.what == "speed":
-        clock = Clock(task.warm_up, task.seconds)
-        model.fit(inputs, targets, batch_size=task.batch_size, epochs=1_000_000, verbose=0, callbacks=[clock])
-        found = clock.measured(task.batch_size)
-        said({"rate": found["rate"], "steps": found["steps"]})
-        return
-    model.fit(inputs, targets, batch_size=task.batch_size, epochs=task.epochs, verbose=0)
     tests, _ = task.rows("test")
-    given = model.predict(masked(tests, task), batch_size=4096, verbose=0)
-    predicted(flags.predictions, given["click"], given["buy"])
-    said({})
+    inputs = masked(arrays, task)
+    model = network(schema, Store(task.store, schema).learnt, inputs)  # compiled, with Adam at its own rate: 1e-3
+    targets = {"click": labels[:, :1], "buy": labels[:, 1:]}
+    measure(model, flags, inputs=inputs, targets=targets, tests=masked(tests, task), outputs=("click", "buy"))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Found:
         rounds: How often all was measured.
         preparation: By way, each round's `seconds`, `peak` and `stored`.
         speed: By size and way, each round's `rate` and `peak`.
-        quality: By way and probability: see `peers_scored.scores`.
+        quality: By way, and by probability or `epochs`: see `peers_scored.judged`.
         versions: By environment and package.
     """
 
@@ -45,7 +45,7 @@ class Found:
     rounds: int
     preparation: dict[str, list[dict[str, Any]]]
     speed: dict[str, dict[str, list[dict[str, Any]]]]
-    quality: dict[str, dict[str, dict[str, float]]]
+    quality: dict[str, dict[str, Any]]
     versions: dict[str, dict[str, str]]
 
     def rate(self, size: str, way: str) -> float | None:
@@ -67,8 +67,10 @@ def page(found: Found) -> str:
         _times(found),
         "## Preparation\n",
         _preparation(found),
-        f"## Quality after {EPOCHS} epochs\n",
-        *[part for name, title in TITLES.items() for part in (f"{title}, over all test impressions:\n", _quality(found, name))],
+        "## Quality\n",
+        f"For each way after the best of 1 to {EPOCHS} epochs, by its log loss on the first half of the test impressions; "
+        "judged on the other half.\n",
+        *[part for name, title in TITLES.items() for part in (f"{title}, over that half:\n", _quality(found, name))],
         "## Versions\n",
         _versions(found),
     ]
@@ -117,12 +119,12 @@ def _preparation(found: Found) -> str:
 
 def _quality(found: Found, name: str) -> str:
     lines = [
-        [way, f"{one[name]['auc']:.4f}", f"{one[name]['ratio']:.3f}", f"{1e3 * one[name]['excess']:.1f}"]
+        [way, str(one["epochs"]), f"{one[name]['auc']:.4f}", f"{one[name]['ratio']:.3f}", f"{1e3 * one[name]['excess']:.1f}"]
         for way, one in found.quality.items()
     ]
     best = next(iter(found.quality.values()))[name]["best_auc"]
-    head = ["", "AUC", "predicted / observed", "log loss above the truth's, mnat"]
-    return table(head, [*lines, ["*the truth*", f"{best:.4f}", "", "0"]])
+    head = ["", "epochs", "AUC", "predicted / observed", "log loss above the truth's, mnat"]
+    return table(head, [*lines, ["*the truth*", "", f"{best:.4f}", "", "0"]])
 
 
 def _versions(found: Found) -> str:

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 import torch
-from peers_task import PADDING, Task, Timed, predicted, said
+from peers_task import PADDING, Task, Timed, predicted, probabilities, read_flags, said
 from torch.utils.data import DataLoader
 from torch_rechub.basic.features import SequenceFeature, SparseFeature
 from torch_rechub.basic.initializers import RandomNormal
@@ -27,19 +27,14 @@ from torch_rechub.utils.data import DataGenerator, PredictDataset
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description="torch-rechub's ESMM.")
-    parser.add_argument("what", choices=["speed", "quality"])
-    parser.add_argument("task")
-    parser.add_argument("predictions", nargs="?")
-    parser.add_argument("--documented", action="store_true")
-    flags = parser.parse_args()
+    flags = read_flags("torch-rechub's ESMM.", documented=True)
     with contextlib.redirect_stdout(sys.stderr):  # the trainer prints
-        found = measured(Task.read(flags.task), flags)
+        found = measured(flags.task, flags)
     said(found)
 
 
 def measured(task: Task, flags: argparse.Namespace) -> dict[str, float]:
-    """Train; samples a second, or nothing but predictions."""
+    """Train; samples a second, or nothing but predictions after each epoch."""
     torch.manual_seed(task.seed)
     start = {} if flags.documented else {"initializer": RandomNormal(0, task.scale)}
     by_source: dict[str, list[SparseFeature | SequenceFeature]] = {"common": [], "skeleton": []}
@@ -65,11 +60,13 @@ def measured(task: Task, flags: argparse.Namespace) -> dict[str, float]:
         timed = Timed(loader, task.warm_up, task.seconds)
         trainer.train_one_epoch(timed)
         return {"rate": timed.steps * task.batch_size / timed.took, "steps": timed.steps}
+    tests, _ = task.rows("test")
+    after = []
     for _ in range(task.epochs):  # what `fit` does, less the validation that would stop it
         trainer.train_one_epoch(loader)
-    tests, _ = task.rows("test")
-    given = np.array(trainer.predict(model, DataLoader(PredictDataset(tests), batch_size=4096)))
-    predicted(flags.predictions, given[:, 1], given[:, 2], given[:, 0])
+        given = np.array(trainer.predict(model, DataLoader(PredictDataset(tests), batch_size=4096)))
+        after.append(probabilities(given[:, 1], given[:, 2], given[:, 0]))
+    predicted(flags.predictions, after)
     return {}
 
 

@@ -23,7 +23,8 @@ RATES = {"click_rate": 0.2, "buy_rate": 0.25}
 TEST_SHARE = 0.3  # of the training rows
 FIELDS = (*NOTEBOOK, "user_category", "user_shop", "user_brand")
 SPECIAL = 2  # rows of a table that are no id's: missing, and unknown
-DIM, UNITS, BATCH, EPOCHS = 18, (200, 80), 1024, 2
+DIM, UNITS, BATCH = 18, (200, 80), 1024
+EPOCHS = 4  # at most; each way has its best number of them
 LEARNING_RATE = 1e-3  # of Adam
 SCALE = 0.01  # of the embeddings' first values
 

@@ -7,6 +7,7 @@ single draw, a few ten thousand rows tell models apart, also by P(buy | click) o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from funnel.evaluation.influence import auc_influence
 from funnel.evaluation.metrics import predicted_over_observed
 
 PROBABILITIES = "click", "buy_given_click", "buy"
+TINY = 1e-12
 Floats = NDArray[np.float64]
 
 
@@ -27,11 +29,38 @@ def truth_of(data: Path) -> Floats:
 
 
 def aligned(predictions: Floats, used: NDArray[np.bool_]) -> Floats:
-    """Of the rows that are used: a peer has predicted these only, or all there are."""
-    return predictions[used] if len(predictions) == len(used) else predictions
+    """Of the rows that are used, [epochs, rows, 3]: a peer has predicted these only, or all there are."""
+    return predictions[:, used] if predictions.shape[1] == len(used) else predictions
 
 
-def scores(predictions: Floats, truth: Floats, labels: NDArray[np.float32]) -> dict[str, dict[str, float]]:
+def best_epoch(predictions: Floats, labels: NDArray[np.float32]) -> int:
+    """After which epoch, from 0, the labels are likeliest: by the log losses of P(click) and P(buy) together.
+
+    Args:
+        predictions: After each epoch: [epochs, rows, 3].
+        labels: Click and buy: [rows, 2].
+    """
+    said = np.clip(predictions[..., [0, 2]], TINY, 1 - TINY)
+    return int(np.argmin(-np.log(np.where(labels == 1, said, 1 - said)).mean(axis=(1, 2))))
+
+
+def judged(predictions: Floats, truth: Floats, labels: NDArray[np.float32]) -> dict[str, Any]:
+    """The first half of the rows chooses the number of epochs, the second is what scores are of.
+
+    Args:
+        predictions: After each epoch: [epochs, rows, 3].
+        truth: [rows, 3].
+        labels: [rows, 2].
+
+    Returns:
+        By probability what `scores` finds; and `epochs`.
+    """
+    half = len(labels) // 2
+    best = best_epoch(predictions[:, :half], labels[:half])
+    return scores(predictions[best, half:], truth[half:], labels[half:]) | {"epochs": best + 1}
+
+
+def scores(predictions: Floats, truth: Floats, labels: NDArray[np.float32]) -> dict[str, Any]:
     """By probability: `auc`, `best_auc` (the truth's), `ratio` (predicted over observed, where it is observed), `excess`.
 
     Args:
@@ -69,5 +98,5 @@ def scores(predictions: Floats, truth: Floats, labels: NDArray[np.float32]) -> d
 
 def excess(said: Floats, true: Floats) -> float:
     """The mean log loss of outcomes drawn with `true`, less what it is where `true` is said: in nats."""
-    said = np.clip(said, 1e-12, 1 - 1e-12)  # what was rounded to 0 or 1 costs much, and not infinitely much
+    said = np.clip(said, TINY, 1 - TINY)  # what was rounded to 0 or 1 costs much, and not infinitely much
     return float(np.mean(true * np.log(true / said) + (1 - true) * np.log((1 - true) / (1 - said))))

@@ -1,10 +1,11 @@
-"""What every peer is given: the same arrays of ids, the same network, the same epochs; and what it hands back.
+"""What every peer is given: the same arrays of ids, the same network; and what it hands back.
 
 NumPy only: it is read in environments that have neither funnel nor each other's libraries.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import sys
@@ -56,7 +57,7 @@ class Task:
         scale: Standard deviation of the embeddings' first values.
         learning_rate: Of Adam.
         batch_size: Impressions in a step.
-        epochs: Passes over the training rows, where quality is measured.
+        epochs: Passes over the training rows, at most, where quality is measured: after each the test rows are predicted.
         warm_up: Seconds that are not measured, where speed is.
         seconds: That are.
         seed: Of first weights and of orders.
@@ -147,11 +148,34 @@ def said(result: dict[str, Any]) -> None:
     print("\n" + json.dumps(result | {"peak": peak()}), flush=True)
 
 
-def predicted(path: str | Path, click: NDArray[Any], buy: NDArray[Any], conditional: NDArray[Any] | None = None) -> None:
-    """Keep the predictions of the test rows: float64 [rows, 3], click, buy given click, buy; NaN where a row has none."""
+def probabilities(click: NDArray[Any], buy: NDArray[Any], conditional: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """Of the test rows: [rows, 3], click, buy given click (if it is not given, the quotient), buy; NaN where a row has none."""
     click, buy = (np.asarray(values, np.float64).reshape(-1) for values in (click, buy))
     if conditional is None:
         given = np.divide(buy, click, out=np.zeros_like(buy), where=click > 0)
     else:
         given = np.asarray(conditional, np.float64).reshape(-1)
-    np.save(path, np.stack([click, given, buy], axis=1))
+    return np.stack([click, given, buy], axis=1)
+
+
+def predicted(path: str | Path, after: list[NDArray[np.float64]]) -> None:
+    """Keep the probabilities of the test rows after each epoch: float64 [epochs, rows, 3]."""
+    np.save(path, np.stack(after))
+
+
+def read_flags(description: str, *, speed: bool = True, documented: bool = False) -> argparse.Namespace:
+    """The command line of a peer: `what` it measures, the file of its task, and where its predictions go.
+
+    Args:
+        description: Of the peer.
+        speed: Whether this script measures its speed, too; if not, there is no `what`.
+        documented: Whether it can be as its package has it by default.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    if speed:
+        parser.add_argument("what", choices=["speed", "quality"])
+    parser.add_argument("task", type=Task.read)
+    parser.add_argument("predictions", nargs="?" if speed else None)
+    if documented:
+        parser.add_argument("--documented", action="store_true")
+    return parser.parse_args()

@@ -8,11 +8,10 @@ funnel's store: of the peers it alone has no preparation of its own.
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import torch
-from peers_task import Task, predicted, said
+from numpy.typing import NDArray
+from peers_task import predicted, probabilities, read_flags, said
 from train_torch import Tensors, Training, ahead, joined, pooling_as_weights, stream
 
 import funnel
@@ -27,8 +26,20 @@ def tensors(schema: FunnelSchema, batch: Batch) -> Tensors:
     return {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in ready.items()}
 
 
-def main(task: Task, predictions: str) -> None:
-    """Fit, and predict the test rows."""
+def probabilities_of(training: Training, schema: FunnelSchema, store: Store) -> NDArray[np.float64]:
+    """Of the test rows, in the order of the raw file."""
+    found = np.full((store.manifest["splits"]["test"]["read"], 2), np.nan)
+    with torch.no_grad():
+        for star in store.shards("test"):
+            parts = [training.network(tensors(schema, batch)) for batch in in_order(star, 4096)]
+            found[star.position] = torch.sigmoid(torch.cat(parts).double()).numpy()
+    return probabilities(found[:, 0], found.prod(axis=1), found[:, 1])
+
+
+def main() -> None:
+    """Fit, and predict the test rows after each epoch."""
+    flags = read_flags("What a tuned PyTorch program learns.", speed=False)
+    task = flags.task
     torch.set_flush_denormal(True)
     torch.sparse.check_sparse_tensor_invariants.disable()  # as it is anyhow, without the warning
     schema = funnel.load_schema(task.schema)
@@ -36,19 +47,16 @@ def main(task: Task, predictions: str) -> None:
     elements = ahead(stream(schema, store, task.batch_size, join=True))
     element = next(elements)
     training = Training(schema, store.learnt, element[0], sparse=False)
-    left = task.epochs * store.shards("train").rows
-    while left > 0:
+    after, seen = [], 0
+    while len(after) < task.epochs:
         training.step(element)
-        left -= len(element[1])
+        seen += len(element[1])
         element = next(elements)
-    found = np.full((store.manifest["splits"]["test"]["read"], 2), np.nan)
-    with torch.no_grad():
-        for star in store.shards("test"):
-            parts = [training.network(tensors(schema, batch)) for batch in in_order(star, 4096)]
-            found[star.position] = torch.sigmoid(torch.cat(parts).double()).numpy()
-    predicted(predictions, found[:, 0], found.prod(axis=1), found[:, 1])
+        if seen >= (len(after) + 1) * store.shards("train").rows:
+            after.append(probabilities_of(training, schema, store))
+    predicted(flags.predictions, after)
     said({})
 
 
 if __name__ == "__main__":
-    main(Task.read(sys.argv[1]), sys.argv[2])
+    main()

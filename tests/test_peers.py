@@ -148,12 +148,29 @@ def test_scores_of_the_truth_and_of_one_number_for_all(benchmarks):
 
 
 def test_predictions_are_of_the_rows_that_are_used(benchmarks, tmp_path):
-    benchmarks.peers_task.predicted(tmp_path / "p.npy", np.array([[0.5], [0.0], [0.25]]), np.array([0.1, 0.0, 0.05]))
+    task = benchmarks.peers_task
+    one = task.probabilities(np.array([[0.5], [0.0], [0.25]]), np.array([0.1, 0.0, 0.05]))
+    assert one == pytest.approx(np.array([[0.5, 0.2, 0.1], [0, 0, 0], [0.25, 0.2, 0.05]]))
+    task.predicted(tmp_path / "p.npy", [one, one / 2])
     kept = np.load(tmp_path / "p.npy")
-    assert kept == pytest.approx(np.array([[0.5, 0.2, 0.1], [0, 0, 0], [0.25, 0.2, 0.05]]))
+    assert (kept == [one, one / 2]).all()
     used = np.array([True, False, True])
-    assert (benchmarks.peers_scored.aligned(kept, used) == kept[[0, 2]]).all()
-    assert (benchmarks.peers_scored.aligned(kept[[0, 2]], used) == kept[[0, 2]]).all()
+    assert (benchmarks.peers_scored.aligned(kept, used) == kept[:, [0, 2]]).all()
+    assert (benchmarks.peers_scored.aligned(kept[:, [0, 2]], used) == kept[:, [0, 2]]).all()
+
+
+def test_one_half_chooses_the_epoch_and_the_other_is_judged(benchmarks):
+    scored = benchmarks.peers_scored
+    labels = np.array([[1, 1], [0, 0], [1, 0], [0, 0]], np.float32)
+    right, wrong = (0.8, 0.5, 0.4), (0.2, 0.5, 0.1)
+    # By the first two rows the second epoch is best, by the last two the first.
+    after = np.array([[wrong, right, right, wrong], [right, wrong, wrong, right], [wrong, right, right, right]])
+    assert scored.best_epoch(after[:, :2], labels[:2]) == 1
+    assert scored.best_epoch(after[:, 2:], labels[2:]) == 0
+    truth = np.array([right, wrong, right, wrong])
+    found = scored.judged(after, truth, labels)
+    assert found.pop("epochs") == 2
+    assert found == scored.scores(after[1, 2:], truth[2:], labels[2:])
 
 
 def test_time_goes_on_over_passes(benchmarks):
@@ -205,7 +222,7 @@ def test_the_page_says_what_was_measured(benchmarks, tmp_path):
     rates = {"funnel": [100.0, 50.0, 60.0], "DeepCTR": [12.0, 10.0, 14.0], "torch-rechub": [13.0]}
     by_way = {way: [{"rate": rate, "peak": 2e9} for rate in runs] for way, runs in rates.items()}
     figures = {"auc": 0.6, "best_auc": 0.7, "ratio": 1.1, "excess": 0.0123}
-    score = {name: dict(figures) for name in ("click", "buy_given_click", "buy")}
+    score = {name: dict(figures) for name in ("click", "buy_given_click", "buy")} | {"epochs": 3}
     found = page.Found(
         rows=1000,
         tests=300,
@@ -222,8 +239,8 @@ def test_the_page_says_what_was_measured(benchmarks, tmp_path):
     assert "| DeepCTR | 5.0x (goal 5x, reached) | 5.0x (goal 25x, missed) |" in text
     assert "| torch-rechub | 4.6x (goal 5x, missed) |  |" in text
     assert "| torch-rechub | 13 | once | 2.00 |  |  |  |" in text
-    assert "| funnel | 0.6000 | 1.100 | 12.3 |" in text
-    assert "| *the truth* | 0.7000 |  | 0 |" in text
+    assert "| funnel | 3 | 0.6000 | 1.100 | 12.3 |" in text
+    assert "| *the truth* |  | 0.7000 |  | 0 |" in text
     assert page.TRIAL in text
     assert page.TRIAL not in page.page(dataclasses.replace(found, rows=100_000))
     page.plot(found, tmp_path / "peers.svg")

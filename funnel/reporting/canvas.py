@@ -14,7 +14,7 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
 from funnel.reporting.figures import cells, shorten
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 
 WIDTH = 3.4  # inches: on a phone of 360 pixels its letters of 8 points are 11 pixels high
 SMALL, USUAL, LARGE = 7.2, 8.0, 9.2  # points

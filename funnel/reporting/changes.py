@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator
 
 from funnel.reporting.canvas import SMALL, Chart, Sheet, dot, grid, gutter, ticks, undefined
 from funnel.reporting.figures import plain_percent, signed
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 from funnel.reporting.record import Probability
 
 MOST = 12  # rows of a chart

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from funnel.reporting.canvas import USUAL, Chart, Sheet, grid, labels
 from funnel.reporting.figures import count, counted, plain_percent, span, with_interval
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 from funnel.reporting.record import Probability
 
 SIDE = 2.54  # inches

@@ -7,7 +7,7 @@ from matplotlib.patches import FancyBboxPatch
 from funnel.reporting.arrangement import arrange
 from funnel.reporting.canvas import BOLD, USUAL, WIDTH, Chart, Sheet, room
 from funnel.reporting.figures import cells, percent, shorten
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt
 

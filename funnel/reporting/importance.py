@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator
 
 from funnel.reporting.canvas import SMALL, Chart, Sheet, grid, gutter, ticks, undefined
 from funnel.reporting.figures import UNDEFINED, count, counted, plain_percent, score, signed, small
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 from funnel.reporting.record import Probability, Record
 from funnel.reporting.tables import Table, table
 

@@ -12,12 +12,11 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 
-from funnel.reporting.palette import FONTS, LIGHT, PALETTE, STEPS
+from funnel.reporting.palette import FONTS, LIGHT, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LIGHT", "PALETTE", "STEPS", "alone", "css_variables", "drawing", "inline", "png"]
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "funnel",  # the same chart gives the same bytes
     "svg.fonttype": "none",  # text is text: it can be searched, read aloud, and is in the reader's font

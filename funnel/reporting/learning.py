@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from funnel.reporting.canvas import SMALL, Chart, Sheet, grid, labels
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 from funnel.schema.funnel_schema import FunnelSchema
 
 LEFT, TOP, HEIGHT, GAP = 0.62, 0.5, 0.95, 0.28

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from funnel.reporting.canvas import LETTER, SMALL, Chart, Sheet, dot, grid, gutter, labels, room, undefined
 from funnel.reporting.figures import TIMES, cells, plain_percent, ratio, shorten
-from funnel.reporting.ink import LIGHT, STEPS
+from funnel.reporting.palette import LIGHT, STEPS
 from funnel.reporting.record import Probability
 
 MOST = 12  # slices in a chart: the largest

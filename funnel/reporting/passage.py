@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from funnel.reporting.canvas import SMALL, Chart, Sheet, grid, gutter, labels
 from funnel.reporting.figures import percent, plain_percent
-from funnel.reporting.ink import LIGHT
+from funnel.reporting.palette import LIGHT
 from funnel.reporting.record import Probability
 
 ROW = 0.34  # inches

@@ -5,7 +5,8 @@ import matplotlib as mpl
 import pytest
 
 from funnel.reporting.canvas import Sheet, labels
-from funnel.reporting.ink import LIGHT, PALETTE, alone, css_variables, drawing, inline, png
+from funnel.reporting.ink import alone, css_variables, drawing, inline, png
+from funnel.reporting.palette import LIGHT, PALETTE
 
 NASTY = "<script>alert('1')</script> & $x_1^2$ -- #1f6fb5 日本 url(#a) id=\"b\""
 
