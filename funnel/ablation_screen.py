@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from funnel.screen_table import add_figures, new_table, plain, show_table, width_of_screen
 from funnel.terminal import Screen
 
 if TYPE_CHECKING:
     from funnel.ablation.events import FitBegun, FitEnded, Planned
     from funnel.ablation.table import Ablation, Cell
     from funnel.training.events import Step
+
+WIDTH = 120  # of the tables where nobody looks on
 
 
 class AblationScreen(Screen):
@@ -98,26 +100,20 @@ def _time(seconds: float) -> str:
 
 def show_ablation(made: Ablation) -> None:
     """A table for each probability: its AUC, its calibration, and how far both are from the first row's."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from funnel.ablation.markdown import remarks_of
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    beside = 2 if console.width >= 100 else 1
+    beside = 2 if width_of_screen(WIDTH) >= 100 else 1
     for place in range(0, len(made.columns), beside):
         column, several = made.columns[place], range(place, place + beside)
         expected = "expected " if column.truth else ""
         title = f"{column.about}: {column.rows:,} {column.space} rows, {column.positives:,.0f} {expected}positives"
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+        table = new_table(title)
         table.add_column("", no_wrap=True)
         for one in several:
-            for head in (made.columns[one].measure, "± s.d.", "to first", "95 % interval"):
-                table.add_column(head, justify="right", no_wrap=True)
+            add_figures(table, (made.columns[one].measure, "± s.d.", "to first", "95 % interval"))
         for row in made.rows:
-            table.add_row(row.name, *(text for one in several for text in _cells(row.cells[one], 3 + (one % 2 == 0))))
-        console.print(table)
+            table.add_row(plain(row.name), *(text for one in several for text in _cells(row.cells[one], 3 + (one % 2 == 0))))
+        show_table(table, WIDTH)
     for name, reason in made.left_out.items():
         print(f"left out: {name}: {reason}")
     for line in remarks_of(made):

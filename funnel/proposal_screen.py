@@ -1,13 +1,13 @@
-"""What the command line shows of a proposal, and how it asks. Rich is loaded when something is drawn."""
+"""What the command line shows of a proposal, and how it asks."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from funnel.schema.data import FACTS
+from funnel.screen_table import new_table, plain, show_table
 from funnel.terminal import Screen
 
 if TYPE_CHECKING:
@@ -32,20 +32,14 @@ def asker(screen: Screen) -> Ask:
 
 def show_proposal(found: Proposed) -> None:
     """What becomes of each column, and what the doctor has to say of it."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = new_table()
     table.add_column("column", overflow="fold", max_width=28)
     table.add_column("becomes", no_wrap=True)
     table.add_column("what it holds, or why it is left out", overflow="fold")
     for row in _rows(found):
-        # As plain text: a column's name may hold what rich takes for markup.
         style = "dim" if row[1] == "left out" else "bold" if row[1].startswith("stage") else ""
-        table.add_row(*(Text(cell, style) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+        table.add_row(*(plain(cell, style) for cell in row))
+    show_table(table, 120)
     for finding in found.checkup.findings:
         print(f"{finding.level}: {finding.about}: {finding.message}")
 
@@ -55,7 +49,7 @@ def _rows(found: Proposed) -> Any:
     facts = proposal.star.facts
     for stage, label in zip(proposal.stages, proposal.star.labels, strict=True):
         column = facts.columns[label]
-        yield label, f"stage {stage}", f"1 in {column.ones:,} of {column.known:,} rows"
+        yield label, f"stage {stage}", f"reached by {column.ones:,} of {column.known:,} rows"
     for source in (FACTS, *(one.name for one in proposal.star.dimensions)):
         before = "" if source == FACTS else f"{source}: "
         for one in proposal.features:

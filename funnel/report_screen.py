@@ -1,10 +1,10 @@
-"""What the command line shows of a report: the same tables as in `metrics.json`, in short. Rich is loaded when it is drawn."""
+"""What the command line shows of a report: the same tables as in `metrics.json`, in short."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from funnel.screen_table import add_figures, new_table, plain, show_table
 from funnel.terminal import collapsed
 
 RATIO = "predicted_over_observed"
@@ -29,14 +29,13 @@ def show_importance(found: dict[str, Any]) -> None:
     print(f"what is lost without each feature, on {found['rows']:,} of {found['of']:,} {found['split']} rows")
     for one in found["probabilities"]:
         print(f"\n{one['name']}: on {one['rows']:,} rows of {one['space']} with {one['positives']:,} positives")
-        table = _table("")
+        table = new_table()
         table.add_column("feature", overflow="fold", max_width=32)
-        for head in ("log loss", "95 %", "AUC", "95 %"):
-            table.add_column(head, justify="right", no_wrap=True)
+        add_figures(table, ("log loss", "95 %", "AUC", "95 %"))
         for name in found["order"]:
             lost = one["lost"][name]
-            table.add_row(_text(name), *_lost(lost.get("log_loss"), 5), *_lost(lost.get("auc"), 4))
-        _print(table)
+            table.add_row(plain(name), *_lost(lost.get("log_loss"), 5), *_lost(lost.get("auc"), 4))
+        show_table(table)
     if found["unneeded"]:
         print(f"of no use that is sure: {', '.join(found['unneeded'])}")
 
@@ -50,18 +49,17 @@ def _lost(change: dict[str, float] | None, digits: int) -> tuple[str, str]:
 
 def _show_table(metrics: dict[str, Any], title: str) -> None:
     """Each cumulative, and under it the conditional where that is another probability."""
-    table = _table(title)
+    table = new_table(title)
     grouped = any(scores["group_auc"] is not None for scores in metrics["cumulative"].values())
     heads = ["AUC", "95 %", *(["group AUC"] if grouped else []), "log loss", "NE", "pred/obs", "95 %"]
     table.add_column("probability", no_wrap=True)
     table.add_column("on rows of", no_wrap=True)
-    for head in ("rows", "positives", *heads):
-        table.add_column(head, justify="right", no_wrap=True)
+    add_figures(table, ("rows", "positives", *heads))
     for scores in _probabilities(metrics):
         of_group = [_number(scores["group_auc"], 4)] if grouped else []
         table.add_row(
-            _text(scores["name"]),
-            _text(scores["space"]),
+            plain(scores["name"]),
+            plain(scores["space"]),
             f"{scores['rows']:,}",
             f"{scores['positives']:,}",
             _number(scores["auc"], 4),
@@ -72,25 +70,24 @@ def _show_table(metrics: dict[str, Any], title: str) -> None:
             _number(scores[RATIO], 3),
             _interval(scores, RATIO, 2),
         )
-    _print(table)
+    show_table(table)
     for stage in metrics.get("constant", ()):
         print(f"warning: {collapsed(stage)}")
 
 
 def _show_parts(column: str, parts: list[dict[str, Any]]) -> None:
-    table = _table(f"by {column}")
+    table = new_table(f"by {column}")
     table.add_column(column, overflow="fold", max_width=24)
     for head in ("probability", "on rows of"):
         table.add_column(head, no_wrap=True)
-    for head in ("rows", "positives", "rate", "AUC", "95 %", "pred/obs", "95 %"):
-        table.add_column(head, justify="right", no_wrap=True)
+    add_figures(table, ("rows", "positives", "rate", "AUC", "95 %", "pred/obs", "95 %"))
     for part in parts:
         for place, scores in enumerate(_probabilities(part)):
             rate = scores["positives"] / scores["rows"] if scores["rows"] else None
             table.add_row(
-                _text(part["value"] if place == 0 else ""),
-                _text(scores["name"]),
-                _text(scores["space"]),
+                plain(part["value"] if place == 0 else ""),
+                plain(scores["name"]),
+                plain(scores["space"]),
                 f"{scores['rows']:,}",
                 f"{scores['positives']:,}",
                 "undefined" if rate is None else f"{rate:.3%}",
@@ -100,17 +97,16 @@ def _show_parts(column: str, parts: list[dict[str, Any]]) -> None:
                 _interval(scores, RATIO, 2),
                 end_section=place == len(part["cumulative"]),
             )
-    _print(table)
+    show_table(table)
 
 
 def _show_truth(truth: dict[str, Any], space: str) -> None:
-    table = _table(f"against the truth, over all rows of {space}")
+    table = new_table(f"against the truth, over all rows of {space}")
     table.add_column("probability", no_wrap=True)
-    for head in ("rows", "AUC", "95 %", "best AUC", "pred/true", "95 %", "mean error", "correlation"):
-        table.add_column(head, justify="right", no_wrap=True)
+    add_figures(table, ("rows", "AUC", "95 %", "best AUC", "pred/true", "95 %", "mean error", "correlation"))
     for one in truth.values():
         table.add_row(
-            _text(one["name"]),
+            plain(one["name"]),
             f"{one['rows']:,}",
             _number(one["auc"], 4),
             _interval(one, "auc", 3),
@@ -120,7 +116,7 @@ def _show_truth(truth: dict[str, Any], space: str) -> None:
             _number(one["mean_absolute_error"], 5),
             _number(one["correlation"], 3),
         )
-    _print(table)
+    show_table(table)
 
 
 def _worse(worst: dict[str, Any]) -> str:
@@ -139,26 +135,6 @@ def _probabilities(metrics: dict[str, Any]) -> list[dict[str, Any]]:
         conditional = metrics["conditional"][stage]
         found.extend([cumulative] if conditional["name"] == cumulative["name"] else [cumulative, conditional])
     return found
-
-
-def _table(title: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=_text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
-
-
-def _text(value: str) -> Any:
-    """As plain text: a value may hold what rich takes for markup."""
-    from rich.text import Text
-
-    return Text(value)
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 130).print(table)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -7,8 +7,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from funnel.screen_table import add_figures, new_table, plain, show_table
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from rich.table import Table
 
     from funnel.data.progress import Progress
     from funnel.doctor.checkup import Checkup
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from funnel.fitting import Prepared
     from funnel.training.events import Epoch, Resumed, Step
     from funnel.training.warm_start import WarmStart
+
+WIDTH = 100  # of a checkup where nobody looks on
 
 
 class Screen:
@@ -203,56 +209,46 @@ def show_part(manifest: Mapping[str, Any]) -> None:
 
 def show_checkup(found: Checkup) -> None:
     """The stages' counts, what was found, and how much of it."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    stages = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    stages = new_table()
     stages.add_column("stage", no_wrap=True)
     stages.add_column("on rows of", no_wrap=True)
     unknown = any(stage.unknown for stage in found.by_stage.values())
-    for head in ("rows", "positives", "rate", "per batch", *(["unknown"] if unknown else [])):
-        stages.add_column(head, justify="right", no_wrap=True)
+    add_figures(stages, ("rows", "positives", "rate", "per batch", *(["unknown"] if unknown else [])))
     for name, stage in found.by_stage.items():
         rate = "undefined" if stage.rate is None else f"{stage.rate:.3%}"
         cells = (f"{stage.rows:,}", f"{stage.positives:,}", rate, f"{stage.per_batch:,.1f}")
-        stages.add_row(name, stage.given, *cells, *([f"{stage.unknown:,}"] if unknown else []))
+        stages.add_row(plain(name), plain(stage.given), *cells, *([f"{stage.unknown:,}"] if unknown else []))
     if found.by_stage:
-        console.print(stages)
+        show_table(stages, WIDTH)
     if found.memory is not None and found.memory.tables:
-        console.print(_memory(found.memory))
+        show_table(_memory(found.memory), WIDTH)
         if (step := found.memory.step) is not None:
             held = f"{step.bytes / 1e6:,.2f} MB with their gradients and state"
             print(f"a step of {step.facts:,} rows reads {step.rows:,} rows of tables by {step.entries:,} lookups: {held}\n")
-    findings = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    findings = new_table()
     findings.add_column("level", no_wrap=True)
     findings.add_column("about", max_width=24, overflow="fold")
     findings.add_column("message", overflow="fold")
     colours = {"error": "bold red", "warning": "yellow", "note": "cyan"}
     for finding in found.findings:
-        # As plain text: a path or a column may hold what rich takes for markup.
-        findings.add_row(Text(finding.level, colours[finding.level]), Text(finding.about), Text(finding.message))
+        findings.add_row(plain(finding.level, colours[finding.level]), plain(finding.about), plain(finding.message))
     if found.findings:
-        console.print(findings)
+        show_table(findings, WIDTH)
     counts = [(found.count(level), level) for level in ("error", "warning", "note")]
     print(", ".join(f"{count} {level}{'s' * (count != 1)}" for count, level in counts if count or level != "note"))
 
 
-def _memory(found: Memory) -> Any:
+def _memory(found: Memory) -> Table:
     """What each table takes, and all of them."""
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=True)
+    shown = new_table(footer=True)
     shown.add_column("table", "all tables", overflow="fold")
     total = (f"{found.weights / 1e6:,.2f}", f"{found.state / 1e6:,.2f}", f"{(found.weights + found.state) / 1e6:,.2f}")
-    for head, foot in zip(("ids", "rows", "dim", "MB", "MB of state", "MB in all"), ("", "", "", *total), strict=True):
-        shown.add_column(head, foot, justify="right", no_wrap=True)
+    add_figures(shown, ("ids", "rows", "dim", "MB", "MB of state", "MB in all"), ("", "", "", *total))
     for name, table in found.tables.items():
         sizes = (table.weights, table.state, table.weights + table.state)
-        shown.add_row(name, f"{table.ids:,}", f"{table.rows:,}", str(table.dim), *(f"{size / 1e6:,.2f}" for size in sizes))
+        shown.add_row(
+            plain(name), f"{table.ids:,}", f"{table.rows:,}", str(table.dim), *(f"{size / 1e6:,.2f}" for size in sizes)
+        )
     return shown
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
+
+from funnel.screen_table import add_figures, new_table, plain, show_table
 
 if TYPE_CHECKING:
     from funnel.verification.verification import Difference, Verification
@@ -11,23 +12,16 @@ if TYPE_CHECKING:
 
 def show_verification(found: Verification) -> None:
     """By signature: rows compared, the largest difference, of which output and in which row."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = new_table()
     table.add_column("signature", no_wrap=True)
-    for head in ("rows", "largest difference"):
-        table.add_column(head, justify="right", no_wrap=True)
+    add_figures(table, ("rows", "largest difference"))
     table.add_column("of", overflow="fold")
-    table.add_column("in row", justify="right", no_wrap=True)
+    add_figures(table, ("in row",))
     for signature in dict.fromkeys(one.signature for one in found.differences):
         worst = max((one for one in found.differences if one.signature == signature), key=_size)
-        where = (Text(worst.output), f"{worst.row:,}") if worst.largest else ("", "")
+        where = (plain(worst.output), f"{worst.row:,}") if worst.largest else ("", "")
         table.add_row(signature, f"{worst.rows:,}", f"{worst.largest:.2g}", *where)
-    console.print(table)
+    show_table(table, 100)
     for reason, rows in found.left_out.items():
         print(f"  left out: {rows:,} rows: {reason}")
     print(sentence(found))
