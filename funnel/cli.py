@@ -156,7 +156,8 @@ def check(
 
         drawn = draw_(schema, draw, overrides or ())
         if data is None:
-            print(json.dumps({"drawn": str(drawn)}) if as_json else f"drawn: {drawn}")
+            text = f"drawn: {drawn}; no rows were looked at: for that, give `--data DIR`"
+            print(json.dumps({"drawn": str(drawn)}) if as_json else text)
             return
         print(f"drawn: {drawn}", file=sys.stderr if as_json else sys.stdout)
     from funnel.doctor.check import check as check_
@@ -240,7 +241,9 @@ def prepare(
 def fit(
     schema: SchemaFile,
     data: DataFolder = None,
-    out: Annotated[str | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME].")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="RUN", help="New folder for the run [runs/NAME; if taken, NAME-2, ...].")
+    ] = None,
     store: StoreFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped, from its checkpoint.")] = False,
     warm: Annotated[
@@ -292,6 +295,7 @@ def fit(
             raise
         print(f"stopped; `--resume --out {shlex.quote(str(folder))}` goes on from the checkpoint", file=sys.stderr)
         raise Stopped(INTERRUPTED) from None
+    screen.conclude()
     if cluster is not None and not cluster.is_chief:
         screen.say(f"{cluster.name}: done; the run is where the leading process writes it")
         return
@@ -457,6 +461,8 @@ def predict(
     rows_of = _split(split)
     _require_run(run)
     _load_tensorflow()
+    import numpy as np
+
     from funnel.api import load, write_predictions
 
     loaded = load(run)
@@ -465,7 +471,9 @@ def predict(
     found = loaded.predict(data, rows_of, logits=logits)
     write_predictions(found, out)
     rows = len(next(iter(found.values())))
-    print(f"{out}: {rows:,} rows of {', '.join(found)}")
+    empty = int(np.all([np.isnan(column) for column in found.values()], axis=0).sum())
+    others = f"; {empty:,} of them are of the other split, and empty" if empty else ""
+    print(f"{out}: {rows:,} rows of {', '.join(found)}{others}")
 
 
 @app.command()

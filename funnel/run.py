@@ -17,7 +17,7 @@ import numpy as np
 import funnel
 from funnel.data.drawn import drawn
 from funnel.data.known import Known
-from funnel.data.origin import Split, origin_of
+from funnel.data.origin import Split, origin_of, require_others
 from funnel.data.prepare import make_store
 from funnel.data.progress import Watch
 from funnel.data.sampling import is_sampled
@@ -226,6 +226,7 @@ class Run:
                 other rows.
         """
         columns = require_sliceable(self.schema, [*self.schema.slices, *slices])
+        require_others(self.schema, data, split)
         store = self.store(data, split, labels=True)
         shards, sampled = store.shards(split), is_sampled(self.schema, split)
         true = None

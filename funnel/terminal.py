@@ -34,6 +34,7 @@ class Screen:
         self._task: Any = None
         self._said = time.monotonic()
         self._what = ""
+        self._last = self._best = 0
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and not self._quiet:
@@ -153,6 +154,18 @@ class Screen:
         self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s, {_peak()}")
         for stage in event.constant:
             self.say(f"  warning: {collapsed(stage)}")
+        self._last, self._best = event.epoch, event.epoch if event.best and event.scores else self._best
+
+    def conclude(self) -> None:
+        """Say which epoch is kept, and why there was no further one; nothing where no rows were held out."""
+        if not self._best:
+            return
+        if self._best == self._last == self._epochs:
+            self.say(f"epoch {self._best} is kept; it was the last, and the best: more of them (`train.epochs`) may do better")
+        elif self._last == self._epochs:
+            self.say(f"epoch {self._best} is kept, the best by the rows held out")
+        else:
+            self.say(f"epoch {self._best} is kept; those after it were no better (`train.early_stopping`)")
 
 
 def _peak() -> str:

@@ -14,6 +14,7 @@ from funnel.data.checker import Checker
 from funnel.data.columns import Columns, take
 from funnel.data.faults import EXAMPLES, Faults, Sieve
 from funnel.data.feature_list import spread
+from funnel.data.label_numbers import label_numbers
 from funnel.data.labels import UNKNOWN
 from funnel.data.maturity import amounts, is_young, matured
 from funnel.data.pieces import Piece
@@ -195,7 +196,7 @@ class _Normaliser(Checker):
                 f"{self.piece.where} column {series.name!r}: got a list as label, expected 0 or 1. Mend the column."
             )
         series = series.replace("", None) if series.dtype == pl.String else series
-        numbers = series.cast(pl.Float64, strict=False)
+        numbers = label_numbers(series)
         unknown = series.is_null() | numbers.is_nan().fill_null(value=False)
         good = unknown | ((numbers == 0) | (numbers == 1)).fill_null(value=False)
         bad = int((~good).sum())

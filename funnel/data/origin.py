@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from funnel.data.arrays import checksum
-from funnel.data.readers import find_files
+from funnel.data.readers import find_files, has_files
 from funnel.errors import DataError, RemoteError
 from funnel.locations.location import Location, below, location
 from funnel.locations.remote import Remote
@@ -44,7 +44,8 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: str | Locatio
     Args:
         schema: The declaration.
         data: A folder; a pandas or polars frame of facts; a mapping of such frames by source; or None for `data.root`.
-        schema_file: The file that the schema was read from; a relative `data.root` is looked for beside it and above, too.
+        schema_file: The file that the schema was read from; a relative `data.root` is looked for beside it and above, too;
+            that beside it is taken where the folder here has none of the rows.
 
     Raises:
         DataError: There is no such folder, or it was not copied whole.
@@ -61,10 +62,36 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: str | Locatio
     declared = location(schema.data.root)
     if isinstance(declared, Remote):
         return Origin(root=_require_folder(declared, "Correct `data.root`, or give `--data DIR`."))
-    for base in (Path(), *(_around(location(schema_file)) if schema_file is not None and not declared.is_absolute() else ())):
-        if (base / declared).is_dir():
-            return Origin(root=base / declared)
+    around = _around(location(schema_file)) if schema_file is not None and not declared.is_absolute() else ()
+    there = [base / declared for base in (Path(), *around) if (base / declared).is_dir()]
+    # A folder such as `.` is everywhere. Of that here and that beside the schema, the one with the rows is meant.
+    beside = [around[0] / declared] if around else []
+    rows = patterns_of(schema, FACTS, "train")
+    if there and there[0] not in beside and not has_files(there[0], rows):
+        there = [root for root in beside if root in there and has_files(root, rows)] + there
+    if there:
+        return Origin(root=there[0])
     raise DataError(f"data.root: no folder {schema.data.root!r} from here, expected one with the data. Give `--data DIR`.")
+
+
+def require_others(schema: FunnelSchema, data: Any, split: Split) -> None:
+    """Refuse to test on training rows.
+
+    Args:
+        schema: The declaration.
+        data: What a caller gave as data.
+        split: What it is asked for.
+
+    Raises:
+        DataError: The files of the facts serve every split, no share of them is held out, and they are those of the training.
+    """
+    if split != "test" or schema.data.facts.files is None or schema.data.test is not None:
+        return
+    if data is None or (isinstance(data, str | Path) and str(location(data)) == str(location(schema.data.root))):
+        raise DataError(
+            f"data.facts.files: got {schema.data.facts.files!r}, which are the training rows, expected others to test on. "
+            "Declare `data.test` and fit again, or give other rows with `--data DIR`; `--split train` judges the training rows."
+        )
 
 
 def _around(schema_file: Location) -> Sequence[Location]:

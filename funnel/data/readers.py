@@ -49,6 +49,11 @@ def find_files(root: Location, patterns: Sequence[str], what: str) -> list[Locat
     return found
 
 
+def has_files(root: Location, patterns: Sequence[str]) -> bool:
+    """Whether patterns name any file at all."""
+    return any(_matching(*folder_of(root, pattern)) for pattern in patterns)
+
+
 def _matching(root: Location, pattern: str) -> Sequence[Location]:
     if isinstance(root, Remote):
         return matching(root, pattern)

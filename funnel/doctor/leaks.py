@@ -36,8 +36,9 @@ def _of_feature(sample: Sample, feature: Any) -> Iterator[Finding]:
         stage = schema.stages[equal]
         column = f" (column {stage.label})" if stage.label is not None else ""
         message = (
-            f"it equals the label of {stage.name}{column}, or its opposite, in all {_known(sample, equal)} rows looked at; "
-            f"expected what is known before the {schema.space}. A model that sees its label learns nothing: remove it."
+            f"leak: it is one thing wherever {stage.name} happened{column}, and another wherever not, in all "
+            f"{_known(sample, equal)} rows looked at; expected what is known before the {schema.space}. It was written "
+            f"afterwards, or is the label itself: remove it."
         )
         yield Finding("error", about, message)
         return

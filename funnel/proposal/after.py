@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from funnel.data.label_numbers import label_numbers
 from funnel.proposal.columns import Column, numbers_of
 from funnel.proposal.stages import NESTED, beyond_chance
 from funnel.proposal.tables import Table
@@ -19,7 +20,7 @@ LIFT = 1.5  # times the rate of all rows
 
 def known_after(table: Table, labels: Sequence[str]) -> dict[str, str]:
     """For each column of the facts that a later step seems to write: why it seems so."""
-    ones = {label: numbers_of(table.sample[label]).fill_null(0).to_numpy() == 1 for label in labels}
+    ones = {label: label_numbers(table.sample[label]).fill_null(0).to_numpy() == 1 for label in labels}
     found = {name: _reason(table, column, ones) for name, column in table.columns.items() if name not in labels}
     return {name: reason for name, reason in found.items() if reason is not None}
 

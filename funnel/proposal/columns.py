@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from funnel.data.label_numbers import label_numbers
+
 CONSOLIDATE = 1 << 21  # counts kept before equal values are added up
 WHOLE = r"^-?\d{1,18}$"
 FEW = 5
@@ -57,7 +59,7 @@ class Column:
         numbers: Values that are numbers, or texts of finite ones.
         wholes: Values that are whole numbers, or texts of them.
         padded: Texts of digits that begin with a zero: 007 is no number.
-        binary: Values that are 0 or 1.
+        binary: Values that are 0 or 1, or true or false.
         ones: Values that are 1.
         zeros: Values that are 0.
         low: The least number.
@@ -138,8 +140,9 @@ class Column:
                 self.odd = str(values.filter(numbers.is_null() & values.is_not_null())[0])
         else:
             self.wholes += int((numbers == numbers.floor()).sum())
-        self.zeros += int((numbers == 0).sum())
-        self.ones += int((numbers == 1).sum())
+        labels = label_numbers(values)
+        self.zeros += int((labels == 0).sum())
+        self.ones += int((labels == 1).sum())
         self.binary = self.zeros + self.ones
         if len(numbers) > numbers.null_count():
             low, high = numbers.min(), numbers.max()

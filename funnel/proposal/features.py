@@ -193,7 +193,7 @@ def _table(column: Column) -> dict[str, Any]:
 
 
 def _ids(column: Column) -> str:
-    hint = ", if they are quantities: kind: numeric" if column.whole and column.distinct > 2 and _open(column) else ""
+    hint = "; kind: numeric if more is more of something" if column.whole and column.distinct > 2 and _open(column) else ""
     return f"{column.distinct:,} ids{_missing(column)}{hint}"
 
 

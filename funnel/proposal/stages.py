@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from funnel.data.label_numbers import label_numbers
 from funnel.errors import DataError, have, listed
-from funnel.proposal.columns import Column, numbers_of, share
+from funnel.proposal.columns import Column, share
 from funnel.proposal.tables import Table
 from funnel.proposal.words import depth
 
@@ -41,7 +42,7 @@ def labels_in(table: Table) -> list[Column]:
 def guess(table: Table) -> Guess:
     """The longest chain of nested 0/1 columns; those that are named like stages count most."""
     labels = labels_in(table)
-    ones = [numbers_of(table.sample[label.name]).fill_null(0).to_numpy() == 1 for label in labels]
+    ones = [label_numbers(table.sample[label.name]).fill_null(0).to_numpy() == 1 for label in labels]
     labels, ones = _seen(labels, ones)
     order = sorted(range(len(labels)), key=lambda place: (-ones[place].sum(), depth(labels[place].name) or 0, place))
     best: dict[int, tuple[float, tuple[int, ...]]] = {}
@@ -116,12 +117,12 @@ def _unfit(column: Column) -> str:
     if column.kind in ("list", "time", "other"):
         return f"{name} has values of another kind ({column.kind}), expected 0 and 1. Name another column."
     found = f"such as {column.odd!r}" if column.odd else f"from {column.low:g} to {column.high:g}"
-    return f"{name} has values {found}, expected 0 and 1. Write 1 where the step was taken and 0 where it was not."
+    return f"{name} has values {found}, expected 0 and 1. Write 1 where the step was taken and 0 where it was not, or true and false."
 
 
 def contradictions(table: Table, labels: Sequence[str]) -> list[tuple[str, str, float]]:
     """For each stage after the first: it, the one before, and the share of sampled rows that have it alone."""
-    known = [numbers_of(table.sample[label]) for label in labels]
+    known = [label_numbers(table.sample[label]) for label in labels]
     found = []
     for (before, name_before), (after, name) in zip(
         zip(known, labels, strict=True), list(zip(known, labels, strict=True))[1:], strict=False

@@ -73,6 +73,8 @@ def _data(proposal: Proposal) -> list[str]:
         lines.append("  validation: null  # too few rows to hold some out")
     else:
         lines += [f"  # {_why_held(proposal)}", f"  validation: {_flow(_validation(proposal))}"]
+    if not facts.splits.test and proposal.validation is not None:
+        lines += [f"  # {_why_tested(proposal)}", f"  {'# ' * (not _by_share(proposal))}test: {_flow(_tested(proposal))}"]
     if proposal.skip is not None:
         lines.append(
             f"  bad_rows: {_flow({'kind': 'skip', 'max_share': proposal.skip})}  # some cannot be used; see `funnel check`"
@@ -80,6 +82,22 @@ def _data(proposal: Proposal) -> list[str]:
     for path, reason in proposal.star.left_out:
         lines.append(f"  # left out: {_shown(path)}: {_shown(reason)}.")
     return lines
+
+
+def _by_share(proposal: Proposal) -> bool:
+    """Whether test rows may be drawn from all: not where rows have a time, which those to come are after."""
+    return (proposal.validation or {})["kind"] == "fraction"
+
+
+def _tested(proposal: Proposal) -> Mapping[str, Any]:
+    held = proposal.validation or {}
+    return {"fraction": 0.2} | ({"by": held["by"]} if _by_share(proposal) else {})
+
+
+def _why_tested(proposal: Proposal) -> str:
+    if _by_share(proposal):
+        return "And a fifth is what reports judge on; better are later rows, in files of their own (`facts.test`)."
+    return "Without test rows a report knows only the rows held out. A share of all rows is not later, but it is apart."
 
 
 def _why_held(proposal: Proposal) -> str:
@@ -113,7 +131,7 @@ def _files(proposal: Proposal, table: Table, *, facts: bool) -> Iterator[str]:
     if splits.test:
         yield f"test: {test}  # {_shown(splits.reason)}"
     else:
-        yield "# test: FILES  # of later rows, to judge by: without them a report knows only the rows held out"
+        yield "# test: FILES  # of later rows, to judge by, if there are some"
 
 
 def _dimension(proposal: Proposal, joined: Joined) -> Iterator[str]:

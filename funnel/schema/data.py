@@ -40,7 +40,8 @@ class Files(Declared):
     """Which files hold the rows. Patterns are relative to `data.root`, or URLs; `.gz` and `.zst` are unpacked while reading."""
 
     files: Globs | None = Field(default=None, examples=["users.parquet"])
-    """A file or pattern (or a list of them) that serves training and test alike: usual for dimensions."""
+    """A file or pattern (or a list of them) that serves training and test alike: usual for dimensions, and for facts beside
+    `data.test`, or where other folders (`--data`) have the test rows."""
     train: Globs | None = Field(default=None, examples=["train*.parquet"])
     """The files of the training rows."""
     test: Globs | None = Field(default=None, examples=[["test_1.parquet", "test_2.parquet"]])
@@ -216,7 +217,8 @@ class Data(Declared):
 
     root: Place = "."
     """The folder that the patterns start from, or its URL, such as `s3://bucket/logs`; `--data DIR` replaces it. A relative one
-    is looked for from where you are, then beside the schema file and in the folders above it."""
+    is looked for from where you are, then beside the schema file and in the folders above it; one that is in several
+    places, as `.` is, is that beside the schema file if the first has none of the rows."""
     facts: Facts = Field(examples=[{"format": "parquet", "train": "train*.parquet"}])
     """One row for each impression (for each row of the space), with the labels."""
     dimensions: tuple[Dimension, ...] = Field(

@@ -19,10 +19,14 @@ Path_ = tuple[str | int, ...]
 
 def render(detail: ErrorDetails, tree: Any, where: str) -> str:
     """One line for one of pydantic's errors."""
-    context = detail.get("ctx") or {}
-    path = tuple(part for part in _location(detail["loc"], tree))
-    path += tuple(context.get("path", ())) if detail["type"] == "funnel" else ()
+    path = path_of(detail, tree)
     return located(_message(detail, tree, path), path, tree, where)
+
+
+def path_of(detail: ErrorDetails, tree: Any) -> Path_:
+    """The part that one of pydantic's errors is about."""
+    own = (detail.get("ctx") or {}).get("path", ()) if detail["type"] == "funnel" else ()
+    return _location(detail["loc"], tree) + tuple(own)
 
 
 def located(message: str, path: Path_, tree: Any, where: str) -> str:
@@ -79,6 +83,8 @@ def _message(detail: ErrorDetails, tree: Any, path: Path_) -> str:  # noqa: PLR0
         case "literal_error":
             names = re.findall(r"'([^']*)'", str(context.get("expected")))
             return f"got {shown(given)}, expected one of these {have(given, names)}"
+        case "model_type" if keys := _known_keys(tree, path):
+            return f"got {shown(given)}, expected a mapping with some of {listed(keys)}."
         case "string_pattern_mismatch":
             return f"got {shown(given)}, expected a letter, then letters, digits or underscores. Rename it."
         case _:

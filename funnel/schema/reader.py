@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -19,7 +20,7 @@ from funnel.locations.location import Location, location
 from funnel.locations.url import redacted
 from funnel.schema.custom import UnusableError, found, require_usable
 from funnel.schema.funnel_schema import FunnelSchema
-from funnel.schema.messages import located, render, shown
+from funnel.schema.messages import located, path_of, render, shown
 
 
 class _Whole(int):
@@ -93,7 +94,8 @@ def load_schema(
     except RecursionError:
         raise SchemaError(f"{where}: a part holds itself, expected an end. Remove the alias (`*`).") from None
     except ValidationError as error:
-        lines = dict.fromkeys(render(detail, tree, where) for detail in error.errors(include_url=False))
+        details = error.errors(include_url=False)
+        lines = dict.fromkeys(render(detail, *_blamed(detail, tree, where, overrides)) for detail in details)
         raise SchemaError("\n".join(lines)) from None
     for path, part in schema.model.custom.items():
         part.look_in(*folders)
@@ -165,6 +167,16 @@ def _plain(node: Any) -> Any:
     if isinstance(node, int | float):
         return int(node) if isinstance(node, int) else float(node)
     return str(node)
+
+
+def _blamed(detail: ErrorDetails, tree: Any, where: str, overrides: Sequence[str]) -> tuple[Any, str]:
+    """The tree and the place that a mistake is told with: no line of the file, where it came from the command line."""
+    path = tuple(map(str, path_of(detail, tree)))
+    for override in overrides:
+        parts = tuple(override.partition("=")[0].strip().split("."))
+        if path[: len(parts)] == parts:
+            return _plain(tree), f"--set {redacted(override)}"
+    return tree, where
 
 
 def _override(tree: Any, override: str) -> None:

@@ -279,7 +279,19 @@ def test_a_bag_on_a_scalar_column_is_refused(values):
         found_of({"kind": "bag"}, values)
 
 
-@pytest.mark.parametrize("labels", [[1, 0], ["1", "0"], [True, False], [1.0, 0.0], pl.Series(["1", "0"], dtype=pl.Categorical)])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [1, 0],
+        ["1", "0"],
+        [" 1", "0.0"],
+        [True, False],
+        ["True", "False"],
+        ["true", "FALSE "],
+        [1.0, 0.0],
+        pl.Series(["1", "0"], dtype=pl.Categorical),
+    ],
+)
 def test_labels_may_be_numbers_texts_or_truth_values(labels):
     label = found_of(CATEGORICAL, ["a", "b"], labels=labels).columns[label_role("click")]
     assert (label.dtype, label.tolist()) == (np.uint8, [1, 0])

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from funnel.data import origin as origin_module
-from funnel.data.origin import Origin, files_of, fingerprint, hashes_of, origin_of, read_part, splits_of
+from funnel.data.origin import Origin, files_of, fingerprint, hashes_of, origin_of, read_part, require_others, splits_of
 from funnel.errors import DataError
 from funnel.schema.reader import load_schema
 
@@ -57,6 +57,32 @@ def test_a_declared_folder_is_looked_for_from_here_then_beside_the_schema_and_ab
     assert origin_of(schema, None, tmp_path / "project" / "schemas" / "a.yaml").root == tmp_path / "project" / "rows"
     (tmp_path / "rows").mkdir()
     assert origin_of(schema, None, tmp_path / "project" / "a.yaml").root.resolve() == tmp_path / "rows"
+
+
+def test_of_two_declared_folders_that_with_the_rows_is_taken(tmp_path, monkeypatch):
+    schema = load_schema(tree_of(root="."))
+    (here, beside) = (tmp_path / "here", tmp_path / "beside")
+    for folder in (here, beside):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    assert origin_of(schema, None, beside / "a.yaml").root.resolve() == here  # where messages say what there is
+    (beside / "facts_1.csv").write_text("a")
+    assert origin_of(schema, None, beside / "a.yaml").root.resolve() == beside
+    (here / "facts_1.csv").write_text("a")
+    assert origin_of(schema, None, beside / "a.yaml").root.resolve() == here
+    assert origin_of(schema).root.resolve() == here
+
+
+@pytest.mark.parametrize("data", [None, "rows", "rows/"])
+def test_training_rows_are_no_test(data):
+    facts = {"format": "csv", "files": "facts.csv"}
+    with pytest.raises(DataError, match=r"data\.facts\.files: got 'facts\.csv', which are the training rows.*`data\.test`"):
+        require_others(load_schema(tree_of(facts=facts)), data, "test")
+    require_others(load_schema(tree_of(facts=facts)), data, "train")
+    require_others(load_schema(tree_of(facts=facts)), "later", "test")
+    require_others(load_schema(tree_of(facts=facts)), pd.DataFrame(), "test")
+    require_others(load_schema(tree_of(facts=facts, test={"fraction": 0.2})), data, "test")
+    require_others(load_schema(tree_of(facts={"format": "csv", "train": "a.csv", "test": "b.csv"})), data, "test")
 
 
 def test_a_folder_that_is_not_there_is_refused(schema, tmp_path):

@@ -114,7 +114,7 @@ def test_broken_test_rows_do_not_hide_the_training_rows(folder):
     found = funnel.check(folder / "schema.yaml", folder)
     assert found.rows == shop.ROWS
     assert "test.parquet" in clinic.about(found, "data", "error")[0].message
-    assert "equals the label" in clinic.about(found, "feature hour", "error")[0].message
+    assert "one thing wherever click happened" in clinic.about(found, "feature hour", "error")[0].message
 
 
 def test_a_store_without_training_rows_is_a_finding(folder, tmp_path):

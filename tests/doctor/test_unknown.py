@@ -64,7 +64,7 @@ def test_an_unknown_label_is_as_if_its_row_were_absent():
     same = clinic.about(
         clinic.check(rows.with_columns(told=equal), {"name": "told", "kind": "categorical"}), "feature told", "error"
     )
-    assert "it equals the label of buy (column buy), or its opposite, in all 5," in same[0].message
+    assert "it is one thing wherever buy happened (column buy), and another wherever not, in all 5," in same[0].message
     assert "known rows looked at" in same[0].message
 
 

@@ -93,7 +93,11 @@ LEFT = [
     ("shown_at", pl.int_range(ROWS) // 2 + 1_700_000_000, "a time"),
     ("day", of([f"2024-01-{1 + n % 28:02d}" for n in range(ROWS)]), "a time"),
     ("date", of(20240101 + np.arange(ROWS) % 28), "a time"),
-    ("did_visit", pl.when(pl.col("visit") == 1).then(pl.lit("yes")).otherwise(pl.lit("no")), "equals the label of visit"),
+    (
+        "did_visit",
+        pl.when(pl.col("visit") == 1).then(pl.lit("yes")).otherwise(pl.lit("no")),
+        "one thing wherever visit happened",
+    ),
     ("pages", pl.col("visit") * pl.int_range(1, ROWS + 1) % 7, "where visit is 1: written afterwards"),
     ("coupon", pl.when(pl.col("signup") == 1).then(pl.lit("c")), "where signup is 1: written afterwards"),
     ("likes", of(RNG.integers(0, 2, ROWS)), None),

@@ -79,3 +79,23 @@ def test_texts_of_cells_and_names_do_not_break_out_of_comments(tmp_path: Path) -
     found = funnel.init(written(frame, tmp_path / "log.parquet"))
     assert "# - bad\\U0000000aname: [1: the same in every row" in found.text
     assert funnel.check(found.schema).ok
+
+
+def test_a_share_is_the_test_where_no_file_is(tmp_path: Path) -> None:
+    funnel.init(written(log(2000), tmp_path / "log.parquet"), out=tmp_path / "s.yaml")
+    assert funnel.load_schema(tmp_path / "s.yaml").data.test.fraction == 0.2
+    folder = tmp_path / "split"
+    folder.mkdir()
+    for split in ("train", "test"):
+        written(log(2000), folder / f"{split}.parquet")
+    funnel.init(folder, out=tmp_path / "files.yaml")
+    assert funnel.load_schema(tmp_path / "files.yaml").data.test is None
+
+
+def test_truth_values_in_text_are_labels(tmp_path: Path) -> None:
+    rows = log(2000)
+    labels = ["visit", "signup"]
+    rows.with_columns(pl.col(labels).cast(pl.Boolean).cast(pl.String).str.to_titlecase()).write_csv(tmp_path / "log.csv")
+    found = funnel.init(tmp_path / "log.csv", out=tmp_path / "s.yaml")
+    assert [stage.label for stage in found.schema.stages] == labels
+    assert found.checkup.ok

@@ -443,7 +443,7 @@ def test_later_overrides_win(read, tmp_path):
         ("train.epochs", "expected one such as `train.epochs=3`"),
         ("=3", "expected one such as"),
         ("", "expected one such as"),
-        ("train.epoch=3", "train.epoch: got an unknown key .* Did you mean 'epochs'"),
+        ("train.epoch=3", "^--set train.epoch=3 train.epoch: got an unknown key .* Did you mean 'epochs'"),
         ("trian.epochs=3", "trian: got an unknown key .* Did you mean 'train'"),
         ("train.epochs=many", "train.epochs: got 'many', expected a whole number"),
         ("train.epochs=", "train.epochs: got nothing"),
@@ -457,6 +457,7 @@ def test_later_overrides_win(read, tmp_path):
         ("train.epochs=0o9", "train.epochs: got '0o9'"),
         ("train.optimizer.embedding.learning_rate=-1", r"train\.optimizer\.embedding\.learning_rate: got -1, expected greater"),
         ("data.facts={}", "data.facts: got no `format`"),
+        ("data.test=[1]", "^--set data.test=.1. data.test: got a list of 1, expected a mapping with some of .*'fraction'"),
     ],
 )
 def test_a_bad_override_is_a_schema_error(read, tmp_path, override, said):
