@@ -75,8 +75,8 @@ def require_columns(names: Sequence[str], there: Sequence[str], where: str) -> N
     """Refuse a file or frame that lacks a column.
 
     Raises:
-        DataError: With the columns there are, and the nearest.
+        DataError: Of each a line, with the columns there are, and the nearest.
     """
-    for name in names:
-        if name not in there:
-            raise DataError(f"{where}: has no column {name!r} {have(name, there)} Correct the schema's column name.")
+    if lacking := [name for name in dict.fromkeys(names) if name not in there]:
+        lines = (f"{where}: has no column {name!r} {have(name, there)} Correct the schema's column name." for name in lacking)
+        raise DataError("\n".join(lines))

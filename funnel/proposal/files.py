@@ -136,7 +136,7 @@ def _header(path: Path, where: str) -> tuple[str, list[str]]:
     if LIST_MARK in text:
         message = (
             f"{where}: got lists of entries (as raw Ali-CCP has them), expected columns. Write a schema by hand, with "
-            "`format: feature_list`."
+            "`format: feature_list`, or name other files."
         )
         raise DataError(message)
     separator = max(SEPARATORS, key=lambda one: _columns(text, one, path))

@@ -117,7 +117,7 @@ def _unfit(column: Column) -> str:
     if column.kind in ("list", "time", "other"):
         return f"{name} has values of another kind ({column.kind}), expected 0 and 1. Name another column."
     found = f"such as {column.odd!r}" if column.odd else f"from {column.low:g} to {column.high:g}"
-    return f"{name} has values {found}, expected 0 and 1. Write 1 where the step was taken and 0 where it was not, or true and false."
+    return f"{name} has values {found}, expected 0 and 1, or true and false. Write 1 where the step was taken, else 0."
 
 
 def contradictions(table: Table, labels: Sequence[str]) -> list[tuple[str, str, float]]:

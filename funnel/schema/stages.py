@@ -74,9 +74,9 @@ class Stage(Declared):
     name: Name = Field(examples=["buy"])
     """What the stage is called in predictions, metrics and plots: `buy`, and `buy_given_click` for the conditional."""
     label: Column | None = Field(default=None, examples=["bought"])
-    """The column of the fact table that says whether it happened: 0 or 1 (or true and false), or nothing where that is not known.
-    Stages that exclude each other may read one column: a row that has it counts for the one that the row can have reached. Required, but
-    for a join."""
+    """The column of the fact table that says whether it happened: 0 or 1, in text also false or true, or nothing where that is
+    not known. Stages that exclude each other may read one column: a row that has it counts for the one that the row can have
+    reached. Required, but for a join."""
     given: Name | None = Field(default=None, examples=["click"])
     """The stage that must happen first, or the name of the space. Default: the stage declared just before."""
     unless: Name | None = Field(default=None, examples=["cart"])

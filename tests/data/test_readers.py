@@ -350,6 +350,13 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path, name):
         pieces_of(CSV if name == "x.csv" else PARQUET, tmp_path / name, wanted=[("prise", "value")])
 
 
+def test_all_missing_columns_are_told_at_once(tmp_path):
+    pl.DataFrame({"price": [2], "city": ["a"]}).write_csv(tmp_path / "x.csv")
+    with pytest.raises(DataError) as error:
+        pieces_of(CSV, tmp_path / "x.csv", wanted=[("prise", "value"), ("price", "value"), ("citty", "id")])
+    assert [line.partition(" (have")[0].rpartition(" ")[2] for line in str(error.value).splitlines()] == ["'prise'", "'citty'"]
+
+
 def test_a_missing_column_is_named_where_the_schema_names_the_columns(written):
     files = Csv(format="csv", train="x", columns=("b", "a"))
     with pytest.raises(DataError, match=r"x\.csv: has no column 'c' \(have: 'b', 'a'\)"):
