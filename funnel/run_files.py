@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from funnel.errors import RunError
+from funnel.errors import RunError, have
 from funnel.locations.location import Location
 from funnel.locations.remote import Remote
 from funnel.locations.transfer import copying
@@ -31,7 +32,14 @@ def require_files(path: Location, names: Iterable[str]) -> None:
         what = f"lacks {lacking[0]}" if path.is_dir() else "is no folder"
         if isinstance(path, Remote) and (by := copying(path)) is not None:
             what = f"was not copied whole: it is being copied {by}, or that was stopped"
-        raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote. Correct the path, or fit again.")
+        there = [] if isinstance(path, Remote) else _beside(path)
+        near = f" {have(path, there)}" if there else "."
+        raise RunError(f"{path}: {what}, expected a run that `funnel fit` wrote{near} Correct the path, or fit again.")
+
+
+def _beside(path: Path) -> list[str]:
+    """The runs beside a path."""
+    return sorted(str(one) for one in path.parent.glob("*") if one != path and (one / MANIFEST).is_file())
 
 
 def require_readable(path: Location, manifest: Mapping[str, Any]) -> None:

@@ -107,3 +107,12 @@ def test_what_is_not_there_is_one_message(
     assert error.count("\n") == 1
     assert "hidden" not in error
     assert not {path.name for path in tmp_path.iterdir()} - {".hidden.yaml"}
+
+
+def test_a_run_that_is_not_there_suggests_the_nearest(funnel: Callable[..., Answer], tmp_path: Path) -> None:
+    for name in ("shop", "loans"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").touch()
+    code, _, error = funnel("report", tmp_path / "shpo")
+    assert code == 1
+    assert f"Did you mean '{tmp_path / 'shop'}'?" in error
