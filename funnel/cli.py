@@ -174,7 +174,9 @@ def check(
     if as_json:
         print(json.dumps(found.as_dict(), indent=1))
     else:
-        print(f"data: {found.data}{_simulated(found.data)}: {found.rows:,} training rows")
+        validation = declared.data.validation
+        held = ", those held out for validation among them" if validation is not None and validation.kind != "file" else ""
+        print(f"data: {found.data}{_simulated(found.data)}: {found.rows:,} training rows{held}")
         show_checkup(found)
     if not found.ok:
         raise typer.Exit(1)
