@@ -474,7 +474,7 @@ def predict(
     write_predictions(found, out)
     rows = len(next(iter(found.values())))
     empty = int(np.all([np.isnan(column) for column in found.values()], axis=0).sum())
-    others = f"; {empty:,} of them are of the other split, and empty" if empty else ""
+    others = f"; {empty:,} of them are empty: rows of the other split, or that cannot be used" if empty else ""
     print(f"{out}: {rows:,} rows of {', '.join(found)}{others}")
 
 

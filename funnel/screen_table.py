@@ -46,6 +46,9 @@ def show_table(table: Table, width: int = 130) -> None:
         width: Letters of a line where nobody looks on: a file, a pipe.
     """
     console = _console(width)
+    for column in table.columns:
+        if not column.no_wrap:  # narrower, words are broken letter by letter
+            column.min_width = min(FOLDED, max(console.measure(cell).maximum for cell in (column.header, *column.cells)))
     rows = list(zip(*(column.cells for column in table.columns), strict=True))
     if _needed(console, table) <= console.width or not rows:
         console.print(table)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import funnel
+from funnel.data.sampling import is_sampled
 from funnel.model._keras import tf
 from funnel.run import Run
 from funnel.schema.funnel_schema import FunnelSchema
@@ -113,3 +114,10 @@ def test_sampled_test_rows_count_for_all_that_they_stand_for(runs: dict[str, Run
 def test_the_inverse_ranks_no_worse_than_weights_of_which_a_few_are_great(runs: dict[str, Run]) -> None:
     one, other = (runs[way].metrics["test"]["cumulative"]["click"]["auc"] for way in ("inverse", "weights"))
     assert one > other - 0.02
+
+
+def test_rows_held_out_of_sampled_files_were_sampled() -> None:
+    apart = {"data": {"facts": {"format": "parquet", "files": "log.parquet"}, "test": {"fraction": 0.2, "by": "row"}}}
+    assert is_sampled(schema_of({"rates": RATES}, **apart), "test")
+    assert not is_sampled(schema_of(None, **apart), "test")
+    assert not is_sampled(schema_of({"rates": RATES}), "test")

@@ -12,8 +12,8 @@ from funnel.schema.sampling import below, kept_at
 
 
 def is_sampled(schema: FunnelSchema, split: str) -> bool:
-    """Whether the rows of a split were sampled as the schema says: held out, they were training rows."""
-    return schema.sampling is not None and (split != "test" or schema.sampling.test)
+    """Whether the rows of a split were sampled as the schema says: those held out, for whatever, were training rows."""
+    return schema.sampling is not None and (split != "test" or schema.sampling.test or schema.data.test is not None)
 
 
 def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -65,7 +65,11 @@ def open_source(
     patterns = patterns_of(schema, source, split)
     if not patterns:
         place = "data.facts" if source == FACTS else f"data.dimensions.{source}"
-        share = ", or declare a share of the rows as `data.test`" if (source, split) == (FACTS, "test") else ""
+        share = (
+            ", or declare a share of the rows as `data.test`, and fit again; `--split train` takes the training rows"
+            if (source, split) == (FACTS, "test")
+            else ""
+        )
         raise DataError(f"{place}: declares no {split} files, expected `{split}` or `files`. Name them in the schema{share}.")
     paths = find_files(origin.root, patterns, source)
     sizes = [size_of(path) or 0 for path in paths]

@@ -60,6 +60,7 @@ class Column:
         wholes: Values that are whole numbers, or texts of them.
         padded: Texts of digits that begin with a zero: 007 is no number.
         binary: Values that are 0 or 1, or true or false.
+        broken: Texts with line breaks.
         ones: Values that are 1.
         zeros: Values that are 0.
         low: The least number.
@@ -80,6 +81,7 @@ class Column:
     wholes: int = 0
     padded: int = 0
     binary: int = 0
+    broken: int = 0
     ones: int = 0
     zeros: int = 0
     low: float = float("inf")
@@ -136,6 +138,7 @@ class Column:
             stripped = values.str.strip_chars()
             self.wholes += int(stripped.str.contains(WHOLE).sum())
             self.padded += int(stripped.str.contains(PADDED).sum())
+            self.broken += int(values.str.contains(r"[\r\n]").sum())
             if self.odd is None and numbers.null_count() > values.null_count():
                 self.odd = str(values.filter(numbers.is_null() & values.is_not_null())[0])
         else:
@@ -162,7 +165,7 @@ def kind_of(dtype: Any) -> str:
         return "whole"
     if dtype.is_float() or dtype.is_decimal():
         return "real"
-    if dtype == pl.Boolean or dtype.is_temporal():
+    if dtype == pl.Boolean or dtype.base_type() in (pl.Date, pl.Datetime):
         return "yes_no" if dtype == pl.Boolean else "time"
     if dtype.base_type() in (pl.List, pl.Array) and kind_of(dtype.inner) in ("text", "whole", "real"):
         return "list"

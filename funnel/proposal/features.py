@@ -13,6 +13,7 @@ from funnel.proposal.columns import FEW, Column, numbers_of
 from funnel.proposal.lists import Lists, lists_in, weights_in
 from funnel.proposal.tables import Table
 from funnel.proposal.words import sounds_like
+from funnel.proposal.written import written_otherwise
 from funnel.schema._base import LARGEST
 
 CATEGORIES = 100  # whole numbers of no telling name are ids where there are no more of them,
@@ -73,7 +74,7 @@ def features_of(table: Table, without: Mapping[str, str], *, facts: bool) -> lis
             found += [LeftOut(name, without[name])] if without[name] else []
         elif name in weights.values() and not any(without.get(bag) for bag, own in weights.items() if own == name):
             continue  # comes with its bag
-        elif (reason := _useless(column)) is not None:
+        elif (reason := _useless(column) or written_otherwise(table, column)) is not None:
             found.append(LeftOut(name, reason))
         elif twin != name:
             found.append(LeftOut(name, f"the same as {twin} in every row"))
@@ -88,7 +89,9 @@ def _useless(column: Column) -> str | None:
     if not column.known:
         return "no values"
     if column.kind == "other":
-        return "values of a kind that no feature reads: structs, bytes, or lists of lists"
+        return "values of a kind that no feature reads: structs, bytes, durations, times of the day, or lists of lists"
+    if column.broken:
+        return f"texts with line breaks, in {column.broken:,} rows, which no id may have: take them out"
     if column.distinct == 1 and not column.missing:
         return "the same in every row"
     return None

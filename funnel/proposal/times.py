@@ -6,7 +6,7 @@ import polars as pl
 
 from funnel.proposal.columns import Column, numbers_of, share
 from funnel.proposal.tables import Table
-from funnel.proposal.words import MOMENTS, suggests
+from funnel.proposal.words import BIRTHS, MOMENTS, suggests
 
 ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?$"
 OTHER = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}(?: .*)?$"
@@ -31,7 +31,8 @@ def is_moment(table: Table, column: Column) -> bool:
 
 def clock(table: Table, moments: list[str]) -> str | None:
     """The finest column of times that every row has and that sorts: what validation may go by."""
-    able = [name for name in moments if _sorts(table, table.columns[name])]
+    # When people were born says nothing of when rows came.
+    able = [name for name in moments if not suggests(name, BIRTHS) and _sorts(table, table.columns[name])]
     return max(able, key=lambda name: table.columns[name].distinct, default=None)
 
 

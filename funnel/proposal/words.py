@@ -85,11 +85,13 @@ STAGES = (
 )
 # What people do after they saw something, beside the stages.
 STEPS = {"like", "follow", "comment", "forward", "share", "enter", "stay", "play", "dwell", "finish", "read", "reply"}
-STEPS |= {"hate", "report"}
+STEPS |= {"hate", "report", "attended", "showed", "noshow", "defaulted", "repaid", "readmitted", "cancelled", "canceled"}
+STEPS |= {"churned", "disputed", "unsubscribed", "won", "lost", "fraud", "accept", "accepted", "label", "target", "outcome"}
 STEPS |= {"collect", "save", "scroll", "bounce", "return", "returned", "refund", "refunded", "rejected", "unsubscribe", "watch"}
 STEPS |= {word for some in STAGES for word in some}
 PAST = {"before", "last", "previous", "past", "ever", "prior", "recent", "history", "ago", "old", "earlier"}
 PREFIXES = {"is", "has", "did", "was", "label", "y"}
+BIRTHS = {"birth", "birthday", "birthdate", "dob", "born"}
 
 
 def suggests(name: str, said: Collection[str]) -> bool:

@@ -26,7 +26,8 @@ class Sampling(Declared):
     """`inverse` learns from the rows as they are, and undoes the sampling exactly in every probability that comes out;
     `weights` lets each row count for all that it stands for while training. Never both."""
     test: bool = False
-    """Whether test rows were sampled, too: their scores then count each row for all that it stands for."""
+    """Whether test rows were sampled, too: their scores then count each row for all that it stands for. Those that `data.test`
+    holds out of the facts' files were, in any case."""
 
     @model_validator(mode="before")
     @classmethod
