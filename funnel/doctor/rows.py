@@ -34,8 +34,8 @@ def read_splits(schema: FunnelSchema, store: Store) -> dict[Any, dict[str, Any]]
 
 
 def _shared(schema: FunnelSchema, source: str, split: Any) -> bool:
-    """Whether a dimension's files are those of the training rows, of which all was said."""
-    return source != FACTS and patterns_of(schema, source, split) == patterns_of(schema, source, "train")
+    """Whether a split's files are those of the training rows, of which all was said."""
+    return patterns_of(schema, source, split) == patterns_of(schema, source, "train")
 
 
 def _skipped(schema: FunnelSchema, split: str, source: str, skipped: dict[str, Any]) -> Iterator[Finding]:
@@ -50,9 +50,8 @@ def _skipped(schema: FunnelSchema, split: str, source: str, skipped: dict[str, A
     for reason, rows in skipped["reasons"].items():
         example = skipped["examples"][reason][0]
         counted = f"{reason} ({rows:,})"
-        message = (
-            f"{skipped['rows']:,} of {skipped['of']:,} {split} rows cannot be used: {counted}. {then} For example: {example}"
-        )
+        whose = "rows, those to test on among them," if source == FACTS and schema.data.test is not None else f"{split} rows"
+        message = f"{skipped['rows']:,} of {skipped['of']:,} {whose} cannot be used: {counted}. {then} For example: {example}"
         yield Finding(level, f"source {source}", message)
 
 

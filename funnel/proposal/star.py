@@ -16,6 +16,7 @@ from funnel.proposal.tables import Table
 from funnel.proposal.words import plain_name
 
 JOINS = 0.999  # of the facts, at least so many find their row
+NEARLY = 0.5  # from which on what lacks is the mistake, and not the key
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ def _joined(facts: Table, labels: Sequence[str], table: Table, taken: list[str],
         if other not in labels and (found := _share(facts, other, table, key.name)) >= JOINS
     ]
     if not options:
+        if (nearly := _nearly(facts, table)) is not None:
+            return nearly
         keys = listed(key.name for key in table.keys)
         return f"no column of {facts.name} finds its rows by a key (have: {keys})"
     options.sort(key=lambda option: _likeness(option[0], option[1], table.name), reverse=True)
@@ -163,8 +166,33 @@ def _share(facts: Table, column: str, table: Table, key: str) -> float:
     values = facts.sample[column].cast(pl.String)
     # A few are enough to see that most columns are no key.
     few = values.unique().head(200)
-    keys = table.sample[key].cast(pl.String) if table.rows == table.sample.height else table.values(key)
-    return 0.0 if share(few.is_in(keys.implode())) < 0.9 else share(values.is_in(keys.implode()))
+    keys = _keys(table, key)
+    return 0.0 if share(few.is_in(keys)) < 0.9 else share(values.is_in(keys))
+
+
+def _keys(table: Table, key: str) -> pl.Series:
+    values = table.sample[key].cast(pl.String) if table.rows == table.sample.height else table.values(key)
+    return values.implode()
+
+
+def _nearly(facts: Table, table: Table) -> str | None:
+    """Of a table that looks like a dimension, what is wrong with the facts' column that looks like its key."""
+    for key in table.keys:
+        for name, column in facts.columns.items():
+            if column.kind not in ("text", "whole") or not _likeness(key.name, name, table.name):
+                continue
+            values = facts.sample[name].cast(pl.String)
+            found = share(values.is_in(_keys(table, key.name)))
+            if found >= NEARLY:
+                lack = (
+                    f"{1 - found:.2%} of the rows of {facts.name}"
+                    if found < 1
+                    else f"{column.missing:,} rows, whose {name!r} is empty"
+                )
+                return (
+                    f"its key {key.name!r} is {name!r} of {facts.name}, but for {lack}: add what lacks, or take those rows out"
+                )
+    return None
 
 
 def _likeness(key: str, other: str, table: str) -> int:

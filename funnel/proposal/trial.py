@@ -21,7 +21,7 @@ ROUNDS = 4
 SOME = 0.01  # of the rows may be left out, where they cannot be used
 UNUSED = ("it is the same in all", "every training row lacks it")  # warnings for which a feature is left out, too
 BY_ROW = {"kind": "fraction", "fraction": 0.1, "by": "row"}
-SKIPPED = re.compile(r"([\d,]+) of ([\d,]+) \w+ rows cannot be used")
+SKIPPED = re.compile(r"([\d,]+) of ([\d,]+) [\w, ]+ cannot be used")
 
 
 def tried(proposal: Proposal, watch: Watch) -> tuple[Proposal, Checkup]:

@@ -111,3 +111,11 @@ def test_a_fault_of_two_features_in_one_row_leaves_out_one_row():
     )
     finding = clinic.only(clinic.check(rows, {"name": "also", "kind": "numeric", "column": "price"}))
     assert "1 of 6,000 train rows cannot be used: not a number (1)." in finding.message
+
+
+def test_rows_of_files_that_hold_the_test_too_are_told_once(tmp_path):
+    BROKEN.write_parquet(tmp_path / "train.parquet")
+    found = funnel.check(clinic.tree(data=data(test={"fraction": 0.3, "by": "row"}, **skip(0.01))), tmp_path)
+    said = [finding.message for finding in clinic.about(found, "source facts", "warning")]
+    assert len(said) == 2
+    assert all("5 of 6,000 rows, those to test on among them, cannot be used" in message for message in said)
