@@ -67,7 +67,7 @@ def compare(
         )
     store = first.store(origin, split, labels=True)
     read = store.manifest["splits"][split]["read"]
-    found = first.gathered(store.shards(split), sampled=is_sampled(first.schema, split), features=features)
+    found = first.gathered(store.shards(split), sampled=is_sampled(first.schema, split, store.manifest), features=features)
     others = [_predicted(run, name, origin, split, read) for run, name in zip(loaded[1:], names[1:], strict=True)]
     kept = np.flatnonzero(np.all([~np.isnan(logits[found.position]).any(axis=1) for logits in others], axis=0))
     mine = _only(found, kept)

@@ -153,8 +153,9 @@ def fit_events(schema: FunnelSchema, store: Store, start: Start = Start()) -> Ge
             if rows.rows:
                 logits = logits_of(run, rows, start.engine.team)
                 if start.engine.team.leads:
+                    sampled = is_sampled(schema, split, store.manifest)
                     run.metrics[split] = run.judge(
-                        rows, sampled=is_sampled(schema, split), slices=schema.slices, brief=start.brief, logits=logits
+                        rows, sampled=sampled, slices=schema.slices, brief=start.brief, logits=logits
                     ).as_dict()
         yield run
 

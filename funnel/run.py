@@ -228,7 +228,7 @@ class Run:
         columns = require_sliceable(self.schema, [*self.schema.slices, *slices])
         require_others(self.schema, data, split)
         store = self.store(data, split, labels=True)
-        shards, sampled = store.shards(split), is_sampled(self.schema, split)
+        shards, sampled = store.shards(split), is_sampled(self.schema, split, store.manifest)
         true = None
         if truth is not None:
             position = np.concatenate([star.position for star in shards])

@@ -116,8 +116,18 @@ def test_the_inverse_ranks_no_worse_than_weights_of_which_a_few_are_great(runs: 
     assert one > other - 0.02
 
 
-def test_rows_held_out_of_sampled_files_were_sampled() -> None:
-    apart = {"data": {"facts": {"format": "parquet", "files": "log.parquet"}, "test": {"fraction": 0.2, "by": "row"}}}
-    assert is_sampled(schema_of({"rates": RATES}, **apart), "test")
-    assert not is_sampled(schema_of(None, **apart), "test")
-    assert not is_sampled(schema_of({"rates": RATES}), "test")
+def test_rows_held_out_of_sampled_files_were_sampled(folder: Path, tmp_path: Path) -> None:
+    facts = {"format": "parquet", "files": str(folder / "train.parquet")}
+    declared = {"data": {"facts": facts, "test": {"fraction": 0.3, "by": "row"}}, "train": {"batch_size": 256, "epochs": 2}}
+    schema = schema_of({"rates": RATES}, **declared)
+    run = funnel.fit(schema, folder, out=tmp_path / "run")
+    told = funnel.fit(schema_of({"rates": RATES, "test": True}, **declared), folder)
+    for ratio in ("rows", "positives", "predicted_over_observed"):
+        found = run.metrics["test"]["cumulative"]["click"][ratio]
+        assert found == told.metrics["test"]["cumulative"]["click"][ratio]
+        assert run.evaluate(folder).as_dict()["cumulative"]["click"][ratio] == pytest.approx(found, rel=1e-9)
+    # A frame is what its owner says it is: of all rows, where nothing is said.
+    frame = pl.read_parquet(folder / "train.parquet").head(2000)
+    assert is_sampled(run.schema, "test", {"splits": {"test": {"apart": 5}}})
+    assert run.evaluate(frame).cumulative["click"].predicted_over_observed < 0.5
+    assert run.evaluate(frame, "train").cumulative["click"].predicted_over_observed > 0.5

@@ -71,11 +71,11 @@ def read_rows(schema: FunnelSchema, store: Store, root: Location | None) -> Rows
     of_group = np.concatenate(groups)[order] if groups else None
     truth, remarks = _truth(schema, root, position[order], store.manifest["splits"]["test"]["read"])
     clusters = clusters_of(len(order), None if of_group is None else numbered(of_group))
-    return Rows(ordered, clusters, of_group is not None, _weights(schema, ordered), truth, remarks)
+    return Rows(ordered, clusters, of_group is not None, _weights(schema, ordered, store), truth, remarks)
 
 
-def _weights(schema: FunnelSchema, labels: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    return 1 / keep_rates(schema, labels) if is_sampled(schema, "test") else None
+def _weights(schema: FunnelSchema, labels: NDArray[np.uint8], store: Store) -> NDArray[np.float64] | None:
+    return 1 / keep_rates(schema, labels) if is_sampled(schema, "test", store.manifest) else None
 
 
 def _truth(

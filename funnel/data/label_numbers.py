@@ -13,8 +13,8 @@ def label_numbers(series: pl.Series) -> pl.Series:
     In text, true and false (of any case) are 1 and 0: that is how data frames write columns of truth values as CSV, and the
     same rows as Parquet have them as such.
     """
-    if series.dtype == pl.String:
-        series = series.str.strip_chars()
-        lowered = series.str.to_lowercase()
-        series = pl.select(pl.when(lowered.is_in(list(TRUTHS))).then(lowered.replace(TRUTHS)).otherwise(series)).to_series()
-    return series.cast(pl.Float64, strict=False)
+    numbers = series.cast(pl.Float64, strict=False)
+    if series.dtype != pl.String or numbers.null_count() == series.null_count():
+        return numbers
+    words = series.str.strip_chars().str.to_lowercase()
+    return numbers.fill_null(words.replace(TRUTHS).cast(pl.Float64, strict=False))

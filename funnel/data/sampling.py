@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,16 @@ from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.sampling import below, kept_at
 
 
-def is_sampled(schema: FunnelSchema, split: str) -> bool:
-    """Whether the rows of a split were sampled as the schema says: those held out, for whatever, were training rows."""
-    return schema.sampling is not None and (split != "test" or schema.sampling.test or schema.data.test is not None)
+def is_sampled(schema: FunnelSchema, split: str, manifest: Mapping[str, Any] | None = None) -> bool:
+    """Whether the rows of a split were sampled as the schema says: those held out, for whatever, were training rows.
+
+    Args:
+        schema: The declaration.
+        split: Which rows.
+        manifest: Of the store that has them: it says whether they were held out of files that others share.
+    """
+    apart = manifest is not None and bool(manifest["splits"].get(split, {}).get("apart"))
+    return schema.sampling is not None and (split != "test" or schema.sampling.test or apart)
 
 
 def keep_rates(schema: FunnelSchema, labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ def drift_findings(
             yield Finding("warning", f"feature {feature.name}", message)
     for name, stage in by_stage.items():
         first = _Rate.of(training_spaces(schema, store, name), sampled=is_sampled(schema, "train"))
-        second = _Rate.of([test["spaces"][name]], sampled=is_sampled(schema, "test"))
+        second = _Rate.of([test["spaces"][name]], sampled=is_sampled(schema, "test", store.manifest))
         if not differ(first.rate * first.rows, first.rows, second.rate * second.rows, second.rows):
             continue
         if not 1 / FACTOR <= (second.rate + 1e-12) / (first.rate + 1e-12) <= FACTOR:
