@@ -60,7 +60,7 @@ def show_table(table: Table, width: int = 130) -> None:
     if table.title:
         console.print(table.title, style="bold", end="\n\n")
     for row in [*rows, *([tuple(column.footer for column in table.columns)] if table.show_footer else [])]:
-        console.print(_lines(table, row))
+        console.print(_lines(table, row, console.width // 2))
 
 
 def width_of_screen(width: int) -> int:
@@ -97,12 +97,12 @@ def _turned(table: Table, rows: list[tuple[Any, ...]]) -> Table:
     return found
 
 
-def _lines(table: Table, row: tuple[Any, ...]) -> Table:
-    """One row: its first cell, and below it a line for each of the others."""
+def _lines(table: Table, row: tuple[Any, ...], widest: int) -> Table:
+    """One row: its first cell, and below it a line for each of the others; heads are at most so wide."""
     from rich.table import Table
 
     found = Table.grid(padding=(0, 2, 0, 0))
-    found.add_column(no_wrap=True)
+    found.add_column(max_width=widest)
     found.add_column(overflow="fold")
     if str(row[0]):  # else it goes on with the row above
         found.add_row(table.columns[0].header, row[0], style="bold")
