@@ -242,13 +242,16 @@ def importance(
     return found
 
 
-def predict(run: str | Path | Run, data: Any = None, split: Literal["train", "test"] = "test", *, logits: bool = False) -> Any:
+def predict(
+    run: str | Path | Run, data: Any = None, split: Literal["train", "test"] | None = None, *, logits: bool = False
+) -> Any:
     """Every probability for every row, as a frame: polars where polars was given, else pandas.
 
     Args:
         run: A run, or its folder.
         data: A folder, or frames; None for the schema's own.
-        split: Which rows of the folder.
+        split: Which rows of the folder. Default: those of the test files; where there are none, or `data.test` parts the files,
+            every row of the training files.
         logits: Adds the logits, cumulative and conditional: `buy_logit`, `buy_given_click_logit`.
 
     Raises:

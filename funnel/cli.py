@@ -454,13 +454,21 @@ def predict(
     run: RunFolder,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],
     data: DataFolder = None,
-    split: SplitName = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="train|test",
+            help="Which rows of the folder [test; all, where no files hold it].",
+            autocompletion=completion.splits,
+        ),
+    ] = None,
     logits: Annotated[
         bool, typer.Option("--logits", help="Add the logits, which tell more: buy_logit, buy_given_click_logit.")
     ] = False,
 ) -> None:
     """Write the probabilities of every row. They are conditional and cumulative, and every declared score is with them."""
-    rows_of = _split(split)
+    rows_of = None if split is None else _split(split)
     _require_run(run)
     _load_tensorflow()
     import numpy as np

@@ -17,7 +17,7 @@ import numpy as np
 import funnel
 from funnel.data.drawn import drawn
 from funnel.data.known import Known
-from funnel.data.origin import Split, origin_of, require_others
+from funnel.data.origin import Split, origin_of, patterns_of, require_others, unparted
 from funnel.data.prepare import make_store
 from funnel.data.progress import Watch
 from funnel.data.sampling import is_sampled
@@ -59,6 +59,7 @@ from funnel.run_files import (
     unreadable,
 )
 from funnel.schema.custom import UnusableError
+from funnel.schema.data import FACTS
 from funnel.schema.funnel_schema import FunnelSchema
 from funnel.schema.learnt import Learnt, vocabulary_tables
 from funnel.schema.reader import dump_schema, load_schema
@@ -204,11 +205,18 @@ class Run:
         """What a schema's rows are encoded with where its fit starts from this run: tables and scales that mean the same."""
         return _base(self.schema, self.learnt, self.vocabulary, schema)
 
-    def store(self, data: Any = None, split: Split = "test", *, labels: bool) -> Store:
-        """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned."""
-        folder, origin = TemporaryFolder(), origin_of(self.schema, data)
+    def store(self, data: Any = None, split: Split = "test", *, labels: bool, schema: FunnelSchema | None = None) -> Store:
+        """Rows of a split, encoded with this run's vocabulary; they go with the store that is returned.
+
+        Args:
+            data: A folder, or frames; None for the schema's own.
+            split: Which rows of the folder.
+            labels: Whether they are read.
+            schema: The run's, but for what it says of where rows are; None for the run's.
+        """
+        folder, splits = TemporaryFolder(), {split: origin_of(self.schema, data)}
         known = Known(self.learnt, self.vocabulary)
-        return make_store(self.schema, {split: origin}, folder.path / "store", labels=labels, known=known, owner=folder)
+        return make_store(schema or self.schema, splits, folder.path / "store", labels=labels, known=known, owner=folder)
 
     def evaluate(
         self, data: Any = None, split: Split = "test", *, slices: Sequence[str] = (), truth: str | Path | None = None
@@ -328,22 +336,28 @@ class Run:
         """Conditional logits of all facts of a star, in their order: float32 [rows, stages]."""
         return self._predictor.logits(star, self.schema.evaluate.batch_size)
 
-    def predict(self, data: Any = None, split: Split = "test", *, logits: bool = False) -> dict[str, np.ndarray]:
+    def predict(self, data: Any = None, split: Split | None = None, *, logits: bool = False) -> dict[str, np.ndarray]:
         """Every probability and declared score by name for every row, in their order: float32 [rows]. Needs no labels.
 
         A row's numbers are the same bits, whatever other rows there are. A row that could not be used, where the schema skips
-        these, has NaN.
+        these, has NaN; so has one of the other split, where `data.test` parts the files and a split is asked for.
 
         Args:
             data: A folder, or frames; None for the schema's own.
-            split: Which rows of the folder.
+            split: Which rows of the folder. Default: those of the test files; where there are none, or `data.test` parts the
+                files, every row of the training files.
             logits: Adds what the log losses of `evaluate` are computed from: `buy_logit`, cumulative, float64 [rows], and
                 `buy_given_click_logit`, conditional, float32 [rows]. A probability rounds to 1 where a logit still tells.
 
         Raises:
             SchemaError: A stage is called as a column of logits would be.
         """
-        store = self.store(data, split, labels=False)
+        origin, schema = origin_of(self.schema, data), self.schema
+        if split is None:
+            split = "test"
+            if origin.root is not None and (schema.data.test is not None or not patterns_of(schema, FACTS, "test")):
+                split, schema = "train", unparted(schema)
+        store = self.store(origin, split, labels=False, schema=schema)
         found: dict[str, np.ndarray] = {}
         for star in store.shards(split).once():
             for name, values in self.predictions(star, logits=logits).items():

@@ -74,6 +74,11 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: str | Locatio
     raise DataError(f"data.root: no folder {schema.data.root!r} from here, expected one with the data. Give `--data DIR`.")
 
 
+def unparted(schema: FunnelSchema) -> FunnelSchema:
+    """The same declaration without `data.test`: all rows of the files are one split."""
+    return schema.model_copy(update={"data": schema.data.model_copy(update={"test": None})})
+
+
 def require_others(schema: FunnelSchema, data: Any, split: Split) -> None:
     """Refuse to test on training rows.
 

@@ -129,14 +129,23 @@ def test_predictions_stand_where_the_rows_do(run: Any, folder: Path) -> None:
         found = run.predict(folder, split)["buy"]
         assert (~np.isnan(found)).tolist() == own.tolist()
     assert run.metrics["test"]["cumulative"]["click"]["rows"] == tested.sum()
+    every = run.predict(folder)["buy"]
+    assert not np.isnan(every).any()
+    np.testing.assert_array_equal(every[tested], run.predict(folder, "test")["buy"][tested])
+    np.testing.assert_array_equal(every[~tested], run.predict(folder, "train")["buy"][~tested])
+
+
+def test_without_test_rows_the_training_files_are_predicted(folder: Path) -> None:
+    found = funnel.fit(tree(None), folder)
+    np.testing.assert_array_equal(found.predict(folder)["buy"], found.predict(folder, "train")["buy"])
+    assert len(found.predict(folder)["buy"]) == ROWS
 
 
 def test_frames_are_taken_whole(run: Any, folder: Path) -> None:
     frames = {name: pl.read_parquet(folder / f"{file}.parquet") for name, file in (("facts", "facts"), ("user", "users"))}
     found, filed = run.predict(frames)["buy"], run.predict(folder)["buy"]
-    there = ~np.isnan(filed)
     assert not np.isnan(found).any()
-    np.testing.assert_array_equal(found[there], filed[there])
+    np.testing.assert_array_equal(found, filed)
     assert list(splits_of(run.schema, Origin(frames=frames))) == ["train"]
 
 
@@ -158,7 +167,7 @@ def test_the_truth_of_simulated_rows_is_that_of_the_same_rows(tmp_path: Path) ->
     assert 400 < judged["rows"] < 3000
     # What happened in the test rows is what the truth says of them, and not of others.
     truth = pl.read_parquet(tmp_path / "rows" / "truth" / "test.parquet")
-    own = truth.filter(~np.isnan(run.predict(tmp_path / "rows")["buy"]))
+    own = truth.filter(~np.isnan(run.predict(tmp_path / "rows", "test")["buy"]))
     click = judged["cumulative"]["click"]
     spread = np.sqrt((own["click"] * (1 - own["click"])).sum())
     assert abs(click["positives"] - own["click"].sum()) < 4 * spread
