@@ -19,7 +19,7 @@ import tensorflow as tf
 from deepctr.feature_column import SparseFeat, VarLenSparseFeat, get_feature_names
 from deepctr.models.multitask import ESMM
 from peers_fit import measure
-from peers_task import read_flags
+from peers_task import Arrays, read_flags
 
 
 def main() -> None:
@@ -36,10 +36,13 @@ def main() -> None:
     model = ESMM(columns, tower_dnn_hidden_units=task.units, task_names=("click", "buy"), **options)
     model.compile(tf.keras.optimizers.Adam(task.learning_rate), loss=["binary_crossentropy", "binary_crossentropy"])
     arrays, labels = task.rows("train")
-    tests, _ = task.rows("test")
-    # Ids that pad lists are 0, which DeepCTR masks.
-    inputs, tests = ({name: rows[name] for name in get_feature_names(columns)} for rows in (arrays, tests))
-    measure(model, flags, inputs=inputs, targets=[labels[:, 0], labels[:, 1]], tests=tests, outputs=(0, 1))
+
+    def taken(rows: Arrays) -> Arrays:
+        # Ids that pad lists are 0, which DeepCTR masks.
+        return {name: rows[name] for name in get_feature_names(columns)}
+
+    targets = [labels[:, 0], labels[:, 1]]
+    measure(model, flags, inputs=taken(arrays), targets=targets, tests=lambda: taken(task.rows("test")[0]), outputs=(0, 1))
 
 
 if __name__ == "__main__":

@@ -59,10 +59,13 @@ Slices = Annotated[
 TruthFile = Annotated[
     str | None, typer.Option("--truth", metavar="FILE", help="Parquet of true probabilities, as `simulate` writes it.")
 ]
-SplitName = Annotated[
-    str,
-    typer.Option("--split", metavar="train|test", help="Which rows of the folder.", autocompletion=completion.splits),
-]
+
+
+def _split_flag(about: str) -> Any:
+    return typer.Option("--split", metavar="train|test", help=about, autocompletion=completion.splits)
+
+
+SplitName = Annotated[str, _split_flag("Which rows of the folder.")]
 
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -423,12 +426,7 @@ def report(
         ),
     ],
     data: DataFolder = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split", metavar="train|test", help="Which rows of the folder [test].", autocompletion=completion.splits
-        ),
-    ] = None,
+    split: Annotated[str | None, _split_flag("Which rows of the folder [test].")] = None,
     slices: Slices = None,
     truth: TruthFile = None,
     out: Annotated[
@@ -441,7 +439,7 @@ def report(
     """Write a page about a run, or several. One HTML file; several are compared on the same rows; other rows with --data."""
     from funnel.reports import report as report_
 
-    rows = None if split is None else _split(split)
+    rows = _split(split)
     if len(runs) > 1 or data or rows or slices or truth:
         _load_tensorflow()
     print(f"report: {report_(runs, out, data=data, split=rows, slices=slices or (), truth=truth, plots=plots)}")
@@ -454,21 +452,13 @@ def predict(
     run: RunFolder,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="New .parquet or .csv file.")],
     data: DataFolder = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="train|test",
-            help="Which rows of the folder [test; all, where no files hold it].",
-            autocompletion=completion.splits,
-        ),
-    ] = None,
+    split: Annotated[str | None, _split_flag("Which rows of the folder [test; all, where no files hold it].")] = None,
     logits: Annotated[
         bool, typer.Option("--logits", help="Add the logits, which tell more: buy_logit, buy_given_click_logit.")
     ] = False,
 ) -> None:
     """Write the probabilities of every row. They are conditional and cumulative, and every declared score is with them."""
-    rows_of = None if split is None else _split(split)
+    rows_of = _split(split)
     _require_run(run)
     _load_tensorflow()
     import numpy as np
@@ -643,8 +633,8 @@ def _simulated(root: str | Location | None) -> str:
     return " (simulated)" if root is not None and is_simulated(root) else ""
 
 
-def _split(split: str) -> Any:
-    if split not in ("train", "test"):
+def _split(split: str | None) -> Any:
+    if split not in ("train", "test", None):
         raise typer.BadParameter(f"got {split!r}, expected train or test", param_hint="--split")
     return split
 

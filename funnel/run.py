@@ -213,10 +213,17 @@ class Run:
             split: Which rows of the folder.
             labels: Whether they are read.
             schema: The run's, but for what it says of where rows are; None for the run's.
+
+        Raises:
+            DataError: Labels of a test are asked for, and the rows are those of the training.
         """
-        folder, splits = TemporaryFolder(), {split: origin_of(self.schema, data)}
-        known = Known(self.learnt, self.vocabulary)
-        return make_store(schema or self.schema, splits, folder.path / "store", labels=labels, known=known, owner=folder)
+        origin = origin_of(self.schema, data)
+        if labels:
+            require_others(self.schema, origin, split, self.manifest.get("data"))
+        folder, known = TemporaryFolder(), Known(self.learnt, self.vocabulary)
+        return make_store(
+            schema or self.schema, {split: origin}, folder.path / "store", labels=labels, known=known, owner=folder
+        )
 
     def evaluate(
         self, data: Any = None, split: Split = "test", *, slices: Sequence[str] = (), truth: str | Path | None = None
@@ -234,7 +241,6 @@ class Run:
                 other rows.
         """
         columns = require_sliceable(self.schema, [*self.schema.slices, *slices])
-        require_others(self.schema, data, split)
         store = self.store(data, split, labels=True)
         shards, sampled = store.shards(split), is_sampled(self.schema, split, store.manifest)
         true = None
@@ -314,7 +320,8 @@ class Run:
             DataError: The data are not what the schema says.
         """
         origin = origin_of(self.schema, data)
-        shards = self.store(origin, split, labels=True).shards(split)
+        store = self.store(origin, split, labels=True)
+        shards = store.shards(split)
         return measure_importance(
             self.model,
             drawn(shards, rows, seed),
@@ -322,7 +329,7 @@ class Run:
             of=shards.rows,
             data=str(origin),
             split=split,
-            sampled=is_sampled(self.schema, split),
+            sampled=is_sampled(self.schema, split, store.manifest),
             repeats=repeats,
             seed=seed,
             watch=watch,
@@ -427,7 +434,7 @@ class Run:
             if data is not None:
                 raise
             return f"there are no rows to measure on: {error}"
-        sampled = is_sampled(self.schema, split)
+        sampled = is_sampled(self.schema, split, store.manifest)
         return effect(self.model, store.shards(split), tables, str(origin), split, sampled=sampled).as_dict()
 
 

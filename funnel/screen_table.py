@@ -53,13 +53,16 @@ def show_table(table: Table, width: int = 130) -> None:
     if _needed(console, table) <= console.width or not rows:
         console.print(table)
         return
+    few = len(rows) < len(table.columns)
+    if table.show_footer:
+        rows.append(tuple(column.footer for column in table.columns))
     turned = _turned(table, rows)
-    if len(rows) < len(table.columns) and _needed(console, turned) <= console.width:
+    if few and _needed(console, turned) <= console.width:
         console.print(turned)
         return
     if table.title:
         console.print(table.title, style="bold", end="\n\n")
-    for row in [*rows, *([tuple(column.footer for column in table.columns)] if table.show_footer else [])]:
+    for row in rows:
         console.print(_lines(table, row, console.width // 2))
 
 
@@ -84,16 +87,14 @@ def _needed(console: Console, table: Table) -> int:
 
 
 def _turned(table: Table, rows: list[tuple[Any, ...]]) -> Table:
-    """The same with its columns as rows; feet are a row's, too."""
+    """The same with its columns as rows."""
     found = new_table()
     found.title = table.title
     first, *others = table.columns
     found.add_column(first.header, no_wrap=True)
-    ends = [row[0] for row in rows] + ([first.footer] if table.show_footer else [])
-    for end in ends:
-        found.add_column(end, justify="right", no_wrap=True)
+    add_figures(found, [row[0] for row in rows])
     for place, column in enumerate(others, 1):
-        found.add_row(column.header, *(row[place] for row in rows), *([column.footer] if table.show_footer else []))
+        found.add_row(column.header, *(row[place] for row in rows))
     return found
 
 

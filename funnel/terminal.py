@@ -154,7 +154,9 @@ class Screen:
         self.say(f"epoch {event.epoch}/{self._epochs}: {losses}{scores}{best}, {rate:,.0f} rows/s, {_peak()}")
         for stage in event.constant:
             self.say(f"  warning: {collapsed(stage)}")
-        self._last, self._best = event.epoch, event.epoch if event.best and event.scores else self._best
+        self._last = event.epoch
+        if best:
+            self._best = event.epoch
 
     def conclude(self) -> None:
         """Say which epoch is kept, and why there was no further one; nothing where no rows were held out."""

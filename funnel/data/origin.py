@@ -64,13 +64,10 @@ def origin_of(schema: FunnelSchema, data: Any = None, schema_file: str | Locatio
         return Origin(root=_require_folder(declared, "Correct `data.root`, or give `--data DIR`."))
     around = _around(location(schema_file)) if schema_file is not None and not declared.is_absolute() else ()
     there = [base / declared for base in (Path(), *around) if (base / declared).is_dir()]
-    # A folder such as `.` is everywhere. Of that here and that beside the schema, the one with the rows is meant.
-    beside = [around[0] / declared] if around else []
-    rows = patterns_of(schema, FACTS, "train")
-    if there and there[0] not in beside and not has_files(there[0], rows):
-        there = [root for root in beside if root in there and has_files(root, rows)] + there
     if there:
-        return Origin(root=there[0])
+        # A folder such as `.` is everywhere. Of that here and that beside the schema, the first with rows is meant.
+        near, rows = [base / declared for base in (Path(), *around[:1])], patterns_of(schema, FACTS, "train")
+        return Origin(root=next((root for root in there if root in near and has_files(root, rows)), there[0]))
     raise DataError(f"data.root: no folder {schema.data.root!r} from here, expected one with the data. Give `--data DIR`.")
 
 
@@ -79,24 +76,31 @@ def unparted(schema: FunnelSchema) -> FunnelSchema:
     return schema.model_copy(update={"data": schema.data.model_copy(update={"test": None})})
 
 
-def require_others(schema: FunnelSchema, data: Any, split: Split) -> None:
+def require_others(schema: FunnelSchema, origin: Origin, split: Split, fitted_on: str | None) -> None:
     """Refuse to test on training rows.
 
     Args:
         schema: The declaration.
-        data: What a caller gave as data.
-        split: What it is asked for.
+        origin: Where rows are asked for.
+        split: Which of them.
+        fitted_on: The folder that was trained on, where that is known.
 
     Raises:
         DataError: The files of the facts serve every split, no share of them is held out, and they are those of the training.
     """
     if split != "test" or schema.data.facts.files is None or schema.data.test is not None:
         return
-    if data is None or (isinstance(data, str | Path) and str(location(data)) == str(location(schema.data.root))):
+    if origin.root is not None and fitted_on is not None and _same(origin.root, location(fitted_on)):
         raise DataError(
             f"data.facts.files: got {schema.data.facts.files!r}, which are the training rows, expected others to test on. "
             "Declare `data.test` and fit again, or give other rows with `--data DIR`; `--split train` judges the training rows."
         )
+
+
+def _same(one: Location, other: Location) -> bool:
+    if isinstance(one, Remote) or isinstance(other, Remote):
+        return str(one) == str(other)
+    return one.resolve() == other.resolve()
 
 
 def _around(schema_file: Location) -> Sequence[Location]:

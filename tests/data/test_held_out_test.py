@@ -139,6 +139,10 @@ def test_without_test_rows_the_training_files_are_predicted(folder: Path) -> Non
     found = funnel.fit(tree(None), folder)
     np.testing.assert_array_equal(found.predict(folder)["buy"], found.predict(folder, "train")["buy"])
     assert len(found.predict(folder)["buy"]) == ROWS
+    for judge in (found.evaluate, found.importance):
+        with pytest.raises(DataError, match="which are the training rows"):
+            judge(folder)
+        judge(folder, "train")
 
 
 def test_frames_are_taken_whole(run: Any, folder: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import oracle
 import pandas as pd
@@ -73,16 +74,18 @@ def test_of_two_declared_folders_that_with_the_rows_is_taken(tmp_path, monkeypat
     assert origin_of(schema).root.resolve() == here
 
 
-@pytest.mark.parametrize("data", [None, "rows", "rows/"])
-def test_training_rows_are_no_test(data):
-    facts = {"format": "csv", "files": "facts.csv"}
+@pytest.mark.parametrize("fitted_on", ["rows", "rows/", "./rows", "other/../rows"])
+def test_training_rows_are_no_test(fitted_on):
+    rows, files = Origin(root=Path("rows")), load_schema(tree_of(facts={"format": "csv", "files": "facts.csv"}))
     with pytest.raises(DataError, match=r"data\.facts\.files: got 'facts\.csv', which are the training rows.*`data\.test`"):
-        require_others(load_schema(tree_of(facts=facts)), data, "test")
-    require_others(load_schema(tree_of(facts=facts)), data, "train")
-    require_others(load_schema(tree_of(facts=facts)), "later", "test")
-    require_others(load_schema(tree_of(facts=facts)), pd.DataFrame(), "test")
-    require_others(load_schema(tree_of(facts=facts, test={"fraction": 0.2})), data, "test")
-    require_others(load_schema(tree_of(facts={"format": "csv", "train": "a.csv", "test": "b.csv"})), data, "test")
+        require_others(files, rows, "test", fitted_on)
+    require_others(files, rows, "train", fitted_on)
+    require_others(files, rows, "test", None)
+    require_others(files, Origin(root=Path("later")), "test", fitted_on)
+    require_others(files, Origin(frames={"facts": pd.DataFrame()}), "test", fitted_on)
+    parted = load_schema(tree_of(facts={"format": "csv", "files": "facts.csv"}, test={"fraction": 0.2}))
+    require_others(parted, rows, "test", fitted_on)
+    require_others(load_schema(tree_of(facts={"format": "csv", "train": "a.csv", "test": "b.csv"})), rows, "test", fitted_on)
 
 
 def test_a_folder_that_is_not_there_is_refused(schema, tmp_path):
